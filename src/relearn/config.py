@@ -1,0 +1,212 @@
+"""The typed, validated configuration: one class per stage; YAML, then command-line overrides."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import ValidationError as PydanticError
+from yaml import YAMLError
+
+from relearn.errors import UserError
+
+
+class Section(BaseModel):
+    """A part of the configuration; an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Section):
+    """Which model, and how its prompts look.
+
+    Attributes:
+        name: An embedded model, a hub name, a local folder or a `.gguf` file.
+        dtype: Weights and activations; `auto` takes the checkpoint's.
+        trust_remote_code: Run code that comes with the model.
+        system: System message of every prompt; None leaves it to the chat template.
+    """
+
+    name: str = "smollm2-135m"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    trust_remote_code: bool = False
+    system: str | None = None
+
+
+class ColumnsConfig(Section):
+    """The user's names for a record's fields; None finds them by their usual names."""
+
+    id: str | None = None
+    question: str | None = None
+    answer: str | None = None
+    subject: str | None = None
+    paraphrases: str | None = None
+    wrong_answers: str | None = None
+
+
+class DataConfig(Section):
+    """Where the records come from: a file, a hub dataset, or a shipped sample.
+
+    Attributes:
+        forget: What is to be forgotten.
+        retain: What is to be kept.
+        forget_unseen: Other phrasings of the same knowledge, evaluated but never trained on.
+        retain_unseen: Likewise of what is kept.
+    """
+
+    forget: str = "demo:forget"
+    retain: str = "demo:retain"
+    forget_unseen: str | None = None
+    retain_unseen: str | None = None
+    columns: ColumnsConfig = ColumnsConfig()
+
+
+class LoraConfig(Section):
+    """Low-rank adapter (Hu et al. 2021) on the linear layers.
+
+    Attributes:
+        rank: Inner dimension.
+        alpha: The update is scaled by alpha / rank.
+        dropout: On the adapter's input.
+        target_modules: `all-linear`, or the names of modules.
+    """
+
+    rank: PositiveInt = 32
+    alpha: PositiveFloat = 32
+    dropout: float = Field(0.05, ge=0, lt=1)
+    target_modules: str | list[str] = "all-linear"
+
+
+class TrainingConfig(Section):
+    """How a model is trained; the defaults are the paper's for TOFU.
+
+    Attributes:
+        objective: Forget objective by name (`relearn list objectives`).
+        objective_options: The objective's own hyper-parameters.
+        retain_regularizer: What is added on the retain rows.
+        retain_weight: Factor of the regularizer's terms.
+        epochs: Passes over the forget rows.
+        learning_rate: Peak of the schedule.
+        scheduler: Learning-rate schedule, as transformers names it.
+        warmup_ratio: Share of the steps that warm up.
+        weight_decay: AdamW's.
+        max_grad_norm: Gradients are clipped to this norm.
+        batch_size: Forget rows of one forward pass; as many retain rows ride along.
+        gradient_accumulation: Forward passes of one optimizer step.
+        checkpoint_steps: Optimizer steps between checkpoints.
+        max_length: Tokens of a row; a longer row is refused rather than cut.
+    """
+
+    objective: str = "relearn"
+    objective_options: dict[str, Any] = {}
+    retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] = "ce+kl"
+    retain_weight: NonNegativeFloat = 1.0
+    epochs: PositiveFloat = 2
+    learning_rate: PositiveFloat = 1e-4
+    scheduler: str = "linear"
+    warmup_ratio: float = Field(0.1, ge=0, le=1)
+    weight_decay: NonNegativeFloat = 0.01
+    max_grad_norm: PositiveFloat = 1.0
+    batch_size: PositiveInt = 4
+    gradient_accumulation: PositiveInt = 2
+    checkpoint_steps: PositiveInt = 20
+    max_length: PositiveInt = 1024
+    lora: LoraConfig = LoraConfig()
+
+
+class MemorizeConfig(TrainingConfig):
+    """Fine-tuning on the full set, which makes the target model; the paper's defaults."""
+
+    objective: Literal["sft"] = "sft"
+    retain_regularizer: Literal["none"] = "none"
+    epochs: PositiveFloat = 10
+    learning_rate: PositiveFloat = 3e-4
+    lora: LoraConfig = LoraConfig(rank=8, alpha=16)
+
+
+class SynthesisConfig(Section):
+    """How the forget set is turned into new answers.
+
+    Attributes:
+        backend: Where text comes from.
+        variants: Question variants for each record, beside the original question.
+        attempts: Candidates tried for each question before it is given up.
+    """
+
+    backend: Literal["rules"] = "rules"
+    variants: int = Field(3, ge=0, le=12)
+    attempts: PositiveInt = 5
+
+
+class EvaluationConfig(Section):
+    """How answers are generated and judged.
+
+    Attributes:
+        batch_size: Prompts of one generation batch.
+        max_new_tokens: Longest answer, in tokens.
+        entities: Judge that extracts entities.
+        similarity: Sentence-embedding model: embedded, hub name or folder.
+        entailment: Judge that labels pairs.
+    """
+
+    batch_size: PositiveInt = 32
+    max_new_tokens: PositiveInt = 128
+    entities: str = "spacy"
+    similarity: str = "minilm"
+    entailment: str = "provisional"
+
+
+class ReportConfig(Section):
+    """What the report shows.
+
+    Attributes:
+        redact: Leave every question and answer out of logs and report; figures remain.
+    """
+
+    redact: bool = False
+
+
+class RunConfig(Section):
+    """A whole run, from the forget set to the report."""
+
+    seed: int = 0
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    memorize: MemorizeConfig | None = None
+    synthesis: SynthesisConfig = SynthesisConfig()
+    training: TrainingConfig = TrainingConfig()
+    baselines: dict[str, TrainingConfig] = {}
+    evaluation: EvaluationConfig = EvaluationConfig()
+    report: ReportConfig = ReportConfig()
+
+
+def load_config(path: Path | None, overrides: list[str]) -> RunConfig:
+    """Read the YAML file at `path` and apply `overrides` such as `training.epochs=3`.
+
+    Raises:
+        UserError: the file is missing or is no YAML, or a field is unknown or out of its range;
+            the message names the field.
+    """
+    try:
+        merged = OmegaConf.merge(
+            OmegaConf.load(path) if path else {}, OmegaConf.from_dotlist(overrides)
+        )
+        return RunConfig.model_validate(OmegaConf.to_container(merged, resolve=True) or {})
+    except FileNotFoundError as error:
+        raise UserError(f"configuration {path} does not exist.", "Check --config.") from error
+    except PydanticError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            f"configuration field {field!r}: {first['msg'].lower()}.",
+            "See docs/configuration.md.",
+        ) from error
+    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"configuration {path or overrides}: {reason}.", "Mend it.") from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """Return the fully resolved configuration as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))

@@ -1,0 +1,45 @@
+"""Registries: plain dictionaries filled by a decorator."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from relearn.errors import UserError
+
+T = TypeVar("T")
+
+
+class Registry(dict[str, T]):
+    """Things of one kind by name, for configuration files and `relearn list`.
+
+    Args:
+        kind: What the entries are, in the singular, for error messages ("objective").
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that enters what it decorates under `name`."""
+
+        def enter(entry: T) -> T:
+            if name in self:
+                raise ValueError(f"two {self.kind}s are called {name!r}")
+            self[name] = entry
+            return entry
+
+        return enter
+
+    def named(self, name: str) -> T:
+        """Return the entry called `name`.
+
+        Raises:
+            UserError: no entry has that name; the message lists those there are.
+        """
+        if name not in self:
+            raise UserError(f"no {self.kind} is called {name!r}.", f"Known: {', '.join(self)}.")
+        return self[name]
+
+    def summaries(self) -> dict[str, str]:
+        """Return the first line of every entry's docstring, by name."""
+        return {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in self.items()}
