@@ -84,15 +84,16 @@ class TrainingConfig(Section):
     Attributes:
         objective: Forget objective by name (`relearn list objectives`).
         objective_options: The objective's own hyper-parameters.
-        retain_regularizer: What is added on the retain rows.
+        retain_regularizer: What is added on the retain rows; None means the objective's own.
         retain_weight: Factor of the regularizer's terms.
+        retain_ratio: Retain rows beside each forget row.
         epochs: Passes over the forget rows.
         learning_rate: Peak of the schedule.
         scheduler: Learning-rate schedule, as transformers names it.
         warmup_ratio: Share of the steps that warm up.
         weight_decay: AdamW's.
         max_grad_norm: Gradients are clipped to this norm.
-        batch_size: Forget rows of one forward pass; as many retain rows ride along.
+        batch_size: Forget rows of one forward pass; retain rows ride along.
         gradient_accumulation: Forward passes of one optimizer step.
         checkpoint_steps: Optimizer steps between checkpoints.
         max_length: Tokens of a row; a longer row is refused rather than cut.
@@ -100,8 +101,9 @@ class TrainingConfig(Section):
 
     objective: str = "relearn"
     objective_options: dict[str, Any] = {}
-    retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] = "ce+kl"
+    retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] | None = None
     retain_weight: NonNegativeFloat = 1.0
+    retain_ratio: PositiveFloat = 1.0
     epochs: PositiveFloat = 2
     learning_rate: PositiveFloat = 1e-4
     scheduler: str = "linear"
@@ -145,6 +147,7 @@ class EvaluationConfig(Section):
     Attributes:
         batch_size: Prompts of one generation batch.
         max_new_tokens: Longest answer, in tokens.
+        perplexity_model: Model under which perplexity is taken; None means `model.name`, the base.
         entities: Judge that extracts entities.
         similarity: Sentence-embedding model: embedded, hub name or folder.
         entailment: Judge that labels pairs.
@@ -152,6 +155,7 @@ class EvaluationConfig(Section):
 
     batch_size: PositiveInt = 32
     max_new_tokens: PositiveInt = 128
+    perplexity_model: str | None = None
     entities: str = "spacy"
     similarity: str = "minilm"
     entailment: str = "provisional"

@@ -14,15 +14,36 @@ from typing import Any
 from relearn.errors import UserError
 
 
-def _disk_error(error: OSError, path: Path) -> UserError | OSError:
+def _disk_error(error: Exception, path: Path) -> Exception:
     """Return the user's message for a full or forbidden disk; any other error as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    # Libraries that write in native code report a full disk in words of their own.
+    if full or "No space left on device" in str(error) or _free_bytes(path) < 1 << 16:
         return UserError(f"no space left on the disk while writing {path}.", "Free some space.")
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+    if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
         return UserError(f"{path} may not be written.", "Choose another --output folder.")
     if isinstance(error, NotADirectoryError | FileExistsError):
         return UserError(f"{path} lies below a file.", "Choose another --output folder.")
     return error
+
+
+def _free_bytes(path: Path) -> int:
+    existing = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
+    return shutil.disk_usage(existing).free
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong when `path` can't be written into a `UserError`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        mended = _disk_error(error, path)
+        if mended is error:
+            raise
+        raise mended from error
 
 
 @contextlib.contextmanager
@@ -34,21 +55,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full, or the place may not be written.
     """
-    temporary: Path | None = None
+    holder: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A private folder, so that a killed process leaves one recognisable thing behind.
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        temporary = holder
-        yield holder / path.name
-        if path.is_dir():
-            shutil.rmtree(path)
-        os.replace(holder / path.name, path)
-    except OSError as error:
-        raise _disk_error(error, path) from error
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A private folder, so that a killed process leaves one recognisable thing behind.
+            holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            yield holder / path.name
+            if path.is_dir():
+                shutil.rmtree(path)
+            os.replace(holder / path.name, path)
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        if holder is not None:
+            shutil.rmtree(holder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

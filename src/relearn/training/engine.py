@@ -1,0 +1,253 @@
+"""The training engine: the Hugging Face Trainer, stepping on an objective's terms."""
+
+import json
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from relearn.config import TrainingConfig
+from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow, collate
+from relearn.data.tokenization import Example
+from relearn.errors import UserError
+from relearn.models.adapters import add_adapter
+from relearn.objectives import OBJECTIVES
+from relearn.objectives.regularizers import retain_terms
+from relearn.progress import progress_bar
+from relearn.storage import atomic_path, disk_errors, write_jsonl
+from relearn.training.statistics import ReferenceCache, token_statistics
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    forget: Sequence[Example],
+    retain: Sequence[Example],
+    config: TrainingConfig,
+    output: Path,
+    seed: int,
+    title: str = "training",
+) -> PeftModel:
+    """Train an adapter on `model` and write it to `output` with its `history.jsonl`.
+
+    A training that was killed goes on from its last checkpoint, to the same weights.
+
+    Args:
+        model: Changed in place: it gets the adapter.
+        tokenizer: Saved in checkpoints; its pad token pads.
+        forget: Rows of the forget objective.
+        retain: Rows of the retain regularizer; may be empty.
+        config: Objective and hyper-parameters.
+        output: Folder that appears when the training is finished.
+        seed: Fixes initialization, order and dropout.
+        title: Of the progress bar.
+
+    Returns:
+        The trained model, adapter on.
+
+    Raises:
+        UserError: unknown objective or option, or the loss is no longer a finite number.
+    """
+    objective = OBJECTIVES.named(config.objective)
+    objective.check_options(config.objective_options)
+    regularizer = config.retain_regularizer or objective.regularizer
+    set_seed(seed)
+    policy = add_adapter(model, config.lora)
+    kept = retain if regularizer != "none" else []
+    rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]
+    rows += [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
+    referenced = [
+        row
+        for row in rows
+        if (objective.needs_reference if row.is_forget else "kl" in regularizer)
+    ]
+    reference = None
+    if referenced:
+        reference = ReferenceCache(
+            policy, policy.disable_adapter(), referenced, tokenizer.pad_token_id
+        )
+
+    checkpoints = output.with_name(f"{output.name}.checkpoints")
+    trainer = _Trainer(policy, tokenizer, rows, reference, config, regularizer, checkpoints, seed)
+    with progress_bar(title) as advance, disk_errors(checkpoints):
+        trainer.add_callback(_Progress(advance))
+        trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+    history = [row for row in trainer.state.log_history if "loss" in row]
+    with atomic_path(output) as temporary:
+        policy.save_pretrained(temporary)
+        write_jsonl(temporary / "history.jsonl", history)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return policy.eval()
+
+
+class _Trainer(Trainer):
+    """Trainer whose loss is an objective on forget rows plus a regularizer on retain rows."""
+
+    def __init__(
+        self,
+        policy: PeftModel,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[TrainingRow],
+        reference: ReferenceCache | None,
+        config: TrainingConfig,
+        regularizer: str,
+        checkpoints: Path,
+        seed: int,
+    ) -> None:
+        forget_per_batch = config.batch_size
+        retain_per_batch = max(1, round(config.batch_size * config.retain_ratio))
+        super().__init__(
+            model=policy,
+            processing_class=tokenizer,
+            train_dataset=rows,  # type: ignore[arg-type]  # a sequence serves as a dataset
+            data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
+            args=_arguments(config, policy.dtype, checkpoints, seed),
+        )
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        # The terms are already means over the optimizer step.
+        self.loss_is_scaled_for_ga = True
+        self._sampler = MixedBatchSampler(rows, forget_per_batch, retain_per_batch, seed)
+        self._reference = reference
+        self._config = config
+        self._regularizer = regularizer
+        self._parts: dict[str, float] = defaultdict(float)
+
+    def get_train_dataloader(self) -> DataLoader:
+        loader = DataLoader(
+            self.train_dataset,  # type: ignore[arg-type]
+            batch_sampler=self._sampler,
+            collate_fn=self.data_collator,
+        )
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, Tensor]], device: torch.device
+    ) -> dict[str, Tensor]:  # type: ignore[override]
+        """Count each unit over all micro-batches and ranks of the optimizer step."""
+        counts = torch.zeros(4, dtype=torch.long, device=device)
+        for batch in batch_samples:
+            is_forget = batch["is_forget"].to(device)
+            tokens = (batch["labels"] != IGNORE).sum(1).to(device)
+            counts += torch.stack(
+                [tokens[is_forget].sum(), tokens[~is_forget].sum(),
+                 is_forget.sum(), (~is_forget).sum()]
+            )  # fmt: skip
+        if self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts, "sum")
+        names = ("forget_tokens", "retain_tokens", "forget_rows", "retain_rows")
+        return dict(zip(names, counts.clamp(min=1), strict=True))
+
+    def compute_loss(  # type: ignore[override]
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return this micro-batch's share of the optimizer step's loss."""
+        assert num_items_in_batch is not None
+        stats = token_statistics(model, inputs, self._reference)
+        terms = OBJECTIVES.named(self._config.objective).terms(
+            stats, **self._config.objective_options
+        )
+        terms += retain_terms(stats, self._regularizer, self._config.retain_weight)
+        loss = torch.zeros((), device=stats.log_probs.device)
+        for term in terms:
+            mean = term.values.sum() / num_items_in_batch[term.unit]
+            self._parts[term.name] += mean.item()
+            loss = loss + term.weight * mean
+        # Data parallelism averages gradients over ranks, but the terms are already shares.
+        return loss * self.accelerator.num_processes
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the terms to the step's log; stop when the loss is no number any more."""
+        if "loss" in logs:
+            if not math.isfinite(logs["loss"]):
+                raise UserError(
+                    f"training diverged: the loss is {logs['loss']} at step "
+                    f"{self.state.global_step}.",
+                    "Lower training.learning_rate or training.epochs.",
+                )
+            logs |= {"step": self.state.global_step} | self._parts
+            self._parts.clear()
+        super().log(logs, *args, **kwargs)
+
+
+def _arguments(
+    config: TrainingConfig, dtype: torch.dtype, checkpoints: Path, seed: int
+) -> TrainingArguments:
+    has_accelerator = torch.accelerator.is_available()
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        seed=seed,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.scheduler,
+        warmup_steps=config.warmup_ratio,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        # The adapter's weights stay float32; the products run in the model's type.
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16 and has_accelerator,
+        use_cpu=not has_accelerator,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_steps=config.checkpoint_steps,
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=has_accelerator,
+    )
+
+
+class _Progress(TrainerCallback):
+    """Moves a progress bar."""
+
+    def __init__(self, advance: Any) -> None:
+        self._advance = advance
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        loss = state.log_history[-1].get("loss") if state.log_history else None
+        note = "" if loss is None else f"loss {loss:.3f}"
+        self._advance(state.global_step, state.max_steps, note)
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """Return the newest whole checkpoint; its trainer state is what is written last."""
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+        else:
+            return str(checkpoint)
+    return None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])

@@ -1,0 +1,64 @@
+"""The target model: a model fine-tuned on the full set, so that there is something to forget."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+import relearn
+from relearn.config import MemorizeConfig, ModelConfig
+from relearn.data.records import Record
+from relearn.data.tokenization import PromptFormat, check_lengths
+from relearn.models.adapters import merge_adapter
+from relearn.models.embedded import cache_folder
+from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.storage import atomic_path, content_hash
+from relearn.training.engine import train
+
+
+def memorize(
+    records: Sequence[Record], model_config: ModelConfig, config: MemorizeConfig, seed: int
+) -> Path:
+    """Fine-tune the model on `records` and return the folder of the merged model.
+
+    It is cached by the content of everything that it depends on, so that it is made once.
+
+    Source: arXiv 2502.11190, appendix: the vanilla model is trained on the full set with LoRA.
+    """
+    base = model_folder(model_config.name)
+    key = content_hash(
+        relearn.__version__,
+        base,
+        [(record.question, record.answer) for record in records],
+        model_config.model_dump(exclude={"name"}),
+        config.model_dump(mode="json"),
+        seed,
+    )
+    folder = cache_folder() / "targets" / key[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _memorize(records, base, model_config, config, seed, folder)
+    return folder
+
+
+def _memorize(
+    records: Sequence[Record],
+    base: Path,
+    model_config: ModelConfig,
+    config: MemorizeConfig,
+    seed: int,
+    folder: Path,
+) -> None:
+    tokenizer = load_tokenizer(base, model_config)
+    prompt_format = PromptFormat(tokenizer, model_config.system)
+    examples = [prompt_format.encode(record.question, record.answer) for record in records]
+    check_lengths(examples, [record.id for record in records], config.max_length)
+    adapter = folder.with_name(f"{folder.name}.adapter")
+    if not adapter.is_dir():
+        model = load_model(base, model_config)
+        train(model, tokenizer, examples, [], config, adapter, seed, title="memorizing")
+    merged = merge_adapter(load_model(base, model_config), adapter)
+    with atomic_path(folder) as temporary:
+        merged.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
