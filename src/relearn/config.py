@@ -1,9 +1,10 @@
 """The typed, validated configuration: one class per stage; YAML, then command-line overrides."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic import ValidationError as PydanticError
@@ -185,17 +186,25 @@ class RunConfig(Section):
     report: ReportConfig = ReportConfig()
 
 
-def load_config(path: Path | None, overrides: list[str]) -> RunConfig:
-    """Read the YAML file at `path` and apply `overrides` such as `training.epochs=3`.
+def load_config(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    named: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Read a YAML configuration and override fields of it.
+
+    Args:
+        path: The file; None means the defaults.
+        overrides: Such as `training.epochs=3`, values in YAML; applied last.
+        named: Values by dotted field, taken as they are.
 
     Raises:
         UserError: the file is missing or is no YAML, or a field is unknown or out of its range;
             the message names the field.
     """
     try:
-        merged = OmegaConf.merge(
-            OmegaConf.load(path) if path else {}, OmegaConf.from_dotlist(overrides)
-        )
+        merged = OmegaConf.merge(OmegaConf.load(path) if path else {}, _nested(named or {}))
+        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
         return RunConfig.model_validate(OmegaConf.to_container(merged, resolve=True) or {})
     except FileNotFoundError as error:
         raise UserError(f"configuration {path} does not exist.", "Check --config.") from error
@@ -208,7 +217,16 @@ def load_config(path: Path | None, overrides: list[str]) -> RunConfig:
         ) from error
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"configuration {path or overrides}: {reason}.", "Mend it.") from error
+        raise UserError(
+            f"configuration {path or ' '.join(overrides)}: {reason}.", "Mend it."
+        ) from error
+
+
+def _nested(named: Mapping[str, Any]) -> DictConfig:
+    config = OmegaConf.create()
+    for field, value in named.items():
+        OmegaConf.update(config, field, value)
+    return config
 
 
 def dump_config(config: RunConfig) -> str:

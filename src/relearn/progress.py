@@ -10,19 +10,21 @@ console = Console(stderr=True)
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(title: str | None) -> Iterator[Callable[[int, int, str], None]]:
     """Show a bar; yields a function to call with steps done, steps in all, and a note.
+
+    Without a title nothing is shown.
 
     Where standard error is no terminal, one line says when the work begins and when it is done.
     """
-    if not console.is_terminal:
+    if title and not console.is_terminal:
         console.print(f"{title} …", highlight=False)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     with Progress(
         *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-        console=console, disable=not console.is_terminal,
+        console=console, disable=not (title and console.is_terminal),
     ) as progress:  # fmt: skip
-        task = progress.add_task(title, note="", total=None)
+        task = progress.add_task(title or "", note="", total=None)
 
         def advance(done: int, total: int, note: str = "") -> None:
             progress.update(task, completed=done, total=total, note=note)

@@ -51,7 +51,8 @@ class RunFolder:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
                 raise UserError(
-                    f"another process is at work in {self.path}.", "Wait, or choose another --output."
+                    f"another process is at work in {self.path}.",
+                    "Wait, or choose another --output.",
                 ) from error
         try:
             self._take_up()
@@ -124,6 +125,39 @@ class RunFolder:
         write_json(self.path / "manifest.json", self.manifest)
 
 
+def target_folder(run: Path) -> Path:
+    """Return the folder of a run's target model, the one before unlearning.
+
+    Raises:
+        UserError: it is not there any more.
+    """
+    folder = Path(read_json(run / "manifest.json")["model"]["target"])
+    if not folder.is_dir():
+        raise UserError(f"the target model {folder} is gone.", "Run again with a new --output.")
+    return folder
+
+
+def adapter_folder(run: Path, trained: str) -> Path:
+    """Return the folder of an adapter that a run trained.
+
+    Args:
+        run: The run folder.
+        trained: `unlearned`, or a baseline's name.
+
+    Raises:
+        UserError: the run has none of that name.
+    """
+    folders = {
+        folder.parent.name: folder.parent
+        for folder in (run / "training").glob("*/adapter_config.json")
+    }
+    if trained not in folders:
+        raise UserError(
+            f"{run} has no trained model {trained!r}.", f"Known: {', '.join(sorted(folders))}."
+        )
+    return folders[trained]
+
+
 def _peak_memory_bytes() -> int:
     """Return the largest resident set of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -137,7 +171,9 @@ def _host() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "accelerator": str(accelerator) if accelerator else None,
     }

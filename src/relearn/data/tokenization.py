@@ -44,9 +44,7 @@ class PromptFormat:
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
         return str(
-            self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
+            self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         )
 
     def encode_prompt(self, question: str) -> list[int]:

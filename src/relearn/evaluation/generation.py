@@ -17,7 +17,7 @@ def generate_answers(
     *,
     batch_size: int,
     max_new_tokens: int,
-    title: str = "generating",
+    title: str | None = "generating",
 ) -> list[str]:
     """Answer `questions` greedily, in batches of prompts of like length.
 
@@ -37,7 +37,7 @@ def generate_answers(
             padded = tokenizer.pad(
                 {"input_ids": [prompts[i] for i in batch]}, padding_side="left", return_tensors="pt"
             ).to(model.device)
-            output = model.generate(
+            output = model.generate(  # type: ignore[operator]  # untyped in transformers
                 **padded,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,

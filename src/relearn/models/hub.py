@@ -13,7 +13,9 @@ def hub_snapshot(name: str) -> Path | None:
     """Return the local snapshot of the hub's model `name`; None if no hub or no such model is had."""
     try:
         return Path(
-            snapshot_download(name, allow_patterns=_PATTERNS, ignore_patterns=["onnx/*", "openvino/*"])
+            snapshot_download(
+                name, allow_patterns=_PATTERNS, ignore_patterns=["onnx/*", "openvino/*"]
+            )
         )
     except (HfHubHTTPError, HFValidationError, OSError):
         return None

@@ -83,4 +83,5 @@ def load_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"model {folder} can't be loaded: {reason}", "Check --model.") from error
-    return model.to(device).eval()
+    model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
+    return model.eval()

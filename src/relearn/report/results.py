@@ -238,7 +238,5 @@ def _redacted_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _redacted_example(example: Example) -> Example:
-    answers = {
-        model: answer | {"generation": None} for model, answer in example.answers.items()
-    }
+    answers = {model: answer | {"generation": None} for model, answer in example.answers.items()}
     return replace(example, question=None, reference=None, answers=answers)

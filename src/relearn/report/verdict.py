@@ -144,9 +144,7 @@ def _conclude(
     """Return the weakest answer of the measured values, and its clause."""
     order: list[Answer] = ["yes", "partly", "no"]
     grades = [
-        sum(value < step - 1e-9 for step in steps)
-        for value, steps in measured
-        if value is not None
+        sum(value < step - 1e-9 for step in steps) for value, steps in measured if value is not None
     ]
     # Half of the evidence is not enough for an answer that someone will rely on.
     answer = order[max(grades)] if len(grades) == len(measured) else "not measured"

@@ -76,9 +76,7 @@ def train(
     rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]
     rows += [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
     referenced = [
-        row
-        for row in rows
-        if (objective.needs_reference if row.is_forget else "kl" in regularizer)
+        row for row in rows if (objective.needs_reference if row.is_forget else "kl" in regularizer)
     ]
     reference = None
     if referenced:
@@ -93,7 +91,7 @@ def train(
         trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
     history = [row for row in trainer.state.log_history if "loss" in row]
     with atomic_path(output) as temporary:
-        policy.save_pretrained(temporary)
+        policy.save_pretrained(str(temporary))
         write_jsonl(temporary / "history.jsonl", history)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return policy.eval()
@@ -118,7 +116,7 @@ class _Trainer(Trainer):
         super().__init__(
             model=policy,
             processing_class=tokenizer,
-            train_dataset=rows,  # type: ignore[arg-type]  # a sequence serves as a dataset
+            train_dataset=rows,
             data_collator=lambda batch: collate(batch, tokenizer.pad_token_id),
             args=_arguments(config, policy.dtype, checkpoints, seed),
         )
@@ -134,15 +132,15 @@ class _Trainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         loader = DataLoader(
-            self.train_dataset,  # type: ignore[arg-type]
+            self.train_dataset,  # type: ignore[arg-type]  # a sequence serves as a dataset
             batch_sampler=self._sampler,
             collate_fn=self.data_collator,
         )
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+        return self.accelerator.prepare(loader)
 
-    def _get_num_items_in_batch(
+    def _get_num_items_in_batch(  # type: ignore[override]
         self, batch_samples: list[dict[str, Tensor]], device: torch.device
-    ) -> dict[str, Tensor]:  # type: ignore[override]
+    ) -> dict[str, Tensor]:
         """Count each unit over all micro-batches and ranks of the optimizer step."""
         counts = torch.zeros(4, dtype=torch.long, device=device)
         for batch in batch_samples:

@@ -1,5 +1,6 @@
 """The target model: a model fine-tuned on the full set, so that there is something to forget."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import relearn
 from relearn.config import MemorizeConfig, ModelConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat, check_lengths
-from relearn.models.adapters import merge_adapter
 from relearn.models.embedded import cache_folder
 from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.models.merging import write_merged
 from relearn.storage import atomic_path, content_hash
 from relearn.training.engine import train
 
@@ -58,7 +59,6 @@ def _memorize(
     if not adapter.is_dir():
         model = load_model(base, model_config)
         train(model, tokenizer, examples, [], config, adapter, seed, title="memorizing")
-    merged = merge_adapter(load_model(base, model_config), adapter)
     with atomic_path(folder) as temporary:
-        merged.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        write_merged(base, adapter, temporary, model_config)
+    shutil.rmtree(adapter)

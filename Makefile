@@ -1,0 +1,30 @@
+# Two commands do everything: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow lint setup
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
+	$(BIN)/relearn fetch
+	touch $@
+
+# A finished demo starts anew; one that was interrupted goes on where it stopped.
+demo: setup
+	@if [ -f runs/demo/summary.json ]; then rm -rf runs/demo; fi
+	$(BIN)/relearn run --config recipes/demo.yaml --output runs/demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy

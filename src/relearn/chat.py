@@ -1,0 +1,44 @@
+"""The target and the unlearned model side by side."""
+
+from pathlib import Path
+
+from relearn.config import load_config
+from relearn.data.tokenization import PromptFormat
+from relearn.evaluation.generation import generate_answers
+from relearn.models.adapters import merge_adapter
+from relearn.models.loading import load_model, load_tokenizer
+from relearn.run_folder import adapter_folder, target_folder
+
+
+class Pair:
+    """Two models of one run.
+
+    Args:
+        run: A finished run folder.
+        trained: Name of the trained model.
+    """
+
+    def __init__(self, run: Path, trained: str) -> None:
+        self.config = load_config(run / "config.yaml")
+        target = target_folder(run)
+        adapter = adapter_folder(run, trained)
+        self.before = load_model(target, self.config.model)
+        self.after = merge_adapter(load_model(target, self.config.model), adapter)
+        tokenizer = load_tokenizer(target, self.config.model)
+        self.prompt_format = PromptFormat(tokenizer, self.config.model.system)
+
+    def answers(self, question: str) -> tuple[str, str]:
+        """Return the target's and the trained model's answer."""
+        evaluation = self.config.evaluation
+        before, after = (
+            generate_answers(
+                model,
+                self.prompt_format,
+                [question],
+                batch_size=1,
+                max_new_tokens=evaluation.max_new_tokens,
+                title=None,
+            )[0]
+            for model in (self.before, self.after)
+        )
+        return before, after

@@ -1,0 +1,254 @@
+"""The report: one self-contained HTML file that asks nothing of any network.
+
+Whatever the run's texts say, they stay text: templates escape, the data for the script is JSON with
+its markup characters escaped, the script sets `textContent` only, and a Content-Security-Policy
+lets no script run but the two whose hashes it names.
+"""
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from relearn.config import dump_config
+from relearn.report import figures, glossary
+from relearn.report.results import RunResults, read_results, visible
+from relearn.report.verdict import judge
+from relearn.storage import write_text
+
+_SAMPLES_OF_A_KIND = 2
+_SAMPLES_OF_A_REASON = 1
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write `report.html` into a run folder and return its path.
+
+    Baselines, unseen sets, synthesis and training histories may be absent. With `report.redact`
+    in the run's configuration no question, answer or other text of the run is in the file.
+
+    Raises:
+        UserError: `run_folder` is no run folder, nothing is evaluated in it, or the disk is full.
+    """
+    results = read_results(run_folder)
+    if results.config.report.redact:
+        results = results.redacted()
+    path = run_folder / "report.html"
+    write_text(path, _render(results))
+    return path
+
+
+def _render(results: RunResults) -> str:
+    environment = Environment(
+        loader=PackageLoader("relearn.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: _shown(value),
+    )
+    environment.filters |= {"duration": glossary.duration, "size": glossary.size}
+    scripts = [get_plotlyjs(), _resource("report.js")]
+    return environment.get_template("report.html.j2").render(
+        run=results,
+        policy=_security_policy(scripts),
+        style=Markup(_resource("report.css")),
+        scripts=[Markup(script) for script in scripts],
+        verdict=judge(results),
+        table=_table(results),
+        figures=(drawn := _figures(results)),
+        figure_data=_embedded({figure["id"]: figure["plot"] for figure in drawn}),
+        example_data=_embedded(_example_data(results)),
+        sets=glossary.SETS,
+        samples=_samples(results),
+        rejected=_rejected(results),
+        configuration=dump_config(results.config),
+        provenance=_provenance(results.manifest),
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Make text from the run visible; `Markup` is ours and stays as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _resource(name: str) -> str:
+    return (files("relearn.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _security_policy(scripts: list[str]) -> str:
+    """Return a policy under which exactly `scripts` run and nothing is ever fetched.
+
+    Plotly places its drawings with inline styles; with every source closed, styles can't fetch.
+    """
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _embedded(value: Any) -> Markup:
+    """Return `value` as JSON that no text within can end or turn into markup."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _table(results: RunResults) -> list[dict[str, Any]]:
+    """Return the metrics table: for each set its heading and rows, each with the models' cells."""
+    keys = sorted({key for model in results.models for key in model.metrics}, key=glossary.order)
+    return [
+        {
+            "heading": glossary.SETS.get(set_name, set_name),
+            "rows": [_table_row(results, key) for key in group],
+        }
+        for set_name, group in groupby(keys, key=lambda key: key.partition("/")[0])
+    ]
+
+
+def _table_row(results: RunResults, key: str) -> dict[str, Any]:
+    set_name, _, metric = key.partition("/")
+    meaning = glossary.meaning(metric or key)
+    direction = meaning.direction(set_name)
+    texts = {model.key: glossary.number(model.metrics.get(key)) for model in results.models}
+    # The target has unlearned nothing, so it doesn't compete.
+    rivals = [m for m in results.models if m.key != "target" and key in m.metrics]
+    best = None
+    if direction and len(rivals) > 1:
+        choose = max if direction == "higher" else min
+        best = texts[choose(rivals, key=lambda model: model.metrics[key]).key]
+    return {
+        "meaning": meaning,
+        "direction": direction,
+        "cells": [
+            {"text": texts[m.key], "best": m.key != "target" and texts[m.key] == best}
+            for m in results.models
+        ],
+    }
+
+
+def _figures(results: RunResults) -> list[dict[str, Any]]:
+    """Return the figures that there is data for, with an id, a section, a title and a note."""
+    rates = {
+        "forget/kfr": "KFR, forget",
+        "retain/krr": "KRR, retain",
+    }
+    fluency = {"forget/ls": "LS, forget", "retain/ls": "LS, retain"}
+    drawn = [
+        ("outcome", "Forgetting against retention", "Top left is best.",
+         figures.trade_off(results)),
+        ("outcome", "Forgotten and retained", "Share of answers; higher is better.",
+         figures.bars(results, rates, top=1.12)),
+        ("outcome", "Language", "Linguistic score; higher is better.",
+         figures.bars(results, fluency)),
+    ]  # fmt: skip
+    drawn += [
+        ("training", model.label, f"{len(model.history):,} optimizer steps.",
+         figures.training_curves(model))
+        for model in results.models if model.history
+    ]  # fmt: skip
+    return [
+        {"id": f"figure-{place}", "section": section, "title": title, "note": note,
+         "plot": figures.to_json(figure)}
+        for place, (section, title, note, figure) in enumerate(drawn) if figure
+    ]  # fmt: skip
+
+
+def _example_data(results: RunResults) -> dict[str, Any]:
+    """Return what the script shows example by example, every text made visible."""
+    return {
+        "sets": glossary.SETS,
+        "models": [{"key": m.key, "label": visible(m.label)} for m in results.models],
+        "rows": [
+            {
+                "set": visible(example.set),
+                "id": _text(example.id),
+                "question": _text(example.question),
+                "reference": _text(example.reference),
+                "answers": {key: _answer(answer) for key, answer in example.answers.items()},
+            }
+            for example in results.examples
+        ],
+    }
+
+
+def _answer(answer: dict[str, Any]) -> dict[str, Any]:
+    scores = [
+        f"{glossary.meaning(name).label} {glossary.number(answer[name])}"
+        for name in ("rougeL_recall", "entity_coverage", "perplexity")
+        if isinstance(answer.get(name), int | float)
+    ]
+    if label := answer.get("nli_label"):
+        scores.append(visible(str(label)))
+    return {
+        "text": _text(answer["generation"]),
+        "good": answer["good"],
+        "scores": " · ".join(scores),
+    }
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else visible(value)
+
+
+def _samples(results: RunResults) -> list[dict[str, Any]]:
+    """Return the first synthesised rows of every kind, with how many of the kind there are."""
+    rows = sorted(results.augmented, key=lambda row: str(row.get("kind")))
+    kinds = []
+    for kind, group in groupby(rows, key=lambda row: str(row.get("kind"))):
+        members = list(group)
+        shown = [row for row in members if "question" in row][:_SAMPLES_OF_A_KIND]
+        kinds.append({"kind": kind, "count": len(members), "rows": shown})
+    return kinds
+
+
+def _rejected(results: RunResults) -> list[dict[str, Any]]:
+    """Return the reasons of rejection, each with its count and its first rows."""
+    return [
+        {
+            "reason": reason,
+            "count": count,
+            "rows": list(
+                islice(
+                    (row for row in results.rejected if str(row.get("reason")) == reason),
+                    _SAMPLES_OF_A_REASON,
+                )
+            ),
+        }
+        for reason, count in results.reject_reasons.items()
+    ]
+
+
+def _provenance(manifest: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the manifest as titled lists of name and value."""
+    stages = {
+        stage: f"{glossary.duration(entry.get('seconds', 0))}, finished {entry.get('finished')}"
+        for stage, entry in manifest.get("stages", {}).items()
+    }
+    peak = manifest.get("peak_memory_bytes")
+    host = dict(manifest.get("host", {}))
+    if isinstance(host.get("memory_bytes"), int):
+        host["memory"] = glossary.size(host.pop("memory_bytes"))
+    run = {
+        "relearn": manifest.get("relearn"),
+        "configuration hash": manifest.get("config_hash"),
+        "seed": manifest.get("seed"),
+        "peak memory": glossary.size(peak) if peak else None,
+    }
+    groups = {
+        "Run": run, "Host": host, "Versions": manifest.get("versions", {}), "Stages": stages
+    }  # fmt: skip
+    return [
+        (title, [(name, str(value)) for name, value in group.items() if value is not None])
+        for title, group in groups.items()
+        if group
+    ]

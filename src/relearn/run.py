@@ -1,0 +1,247 @@
+"""The main job: from a forget set to a report, stage by stage in a run folder."""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relearn.config import RunConfig, TrainingConfig
+from relearn.data.records import Record, check_disjoint
+from relearn.data.sources import load_records
+from relearn.data.tokenization import Example, PromptFormat, check_lengths
+from relearn.errors import UserError
+from relearn.evaluation.generation import generate_answers
+from relearn.evaluation.likelihood import perplexities
+from relearn.evaluation.rows import EvaluatedRow
+from relearn.evaluation.scoring import judge, score
+from relearn.models.adapters import merge_adapter
+from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.objectives import OBJECTIVES
+from relearn.report import write_report
+from relearn.run_folder import RunFolder, adapter_folder, target_folder
+from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
+from relearn.synthesis.pipeline import synthesize
+from relearn.training.engine import train
+from relearn.training.memorize import memorize
+
+RecordSets = Mapping[str, Sequence[Record]]
+
+
+def run(config: RunConfig, output: Path) -> dict[str, Any]:
+    """Do the whole job in the run folder `output`, or what of it is not done yet.
+
+    Returns:
+        The run's summary, as in `summary.json`: metrics of the target, the unlearned model and
+        the baselines; seconds of each stage; peak memory in bytes.
+
+    Raises:
+        UserError: bad configuration, data, model or folder; nothing is written in these cases.
+    """
+    sets = _load_sets(config)
+    _check_names(config)
+    base = model_folder(config.model.name)
+    hashes = {name: content_hash(_dumped(records)) for name, records in sets.items()}
+    with RunFolder(output, config, hashes) as folder:
+        job = _Job(config, folder, sets, base)
+        for name, stage in job.stages().items():
+            folder.stage(name, stage)
+        summary = job.summary()
+        write_json(output / "summary.json", summary)
+        # Rendered last and anew each time, so that it holds the final timings.
+        write_report(output)
+    return summary
+
+
+class _Job:
+    """The stages of one run; each reads and writes files of the run folder only."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder, sets: RecordSets, base: Path) -> None:
+        self.config = config
+        self.folder = folder
+        self.path = folder.path
+        self.sets = sets
+        self.base = base
+        self.trainings = {"unlearned": config.training, **config.baselines}
+
+    def stages(self) -> dict[str, Callable[[], None]]:
+        """Return the work of each stage by name, in order."""
+        stages: dict[str, Callable[[], None]] = {
+            "data": self.data,
+            "target": self.target,
+            "synthesis": self.synthesis,
+        }
+        for name, training in self.trainings.items():
+            stages[f"training/{name}"] = lambda n=name, t=training: self.training(n, t)  # type: ignore[misc]
+        for name in ("target", *self.trainings):
+            stages[f"evaluation/{name}"] = lambda n=name: self.evaluation(n)  # type: ignore[misc]
+        return stages
+
+    def data(self) -> None:
+        """Write the validated records."""
+        sources = self.config.data.model_dump()
+        for name, records in self.sets.items():
+            write_jsonl(self.path / "data" / f"{name}.jsonl", _dumped(records))
+            self.folder.manifest["data"][name] |= {
+                "source": sources[name],
+                "records": len(records),
+            }
+
+    def target(self) -> None:
+        """Find the target model, or make it."""
+        target = self.base
+        if self.config.memorize:
+            full = [*self.sets["forget"], *self.sets["retain"]]
+            target = memorize(full, self.config.model, self.config.memorize, self.config.seed)
+        self.folder.manifest["model"] = {
+            "name": self.config.model.name,
+            "source": str(self.base),
+            "sha256": content_hash(self.base),
+            "target": str(target),
+            "target_sha256": content_hash(target),
+        }
+
+    def synthesis(self) -> None:
+        """Write new answers for the forget set."""
+        result = synthesize(self.sets["forget"], self.config.synthesis, self.config.seed)
+        if not result.accepted:
+            raise UserError(
+                "synthesis: no answer passed the verification.", "Raise synthesis.attempts."
+            )
+        folder = self.path / "synthesis"
+        write_jsonl(folder / "augmented.jsonl", result.accepted)
+        write_jsonl(folder / "rejected.jsonl", result.rejected)
+        write_json(folder / "summary.json", result.summary)
+
+    def training(self, name: str, config: TrainingConfig) -> None:
+        """Train one adapter on the target model."""
+        output = self.path / "training" / name
+        if output.is_dir():  # killed between the adapter and the manifest
+            return
+        target = target_folder(self.path)
+        model = load_model(target, self.config.model)
+        tokenizer = load_tokenizer(target, self.config.model)
+        prompt_format = PromptFormat(tokenizer, self.config.model.system)
+        train(
+            model,
+            tokenizer,
+            self._encode(prompt_format, self._forget_rows(config), config),
+            self._encode(prompt_format, _triples(self.sets["retain"]), config),
+            config,
+            output,
+            self.config.seed,
+            title=f"training {name}",
+        )
+        gc.collect()
+
+    def _forget_rows(self, config: TrainingConfig) -> list[tuple[str, str, str]]:
+        if OBJECTIVES.named(config.objective).forget_data == "original":
+            return _triples(self.sets["forget"])
+        rows = read_jsonl(self.path / "synthesis" / "augmented.jsonl")
+        return [(row["source_id"], row["question"], row["answer"]) for row in rows]
+
+    def _encode(
+        self,
+        prompt_format: PromptFormat,
+        rows: Sequence[tuple[str, str, str]],
+        config: TrainingConfig,
+    ) -> list[Example]:
+        examples = [prompt_format.encode(question, answer) for _, question, answer in rows]
+        check_lengths(examples, [id_ for id_, _, _ in rows], config.max_length)
+        return examples
+
+    def evaluation(self, name: str) -> None:
+        """Let one model answer every set, judge and score the answers."""
+        rows = self._answered(name)
+        judge(rows, self.config.evaluation)
+        metrics = score(rows)
+        folder = self.path / "evaluation" / name
+        write_jsonl(folder / "rows.jsonl", [row.flat() for row in rows])
+        write_json(folder / "metrics.json", metrics)
+
+    def _answered(self, name: str) -> list[EvaluatedRow]:
+        """Return the rows of every set with the model's answers and their perplexity."""
+        config, evaluation = self.config, self.config.evaluation
+        target = target_folder(self.path)
+        model = load_model(target, config.model)
+        if name != "target":
+            model = merge_adapter(model, adapter_folder(self.path, name))
+        prompt_format = PromptFormat(load_tokenizer(target, config.model), config.model.system)
+        records = [(set_name, r) for set_name, rs in self.sets.items() for r in rs]
+        questions = [record.question for _, record in records]
+        answers = generate_answers(
+            model,
+            prompt_format,
+            questions,
+            batch_size=evaluation.batch_size,
+            max_new_tokens=evaluation.max_new_tokens,
+            title=f"answers of {name}",
+        )
+        del model
+        base = model_folder(evaluation.perplexity_model or config.model.name)
+        values = perplexities(
+            load_model(base, config.model),
+            PromptFormat(load_tokenizer(base, config.model), config.model.system),
+            questions,
+            answers,
+            batch_size=evaluation.batch_size,
+            title=f"perplexity of {name}",
+        )
+        return [
+            EvaluatedRow(
+                set=set_name,
+                id=record.id,
+                question=record.question,
+                reference=record.answer,
+                generation=answer,
+                perplexity=value,
+            )
+            for (set_name, record), answer, value in zip(records, answers, values, strict=True)
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Collect the figures of all stages."""
+        manifest = self.folder.manifest
+        metrics = {
+            name: read_json(self.path / "evaluation" / name / "metrics.json")
+            for name in ("target", *self.trainings)
+        }
+        return {
+            "target": metrics["target"],
+            "unlearned": metrics["unlearned"],
+            "baselines": {name: metrics[name] for name in self.config.baselines},
+            "seconds": {name: stage["seconds"] for name, stage in manifest["stages"].items()},
+            "peak_memory_bytes": manifest["peak_memory_bytes"],
+        }
+
+
+def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
+    """Load and validate every set that the configuration names."""
+    data = config.data
+    sources = {
+        "forget": data.forget,
+        "retain": data.retain,
+        "forget_unseen": data.forget_unseen,
+        "retain_unseen": data.retain_unseen,
+    }
+    sets = {
+        name: load_records(source, data.columns, name) for name, source in sources.items() if source
+    }
+    check_disjoint(sets["forget"], sets["retain"])
+    return sets
+
+
+def _check_names(config: RunConfig) -> None:
+    """Find mistakes in objectives before anything is computed or written."""
+    for name, training in config.baselines.items():
+        if name in ("target", "unlearned") or not name.isidentifier():
+            raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")
+        OBJECTIVES.named(training.objective).check_options(training.objective_options)
+    OBJECTIVES.named(config.training.objective).check_options(config.training.objective_options)
+
+
+def _dumped(records: Sequence[Record]) -> list[dict[str, Any]]:
+    return [record.model_dump(mode="json") for record in records]
+
+
+def _triples(records: Sequence[Record]) -> list[tuple[str, str, str]]:
+    return [(record.id, record.question, record.answer) for record in records]

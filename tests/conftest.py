@@ -1,0 +1,45 @@
+"""Models that the tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from relearn.config import ModelConfig
+from relearn.models.loading import load_tokenizer, model_folder
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared/data is not there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small random Llama and the embedded model's tokenizer.
+
+    For what does not depend on what a model knows: resuming, equality of losses, errors.
+    """
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = load_tokenizer(model_folder("smollm2-135m"), ModelConfig())
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -1,0 +1,178 @@
+"""The engine's promises: the right loss, however a step is split, and the same weights on resume."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn.functional import kl_div
+from transformers import PreTrainedModel
+
+from relearn.config import LoraConfig, ModelConfig, TrainingConfig
+from relearn.data.batching import MixedBatchSampler, TrainingRow, collate
+from relearn.data.tokenization import Example, PromptFormat
+from relearn.models.adapters import add_adapter
+from relearn.models.label_logits import label_logits
+from relearn.models.loading import load_model, load_tokenizer
+from relearn.storage import read_jsonl
+from relearn.training.engine import train
+from relearn.training.statistics import ReferenceCache, token_statistics
+
+CONFIG = ModelConfig(dtype="float32")
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> PreTrainedModel:
+    return load_model(tiny_model, CONFIG)
+
+
+@pytest.fixture(scope="session")
+def prompt_format(tiny_model: Path) -> PromptFormat:
+    return PromptFormat(load_tokenizer(tiny_model, CONFIG))
+
+
+def examples(prompt_format: PromptFormat, count: int, word: str) -> list[Example]:
+    return [
+        prompt_format.encode(f"What is {word} {i}?", " ".join([word] * (1 + 3 * i % 7)))
+        for i in range(count)
+    ]
+
+
+def rows(prompt_format: PromptFormat) -> list[TrainingRow]:
+    forget = [TrainingRow(i, e, True) for i, e in enumerate(examples(prompt_format, 3, "secret"))]
+    retain = [
+        TrainingRow(3 + i, e, False) for i, e in enumerate(examples(prompt_format, 2, "public"))
+    ]
+    return [*forget, *retain]
+
+
+def randomize_adapter(model: torch.nn.Module) -> None:
+    torch.manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def test_label_logits_are_the_full_logits_there(
+    model: PreTrainedModel, prompt_format: PromptFormat
+) -> None:
+    batch = collate(rows(prompt_format), pad_token_id=2)
+    keep = batch["labels"] != -100
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        ours = label_logits(model, **inputs, keep=keep)
+        torch.testing.assert_close(ours, model(**inputs).logits[keep])
+
+
+def test_statistics_equal_transformers_loss_and_a_second_model(
+    model: PreTrainedModel, tiny_model: Path, prompt_format: PromptFormat
+) -> None:
+    """Against transformers' own loss, row by row without padding, and a real second reference."""
+    all_rows = rows(prompt_format)
+    policy = add_adapter(model, LoraConfig(rank=4, dropout=0))
+    randomize_adapter(policy)
+    policy.eval()
+    cache = ReferenceCache(policy, policy.disable_adapter(), all_rows, 2, batch_size=2)
+    stats = token_statistics(policy, collate(all_rows, 2), cache)
+    second = load_model(tiny_model, CONFIG)
+    assert stats.reference_log_probs is not None
+    assert stats.kl is not None
+    for i, row in enumerate(all_rows):
+        ids = torch.tensor([row.example.prompt + row.example.answer])
+        labels = torch.tensor([[-100] * len(row.example.prompt) + row.example.answer])
+        at = stats.row == i
+        with torch.no_grad():
+            ours, theirs = policy(ids, labels=labels), second(ids, labels=labels)
+        torch.testing.assert_close(-stats.log_probs[at].mean(), ours.loss)
+        torch.testing.assert_close(-stats.reference_log_probs[at].mean(), theirs.loss)
+        if row.is_forget:
+            assert stats.kl[at].isnan().all()
+            continue
+        start = len(row.example.prompt) - 1
+        kl = kl_div(
+            ours.logits[0, start:-1].log_softmax(-1),
+            theirs.logits[0, start:-1].log_softmax(-1),
+            log_target=True,
+            reduction="none",
+        ).sum(-1)
+        torch.testing.assert_close(stats.kl[at], kl, rtol=1e-4, atol=1e-6)
+
+
+def test_kl_is_zero_before_training(model: PreTrainedModel, prompt_format: PromptFormat) -> None:
+    policy = add_adapter(model, LoraConfig(rank=4))
+    cache = ReferenceCache(policy, policy.disable_adapter(), rows(prompt_format), 2)
+    stats = token_statistics(policy.eval(), collate(rows(prompt_format), 2), cache)
+    assert stats.kl is not None
+    assert stats.kl[~stats.forget_tokens].abs().max() < 1e-6
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("objective", ["relearn", "grad_diff", "npo"])
+def test_result_does_not_depend_on_how_a_step_is_split(
+    tiny_model: Path, prompt_format: PromptFormat, tmp_path: Path, objective: str
+) -> None:
+    """One optimizer step over the same eight forget and eight retain rows, in 1 or 4 passes."""
+    folders = []
+    for batch_size, accumulation in ((8, 1), (2, 4)):
+        config = TrainingConfig(
+            objective=objective,
+            epochs=2,
+            batch_size=batch_size,
+            gradient_accumulation=accumulation,
+            warmup_ratio=0,
+            learning_rate=1e-2,
+            lora=LoraConfig(rank=4, dropout=0),
+        )
+        folder = tmp_path / f"{batch_size}"
+        forget, retain = (examples(prompt_format, 8, word) for word in ("secret", "public"))
+        train(
+            load_model(tiny_model, CONFIG), prompt_format.tokenizer, forget, retain, config,
+            folder, seed=0,
+        )  # fmt: skip
+        folders.append(folder)
+    whole, split = (read_jsonl(folder / "history.jsonl") for folder in folders)
+    assert [row["loss"] for row in split] == pytest.approx([row["loss"] for row in whole], rel=1e-4)
+    for name, tensor in weights(folders[0]).items():
+        torch.testing.assert_close(weights(folders[1])[name], tensor, rtol=1e-3, atol=2e-5)
+
+
+def test_history_names_the_terms(
+    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path
+) -> None:
+    config = TrainingConfig(epochs=1, batch_size=4, lora=LoraConfig(rank=4))
+    forget, retain = (examples(prompt_format, 4, word) for word in ("secret", "public"))
+    train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / "out", seed=0)
+    (row,) = read_jsonl(tmp_path / "out" / "history.jsonl")
+    parts = row["forget_ce"] + row["retain_ce"] + row["retain_kl"]
+    assert row["loss"] == pytest.approx(parts, rel=1e-4)
+
+
+class TestSampler:
+    @pytest.fixture
+    def training_rows(self, prompt_format: PromptFormat) -> list[TrainingRow]:
+        forget, retain = (examples(prompt_format, n, "word") for n in (10, 4))
+        data = [*((e, True) for e in forget), *((e, False) for e in retain)]
+        return [TrainingRow(i, e, kind) for i, (e, kind) in enumerate(data)]
+
+    def test_every_forget_row_once_and_retain_rows_evenly(
+        self, training_rows: list[TrainingRow]
+    ) -> None:
+        sampler = MixedBatchSampler(training_rows, 3, 2, seed=0)
+        seen = [i for batch in sampler for i in batch]
+        assert sorted(i for i in seen if i < 10) == list(range(10))
+        counts = [seen.count(i) for i in range(10, 14)]
+        assert sum(counts) == 2 * len(sampler)
+        assert max(counts) - min(counts) <= 1
+
+    def test_order_is_fixed_by_seed_and_epoch(self, training_rows: list[TrainingRow]) -> None:
+        first, second = (MixedBatchSampler(training_rows, 3, 2, seed=0) for _ in range(2))
+        assert list(first) == list(second)
+        second.set_epoch(1)
+        assert list(first) != list(second)
+
+    def test_no_retain_rows(self, training_rows: list[TrainingRow]) -> None:
+        sampler = MixedBatchSampler(training_rows[:10], 4, 4, seed=0)
+        assert sorted(i for batch in sampler for i in batch) == list(range(10))
