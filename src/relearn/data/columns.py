@@ -29,7 +29,7 @@ def records_from_rows(
     """Validate every row as a record.
 
     A row without an id gets `{set_name}-{number}`, its number in five digits counted from one.
-    Records that stand twice are kept: they weigh double, as in the published data sets.
+    A record that stands twice is kept and weighs double.
 
     Args:
         rows: As read from the source.

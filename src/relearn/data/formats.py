@@ -67,7 +67,11 @@ def read_rows(data: bytes, name: str) -> list[Row]:
         raise UserError(f"{name} is empty.", "Give at least one record.")
     if suffix not in (".csv", ".tsv") and (suffix in SUFFIXES or text.lstrip()[0] in "[{"):
         return _json_rows(text, name, lines=suffix in (".jsonl", ".ndjson"))
-    return list(_table_rows(text, name, "\t" if suffix == ".tsv" else None))
+    header = text.lstrip().split("\n")[0]
+    delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=header.count)
+    if suffix not in (".csv", ".tsv") and delimiter not in header:
+        raise UserError(f"{name} is no table and no JSON.", f"Known: {', '.join(SUFFIXES)}.")
+    return list(_table_rows(text, name, delimiter))
 
 
 def _decompressed(data: bytes, name: str) -> bytes:
@@ -137,8 +141,9 @@ def _line_rows(text: str) -> Iterator[Row]:
 
 
 def _list_rows(text: str) -> Iterator[Row]:
-    """Yield the elements of a valid JSON list, each with the line on which it begins."""
+    """Yield the elements of a valid JSON list, each with its line and its number."""
     decoder = json.JSONDecoder()
+    number = 0
     end, line = text.index("[") + 1, 1 + text.count("\n", 0, text.index("["))
     while True:
         start = _end_of_gap(text, end)
@@ -146,7 +151,8 @@ def _list_rows(text: str) -> Iterator[Row]:
         if text[start] == "]":
             return
         value, end = decoder.raw_decode(text, start)
-        yield object_row(f"line {line}", value)
+        number += 1
+        yield object_row(f"line {line} (record {number})", value)
         line += text.count("\n", start, end)
 
 
@@ -161,10 +167,8 @@ def _reason(error: Exception) -> str:
     return "nested too deep" if isinstance(error, RecursionError) else str(error).split(";")[0]
 
 
-def _table_rows(text: str, name: str, delimiter: str | None) -> Iterator[Row]:
-    """Yield the rows of a table with a header; the delimiter is the header's most frequent."""
-    header_line = text.lstrip().split("\n")[0]
-    delimiter = delimiter or max(",;\t", key=header_line.count)
+def _table_rows(text: str, name: str, delimiter: str) -> Iterator[Row]:
+    """Yield the rows of a table with a header, each with the line on which it begins."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
     line = 1

@@ -67,7 +67,7 @@ def _rows(source: str) -> list[Row]:
         return _hub_rows(source)
     raise UserError(
         f"{source} does not exist.",
-        f"Give a file, a hub dataset (org/name) or one of demo:, {', '.join(f'{b}:' for b in BENCHMARKS)}.",
+        f"Give a file, a hub dataset (org/name), demo:… or {':…, '.join(BENCHMARKS)}:….",
     )
 
 

@@ -1,0 +1,231 @@
+"""The whole job as a user starts it: in a process of its own, killed, resumed, given bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from relearn.storage import content_hash, read_json, read_jsonl
+
+SETTINGS = """
+memorize: {epochs: 6, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1,
+           checkpoint_steps: 2, lora: {rank: 4}}
+synthesis: {variants: 1}
+training: {epochs: 6, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 1,
+           checkpoint_steps: 2, lora: {rank: 4}}
+baselines:
+  npo: {objective: npo, epochs: 2, batch_size: 4, gradient_accumulation: 1, lora: {rank: 4}}
+evaluation: {max_new_tokens: 8}
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, shared: Path) -> Path:
+    """A folder with a user's own files and configuration."""
+    rows = json.loads((shared / "knowundo_privacy" / "unlearn_train.json").read_text())
+    kept = json.loads((shared / "knowundo_privacy" / "retention_train.json").read_text())
+    for name, records in (("forget", rows[:8]), ("retain", kept[:8])):
+        lines = [json.dumps({"question": r["text"], "answer": r["labels"]}) for r in records]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "config.yaml").write_text(SETTINGS)
+    return tmp_path
+
+
+def command(tiny_model: Path, output: str = "run") -> list[str]:
+    return [
+        sys.executable, "-m", "relearn.cli", "run", "--config", "config.yaml", "--output", output,
+        "--model", str(tiny_model), "--forget", "forget.jsonl", "--retain", "retain.jsonl",
+    ]  # fmt: skip
+
+
+def environment(workplace: Path) -> dict[str, str]:
+    """The user's environment, with a cache for targets of its own and the models shared."""
+    cache = Path(os.environ.get("RELEARN_CACHE", "~/.cache/relearn")).expanduser()
+    mine = workplace / "cache"
+    mine.mkdir(exist_ok=True)
+    if not (mine / "embedded").exists():
+        (mine / "embedded").symlink_to(cache / "embedded")
+    return os.environ | {"RELEARN_CACHE": str(mine)}
+
+
+def start(workplace: Path, arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        arguments,
+        cwd=workplace,
+        env=environment(workplace),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(workplace: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments, cwd=workplace, env=environment(workplace), capture_output=True, text=True,
+        check=False, timeout=600,
+    )  # fmt: skip
+
+
+def kill_when(workplace: Path, arguments: list[str], reached: Callable[[], bool]) -> None:
+    """Start the command and kill it with signal 9 as soon as `reached` says so."""
+    process = start(workplace, arguments)
+    deadline = time.monotonic() + 300
+    while not reached():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def stages(run: Path) -> list[str]:
+    manifest = run / "manifest.json"
+    return list(read_json(manifest)["stages"]) if manifest.exists() else []
+
+
+def test_killed_at_every_stage_it_ends_as_if_never_killed(
+    workplace: Path, tiny_model: Path
+) -> None:
+    run = workplace / "run"
+    arguments = command(tiny_model)
+
+    def checkpoint(pattern: str) -> Callable[[], bool]:
+        return lambda: any(workplace.glob(f"{pattern}/checkpoint-*/trainer_state.json"))
+
+    kill_when(workplace, arguments, lambda: "data" in stages(run))
+    kill_when(workplace, arguments, checkpoint("cache/targets/*.checkpoints"))
+    kill_when(workplace, arguments, lambda: "target" in stages(run))
+    kill_when(workplace, arguments, checkpoint("run/training/unlearned.checkpoints"))
+    kill_when(workplace, arguments, lambda: "training/unlearned" in stages(run))
+    kill_when(workplace, arguments, lambda: "evaluation/target" in stages(run))
+    finished = {name: read_json(run / "manifest.json")["stages"][name] for name in stages(run)}
+    done = finish(workplace, arguments)
+    assert done.returncode == 0, done.stderr
+    for name, stage in finished.items():
+        assert read_json(run / "manifest.json")["stages"][name] == stage, f"{name} was done again"
+
+    clean = workplace / "clean"
+    for target in (workplace / "cache" / "targets").iterdir():
+        target.rename(workplace / f"old-{target.name}")
+    done = finish(workplace, [a if a != "run" or i < 4 else a for i, a in enumerate(command(tiny_model, "clean"))])
+    assert done.returncode == 0, done.stderr
+    for trained in ("unlearned", "npo"):
+        weights = [
+            content_hash(folder / "training" / trained / "adapter_model.safetensors")
+            for folder in (run, clean)
+        ]
+        assert weights[0] == weights[1], f"{trained} differs"
+    for name in ("target", "unlearned", "npo"):
+        rows = [read_jsonl(folder / "evaluation" / name / "rows.jsonl") for folder in (run, clean)]
+        assert rows[0] == rows[1]
+    _check_summary(clean)
+    assert not list(clean.rglob(".*.json.*")), "temporary files are left"
+
+    again = finish(workplace, arguments)
+    assert again.returncode == 0
+    assert "report.html" in again.stdout
+
+
+def _check_summary(run: Path) -> None:
+    summary = read_json(run / "summary.json")
+    assert list(summary["baselines"]) == ["npo"]
+    for metrics in (summary["target"], summary["unlearned"], summary["baselines"]["npo"]):
+        assert {"forget/kfr", "forget/rougeL_recall", "forget/ls", "retain/krr"} <= set(metrics)
+    assert summary["peak_memory_bytes"] > 1 << 28
+    assert {"target", "synthesis", "training/unlearned"} <= set(summary["seconds"])
+
+
+class TestBadInput:
+    """One line, exit code 2, and nothing left behind."""
+
+    def refused(self, workplace: Path, arguments: list[str], *words: str) -> None:
+        before = sorted(workplace.rglob("*"))
+        done = finish(workplace, arguments)
+        assert done.returncode == 2, done.stderr
+        message = done.stderr.strip().splitlines()[-1]
+        assert message.startswith("error: ")
+        assert "Traceback" not in done.stderr
+        for word in words:
+            assert word in message
+        after = sorted(path for path in workplace.rglob("*") if "cache" not in path.parts)
+        assert after == [path for path in before if "cache" not in path.parts]
+
+    def with_option(self, tiny_model: Path, option: str, value: str) -> list[str]:
+        arguments = command(tiny_model)
+        arguments[arguments.index(option) + 1] = value
+        return arguments
+
+    @pytest.fixture(autouse=True)
+    def _cache(self, workplace: Path) -> None:
+        environment(workplace)
+
+    def test_missing_file(self, workplace: Path, tiny_model: Path) -> None:
+        self.refused(workplace, self.with_option(tiny_model, "--forget", "no.jsonl"), "no.jsonl")
+
+    def test_missing_column(self, workplace: Path, tiny_model: Path) -> None:
+        (workplace / "bad.jsonl").write_text('{"question": "Who?", "reply": "Me."}\n')
+        self.refused(workplace, self.with_option(tiny_model, "--forget", "bad.jsonl"), "bad.jsonl", "answer")
+
+    def test_bad_line(self, workplace: Path, tiny_model: Path) -> None:
+        (workplace / "bad.jsonl").write_text('{"question": "Who?", "answer": "Me."}\n{"question":\n')
+        self.refused(workplace, self.with_option(tiny_model, "--forget", "bad.jsonl"), "bad.jsonl", "2")
+
+    def test_empty_set(self, workplace: Path, tiny_model: Path) -> None:
+        (workplace / "bad.jsonl").write_text("")
+        self.refused(workplace, self.with_option(tiny_model, "--retain", "bad.jsonl"), "bad.jsonl")
+
+    def test_forget_record_in_retain(self, workplace: Path, tiny_model: Path) -> None:
+        both = (workplace / "retain.jsonl").read_text() + (workplace / "forget.jsonl").read_text()
+        (workplace / "both.jsonl").write_text(both)
+        self.refused(workplace, self.with_option(tiny_model, "--retain", "both.jsonl"), "retain")
+
+    def test_no_such_model(self, workplace: Path, tiny_model: Path) -> None:
+        self.refused(workplace, self.with_option(tiny_model, "--model", "no/such-model"), "no/such-model")
+
+    def test_unknown_setting(self, workplace: Path, tiny_model: Path) -> None:
+        self.refused(workplace, [*command(tiny_model), "--set", "training.epoch=3"], "training.epoch")
+
+    def test_unknown_objective(self, workplace: Path, tiny_model: Path) -> None:
+        self.refused(workplace, [*command(tiny_model), "--set", "training.objective=no"], "relearn")
+
+    def test_used_output_folder(self, workplace: Path, tiny_model: Path) -> None:
+        (workplace / "run").mkdir()
+        (workplace / "run" / "thesis.txt").write_text("mine")
+        self.refused(workplace, command(tiny_model), "run", "used")
+
+    def test_output_is_a_file(self, workplace: Path, tiny_model: Path) -> None:
+        (workplace / "run").write_text("mine")
+        self.refused(workplace, command(tiny_model), "run")
+
+    def test_run_of_another_configuration(self, workplace: Path, tiny_model: Path) -> None:
+        kill_when(workplace, command(tiny_model), lambda: "data" in stages(workplace / "run"))
+        done = finish(workplace, [*command(tiny_model), "--set", "training.epochs=5"])
+        assert done.returncode == 2
+        assert "training.epochs" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with hardly any room."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("no right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_full_disk(workplace: Path, tiny_model: Path, small_disk: Path) -> None:
+    done = finish(workplace, command(tiny_model, str(small_disk / "run")))
+    assert done.returncode == 2, done.stderr
+    assert "no space left" in done.stderr.strip().splitlines()[-1]
+    assert not list(small_disk.rglob("adapter_model.safetensors"))
