@@ -113,7 +113,10 @@ def test_killed_at_every_stage_it_ends_as_if_never_killed(
     clean = workplace / "clean"
     for target in (workplace / "cache" / "targets").iterdir():
         target.rename(workplace / f"old-{target.name}")
-    done = finish(workplace, [a if a != "run" or i < 4 else a for i, a in enumerate(command(tiny_model, "clean"))])
+    done = finish(
+        workplace,
+        [a if a != "run" or i < 4 else a for i, a in enumerate(command(tiny_model, "clean"))],
+    )
     assert done.returncode == 0, done.stderr
     for trained in ("unlearned", "npo"):
         weights = [
@@ -170,11 +173,17 @@ class TestBadInput:
 
     def test_missing_column(self, workplace: Path, tiny_model: Path) -> None:
         (workplace / "bad.jsonl").write_text('{"question": "Who?", "reply": "Me."}\n')
-        self.refused(workplace, self.with_option(tiny_model, "--forget", "bad.jsonl"), "bad.jsonl", "answer")
+        self.refused(
+            workplace, self.with_option(tiny_model, "--forget", "bad.jsonl"), "bad.jsonl", "answer"
+        )
 
     def test_bad_line(self, workplace: Path, tiny_model: Path) -> None:
-        (workplace / "bad.jsonl").write_text('{"question": "Who?", "answer": "Me."}\n{"question":\n')
-        self.refused(workplace, self.with_option(tiny_model, "--forget", "bad.jsonl"), "bad.jsonl", "2")
+        (workplace / "bad.jsonl").write_text(
+            '{"question": "Who?", "answer": "Me."}\n{"question":\n'
+        )
+        self.refused(
+            workplace, self.with_option(tiny_model, "--forget", "bad.jsonl"), "bad.jsonl", "2"
+        )
 
     def test_empty_set(self, workplace: Path, tiny_model: Path) -> None:
         (workplace / "bad.jsonl").write_text("")
@@ -186,10 +195,14 @@ class TestBadInput:
         self.refused(workplace, self.with_option(tiny_model, "--retain", "both.jsonl"), "retain")
 
     def test_no_such_model(self, workplace: Path, tiny_model: Path) -> None:
-        self.refused(workplace, self.with_option(tiny_model, "--model", "no/such-model"), "no/such-model")
+        self.refused(
+            workplace, self.with_option(tiny_model, "--model", "no/such-model"), "no/such-model"
+        )
 
     def test_unknown_setting(self, workplace: Path, tiny_model: Path) -> None:
-        self.refused(workplace, [*command(tiny_model), "--set", "training.epoch=3"], "training.epoch")
+        self.refused(
+            workplace, [*command(tiny_model), "--set", "training.epoch=3"], "training.epoch"
+        )
 
     def test_unknown_objective(self, workplace: Path, tiny_model: Path) -> None:
         self.refused(workplace, [*command(tiny_model), "--set", "training.objective=no"], "relearn")
@@ -216,7 +229,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode != 0:
         pytest.skip("no right to mount a small file system")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relearn.config import RunConfig, load_config
+from relearn.config import RunConfig, describe_settings, load_config
 from relearn.errors import UserError
 
 app = typer.Typer(
@@ -150,12 +150,17 @@ def chat(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="objectives, metrics, judges or models.")],
+    kind: Annotated[str, typer.Argument(help="objectives, metrics, models or settings.")],
 ) -> None:
     """List what there is by name, with one line each."""
-    table = Table(kind, "")
-    for name, summary in _registry(kind).items():
-        table.add_row(name, summary)
+    if kind == "settings":
+        table = Table("setting", "default", "")
+        for name, (default, text) in describe_settings().items():
+            table.add_row(name, default, text)
+    else:
+        table = Table(kind, "")
+        for name, summary in _registry(kind).items():
+            table.add_row(name, summary)
     console.print(table)
 
 
@@ -181,7 +186,9 @@ def _registry(kind: str) -> dict[str, str]:
         from relearn.models.embedded import EMBEDDED
 
         return {name: model.summary for name, model in EMBEDDED.items()}
-    raise UserError(f"there is no list of {kind!r}.", "Known: objectives, metrics, models.")
+    raise UserError(
+        f"there is no list of {kind!r}.", "Known: objectives, metrics, models, settings."
+    )
 
 
 def _settings(

@@ -1,5 +1,6 @@
 """The typed, validated configuration: one class per stage; YAML, then command-line overrides."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,16 @@ class ModelConfig(Section):
 
 
 class ColumnsConfig(Section):
-    """The user's names for a record's fields; None finds them by their usual names."""
+    """The user's names for a record's fields; None finds them by their usual names.
+
+    Attributes:
+        id: Column with the record's id.
+        question: Column with the question.
+        answer: Column with the answer.
+        subject: Column with whom or what the record is about.
+        paraphrases: Column with other phrasings of the question.
+        wrong_answers: Column with false answers of the same form.
+    """
 
     id: str | None = None
     question: str | None = None
@@ -52,12 +62,12 @@ class DataConfig(Section):
     Attributes:
         forget: What is to be forgotten.
         retain: What is to be kept.
-        forget_unseen: Other phrasings of the same knowledge, evaluated but never trained on.
-        retain_unseen: Likewise of what is kept.
+        forget_unseen: Other questions about what is to be forgotten: evaluated, never trained on.
+        retain_unseen: Likewise about what is to be kept.
     """
 
-    forget: str = "demo:forget"
-    retain: str = "demo:retain"
+    forget: str | None = None
+    retain: str | None = None
     forget_unseen: str | None = None
     retain_unseen: str | None = None
     columns: ColumnsConfig = ColumnsConfig()
@@ -173,7 +183,13 @@ class ReportConfig(Section):
 
 
 class RunConfig(Section):
-    """A whole run, from the forget set to the report."""
+    """A whole run, from the forget set to the report.
+
+    Attributes:
+        seed: Fixes everything that is random.
+        memorize: Make a target model first; the fields are those of `training`.
+        baselines: Trained beside, by name, on the same data; the fields are those of `training`.
+    """
 
     seed: int = 0
     model: ModelConfig = ModelConfig()
@@ -213,7 +229,7 @@ def load_config(
         field = ".".join(str(part) for part in first["loc"])
         raise UserError(
             f"configuration field {field!r}: {first['msg'].lower()}.",
-            "See docs/configuration.md.",
+            "See `relearn list settings`.",
         ) from error
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
@@ -232,3 +248,19 @@ def _nested(named: Mapping[str, Any]) -> DictConfig:
 def dump_config(config: RunConfig) -> str:
     """Return the fully resolved configuration as YAML."""
     return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
+
+
+def describe_settings(
+    section: type[BaseModel] = RunConfig, prefix: str = ""
+) -> dict[str, tuple[str, str]]:
+    """Return default and description of every field, by dotted name, for `relearn list`."""
+    settings: dict[str, tuple[str, str]] = {}
+    inherited = "".join(parent.__doc__ or "" for parent in reversed(section.__mro__[:-2]))
+    for name, field in section.model_fields.items():
+        if isinstance(field.default, Section):
+            settings |= describe_settings(type(field.default), f"{prefix}{name}.")
+            continue
+        entry = re.search(rf"^ +{name}: (.+(?:\n {{12,}}.+)*)", inherited, re.MULTILINE)
+        text = " ".join(entry[1].split()) if entry else ""
+        settings[prefix + name] = (str(field.default), text)
+    return settings

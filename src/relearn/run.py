@@ -223,6 +223,9 @@ def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
         "forget_unseen": data.forget_unseen,
         "retain_unseen": data.retain_unseen,
     }
+    for name in ("forget", "retain"):
+        if not sources[name]:
+            raise UserError(f"there is no {name} set.", f"Give --{name} FILE.")
     sets = {
         name: load_records(source, data.columns, name) for name, source in sources.items() if source
     }

@@ -23,7 +23,9 @@ def batches(draw: st.DrawFn) -> Rows:
     rows: Rows = []
     for kind in kinds:
         length = draw(st.integers(1, 6))
-        rows.append((kind, *(draw(st.lists(value, min_size=length, max_size=length)) for _ in "pr")))
+        rows.append(
+            (kind, *(draw(st.lists(value, min_size=length, max_size=length)) for _ in "pr"))
+        )
     return rows
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from relearn.report.glossary import number
 from relearn.report.results import ModelResults, RunResults, visible
 
 # Legible on white and on near-black alike, and apart from each other for the colour-blind.
@@ -36,7 +35,7 @@ def trade_off(results: RunResults) -> go.Figure | None:
         x=0, y=1, text="◤ ideal: forgets all, keeps all", showarrow=False,
         xanchor="left", yanchor="bottom", yshift=4,
     )  # fmt: skip
-    figure.update_xaxes(title="ROUGE-L recall, forget set (lower is better)", range=[-0.03, 1.03])
+    figure.update_xaxes(title="ROUGE-L recall, forget set", range=[-0.03, 1.03])
     figure.update_yaxes(title="ROUGE-L recall, retain set", range=[-0.03, 1.06])
     return _finish(figure, height=400)
 
@@ -57,8 +56,6 @@ def bars(results: RunResults, keys: dict[str, str], top: float | None = None) ->
         figure.add_bar(
             x=list(values), y=list(values.values()), name=_plain(model.label),
             marker={"color": style["color"], "line": {"width": 0}},
-            text=[number(value) for value in values.values()],
-            textposition="outside", cliponaxis=False, textangle=0, textfont={"size": 10},
             hovertemplate="%{fullData.name}: %{y:.3f}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.12)
@@ -73,8 +70,8 @@ def training_curves(model: ModelResults) -> go.Figure | None:
     parts = dict.fromkeys(name for row in model.history for name in row if name not in NOT_PARTS)
     for place, name in enumerate(["loss", *parts]):
         values = [_finite(row.get(name)) for row in model.history]
-        line = {"color": TARGET_COLOUR if name == "loss" else COLOURS[(place - 1) % len(COLOURS)]}
-        line |= {"width": 2.5 if name == "loss" else 1.6}
+        colour = TARGET_COLOUR if name == "loss" else COLOURS[(place - 1) % len(COLOURS)]
+        line = {"color": colour, "width": 2.5 if name == "loss" else 1.6}
         if any(value is not None for value in values):
             figure.add_scatter(
                 x=steps, y=values, mode="lines" if len(steps) > 1 else "markers",
@@ -127,4 +124,4 @@ def _finite(value: object) -> float | None:
 
 def _plain(label: str) -> str:
     """Return `label` without what Plotly would read as markup."""
-    return visible(label).replace("<", "‹").replace(">", "›")
+    return visible(label).replace("<", "&lt;").replace(">", "&gt;")

@@ -1,6 +1,7 @@
 """What each figure of a run means and which way is good, in a reader's words."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -132,18 +133,19 @@ def order(key: str) -> tuple[int, int]:
     return _position(set_name, SETS), _position(metric, MEANINGS)
 
 
-def _position(name: str, names: dict[str, object] | dict[str, str]) -> int:
-    return list(names).index(name) if name in names else len(names)
+def _position(name: str, names: Iterable[str]) -> int:
+    places = {known: place for place, known in enumerate(names)}
+    return places.get(name, len(places))
 
 
 def number(value: float | None) -> str:
     """Return `value` with three digits: 0.847, 14.5, 2,345; a dash where there is none.
 
     >>> [number(x) for x in (0.8474, 1.0, 14.47, 2345.1, 0.00012, None)]
-    ['0.847', '1.00', '14.5', '2,345', '1.20e-04', '–']
+    ['0.847', '1.00', '14.5', '2,345', '1.20e-04', '-']
     """
     if value is None or not math.isfinite(value):
-        return "–"
+        return "-"
     size = abs(value)
     if size >= 1e6 and size != 1e6:
         return f"{value:.2e}"

@@ -104,15 +104,18 @@ def _embedded(value: Any) -> Markup:
 
 
 def _table(results: RunResults) -> list[dict[str, Any]]:
-    """Return the metrics table: for each set its heading and rows, each with the models' cells."""
+    """Return the metrics table: for each set its heading and rows, with the models' cells."""
     keys = sorted({key for model in results.models for key in model.metrics}, key=glossary.order)
-    return [
-        {
-            "heading": glossary.SETS.get(set_name, set_name),
-            "rows": [_table_row(results, key) for key in group],
-        }
-        for set_name, group in groupby(keys, key=lambda key: key.partition("/")[0])
-    ]
+    explained: set[str] = set()
+    table = []
+    for set_name, group in groupby(keys, key=lambda key: key.partition("/")[0]):
+        rows = [_table_row(results, key) for key in group]
+        for row in rows:
+            # A reader who goes down the table needs each meaning once.
+            row["explain"] = row["meaning"].label not in explained
+            explained.add(row["meaning"].label)
+        table.append({"heading": glossary.SETS.get(set_name, set_name), "rows": rows})
+    return table
 
 
 def _table_row(results: RunResults, key: str) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def _table_row(results: RunResults, key: str) -> dict[str, Any]:
     # The target has unlearned nothing, so it doesn't compete.
     rivals = [m for m in results.models if m.key != "target" and key in m.metrics]
     best = None
-    if direction and len(rivals) > 1:
+    if direction and len({texts[model.key] for model in rivals}) > 1:
         choose = max if direction == "higher" else min
         best = texts[choose(rivals, key=lambda model: model.metrics[key]).key]
     return {
@@ -144,10 +147,10 @@ def _figures(results: RunResults) -> list[dict[str, Any]]:
     }
     fluency = {"forget/ls": "LS, forget", "retain/ls": "LS, retain"}
     drawn = [
-        ("outcome", "Forgetting against retention", "Top left is best.",
+        ("outcome", "Forgetting against retention", "Right keeps too much of what was to go; low loses what was to stay.",
          figures.trade_off(results)),
         ("outcome", "Forgotten and retained", "Share of answers; higher is better.",
-         figures.bars(results, rates, top=1.12)),
+         figures.bars(results, rates, top=1.03)),
         ("outcome", "Language", "Linguistic score; higher is better.",
          figures.bars(results, fluency)),
     ]  # fmt: skip

@@ -161,7 +161,7 @@ def _rate(results: RunResults, set_name: str, share: float | None, what: str) ->
         return [f"{number(share)} of the answers {what}"]
     low, high = wilson_interval(share, count)
     return [
-        f"{percent(share)} of {count} answers {what}, 95 % interval {percent(low)} to "
+        f"{percent(share)} of {count} answers {what}, 95% interval {percent(low)} to "
         f"{percent(high)}"
     ]
 

@@ -12,7 +12,9 @@
   }
 
   const plots = read("figure-data");
+  const textSize = parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.75;
   for (const [id, plot] of Object.entries(plots)) {
+    plot.layout.font.size = textSize;
     Plotly.newPlot(byId(id), plot.data, plot.layout, { responsive: true, displayModeBar: false });
   }
 

