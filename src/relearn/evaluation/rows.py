@@ -1,9 +1,9 @@
 """The evaluated row: one question with its reference answer, what a model said, and the scores."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SetName = Literal["forget", "retain", "forget_unseen", "retain_unseen"]
 EntailmentLabel = Literal["entailment", "neutral", "contradiction"]
@@ -37,11 +37,11 @@ class EvaluatedRow(BaseModel):
     reference: str
     generation: str
     id: str | None = None
-    perplexity: float | None = None
+    perplexity: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     nli_label: EntailmentLabel | None = None
     reference_entities: list[str] | None = None
     generation_entities: list[str] | None = None
-    entity_coverage: float | None = None
+    entity_coverage: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     scores: dict[str, float] = {}
 
     @property

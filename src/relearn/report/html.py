@@ -147,7 +147,7 @@ def _figures(results: RunResults) -> list[dict[str, Any]]:
     }
     fluency = {"forget/ls": "LS, forget", "retain/ls": "LS, retain"}
     drawn = [
-        ("outcome", "Forgetting against retention", "Right keeps too much of what was to go; low loses what was to stay.",
+        ("outcome", "Forgetting against retention", "Top left is best; low loses what was to stay.",
          figures.trade_off(results)),
         ("outcome", "Forgotten and retained", "Share of answers; higher is better.",
          figures.bars(results, rates, top=1.03)),
@@ -250,8 +250,8 @@ def _provenance(manifest: dict[str, Any]) -> list[tuple[str, list[tuple[str, str
     groups = {
         "Run": run, "Host": host, "Versions": manifest.get("versions", {}), "Stages": stages
     }  # fmt: skip
-    return [
-        (title, [(name, str(value)) for name, value in group.items() if value is not None])
+    known = {
+        title: [(name, str(value)) for name, value in group.items() if value is not None]
         for title, group in groups.items()
-        if group
-    ]
+    }
+    return [(title, entries) for title, entries in known.items() if entries]

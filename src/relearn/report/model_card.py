@@ -27,7 +27,7 @@ def write_model_card(run_folder: Path, model_folder: Path) -> Path:
         base_model=base,
         library_name="transformers",
         pipeline_tag="text-generation",
-        tags=["unlearning", "relearn", results.config.training.objective],
+        tags=["unlearning", "relearn"],
     )
     environment = Environment(
         loader=PackageLoader("relearn.report"),

@@ -15,10 +15,11 @@
   const textSize = parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.75;
   for (const [id, plot] of Object.entries(plots)) {
     plot.layout.font.size = textSize;
+    plot.layout.height *= textSize / 12;
     Plotly.newPlot(byId(id), plot.data, plot.layout, { responsive: true, displayModeBar: false });
   }
 
-  const PAGE = 12;
+  const PAGE = 6;
   const data = read("example-data");
   if (!data.rows.length) return;
   for (const row of data.rows) {

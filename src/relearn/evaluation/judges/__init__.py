@@ -1,0 +1,1 @@
+"""Judges: what metrics ask about text. Each has an offline default, named in the configuration."""

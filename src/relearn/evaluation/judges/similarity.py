@@ -1,0 +1,69 @@
+"""How alike texts are: cosine of sentence embeddings."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from relearn.errors import UserError
+from relearn.models.embedded import EMBEDDED, embedded_folder
+
+# At this cosine two entities count as the same (arXiv 2502.11190, section 4.2).
+SAME_ENTITY = 0.8
+
+
+class Embedder:
+    """Sentence embeddings, each distinct text embedded once.
+
+    Args:
+        name: An embedded model, a hub name or a local folder.
+
+    Raises:
+        UserError: there is no such model.
+    """
+
+    def __init__(self, name: str) -> None:
+        folder = embedded_folder(name) if name in EMBEDDED else Path(name)
+        try:
+            self._model = SentenceTransformer(str(folder))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"sentence-embedding model {name!r} can't be loaded.", "Check evaluation.similarity."
+            ) from error
+        self._known: dict[str, np.ndarray] = {}
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return (texts, dimension) embeddings of length 1."""
+        new = sorted(set(texts) - self._known.keys())
+        if new:
+            embeddings = self._model.encode(
+                new, batch_size=64, normalize_embeddings=True, show_progress_bar=False
+            )
+            self._known |= dict(zip(new, embeddings, strict=True))
+        return np.array([self._known[text] for text in texts])
+
+    def similarities(self, first: Sequence[str], second: Sequence[str]) -> np.ndarray:
+        """Return the (pairs,) cosine of each pair, -1 to 1."""
+        return np.einsum("ij,ij->i", self.embed(first), self.embed(second))
+
+
+@cache
+def embedder(name: str) -> Embedder:
+    """Return the embedder called `name`, loaded once."""
+    return Embedder(name)
+
+
+def entity_coverage(reference: Sequence[str], generation: Sequence[str], model: Embedder) -> float:
+    """Return the share of reference entities that some generated entity matches, 0 to 1.
+
+    Two entities match at a cosine of 0.8 or more (arXiv 2502.11190, section 4.2). Where either
+    side has none the coverage is 0. The paper's code counts matching *pairs* over the number of
+    reference entities, so that two generated entities matching one reference entity count twice
+    and its values go beyond 1 (1.4 in its record); a share can't.
+    """
+    if not reference or not generation:
+        return 0.0
+    cosines = model.embed(reference) @ model.embed(generation).T
+    return float((cosines.max(axis=1) >= SAME_ENTITY).mean())

@@ -1,0 +1,115 @@
+"""The linguistic score and its parts: perplexity and the richness of the vocabulary."""
+
+import math
+from collections import Counter
+
+from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
+from relearn.evaluation.metrics.base import keep_scores, metric
+from relearn.evaluation.rows import Rows
+
+HONORE_CAP = 1e6
+_EMPTY_BRUNET = 1000.0  # the reference code's value for a text without words
+
+# What `nltk.word_tokenize` does, without the sentence model that it would have to download: that
+# model's part here is to know that these words' dots end no sentence.
+_abbreviations = PunktParameters()
+_abbreviations.abbrev_types = {
+    *("dr", "mr", "mrs", "ms", "prof", "rev", "sr", "jr", "st", "mt", "ft", "vs", "etc", "inc"),
+    *("ltd", "co", "corp", "dept", "univ", "ave", "blvd", "no", "vol", "e.g", "i.e", "u.s", "u.k"),
+    *("a.m", "p.m", "ph.d", "b.a", "m.a", "d.c"),
+}
+_sentences = PunktSentenceTokenizer(_abbreviations)
+_words = NLTKWordTokenizer()
+
+
+def words(text: str) -> list[str]:
+    """Cut `text` into lower-cased words and marks as NLTK's `word_tokenize` does."""
+    return [word for part in _sentences.tokenize(text.lower()) for word in _words.tokenize(part)]
+
+
+def brunet_index_of(text: str) -> float:
+    """Return Brunet's index N^(V^-0.165): N words, V different ones; 1 up, 1000 if none."""
+    tokens = words(text)
+    if not tokens:
+        return _EMPTY_BRUNET
+    return float(len(tokens) ** (len(set(tokens)) ** -0.165))
+
+
+def honore_statistic_of(text: str) -> float:
+    """Return Honoré's statistic 100 ln N / (1 - V1/V + 0.1), V1 words that come once; 0 to 1e6."""
+    tokens = words(text)
+    if len(tokens) <= 1:
+        return 0.0
+    counts = Counter(tokens)
+    once = sum(count == 1 for count in counts.values())
+    return min(100 * math.log(len(tokens)) / (1 - once / len(counts) + 0.1), HONORE_CAP)
+
+
+def rttr_of(text: str) -> float:
+    """Return the root type-token ratio V / sqrt(N), 0 up."""
+    tokens = words(text)
+    return len(set(tokens)) / math.sqrt(len(tokens)) if tokens else 0.0
+
+
+def linguistic_score(perplexity: float, brunet_index: float, honore_statistic: float) -> float:
+    """Return the harmonic mean of three sigmoids, 0 to 1; 0 where one of them is.
+
+    LS = HM(sigmoid(-ln PPL), sigmoid(-ln Brunet), sigmoid(ln Honoré)), on the means over a set.
+    Source: arXiv 2502.11190, section 4.2, equation 7. sigmoid(ln x) = x / (1 + x).
+    """
+    parts = (
+        1 / (1 + perplexity),
+        1 / (1 + brunet_index),
+        honore_statistic / (1 + honore_statistic),
+    )
+    return 3 / sum(1 / part for part in parts) if all(parts) else 0.0
+
+
+@metric("perplexity", needs=("perplexity",))
+def perplexity(rows: Rows) -> float:
+    """Mean perplexity of the answers given their questions, under the base model; 1 up.
+
+    Source: arXiv 2502.11190, section 4.2.
+    """
+    return math.fsum(row.perplexity for row in rows if row.perplexity is not None) / len(rows)
+
+
+@metric("brunet_index")
+def brunet_index(rows: Rows) -> float:
+    """Mean Brunet's index of the answers; lower is richer, 1 up, 1000 for an empty answer.
+
+    Source: Brunet 1978; arXiv 2502.11190, section 4.2.
+    """
+    return keep_scores(rows, "brunet_index", [brunet_index_of(row.generation) for row in rows])
+
+
+@metric("honore_statistic")
+def honore_statistic(rows: Rows) -> float:
+    """Mean Honoré's statistic of the answers; higher is richer, 0 to 1e6.
+
+    Source: Honoré 1979; arXiv 2502.11190, section 4.2.
+    """
+    scores = [honore_statistic_of(row.generation) for row in rows]
+    return keep_scores(rows, "honore_statistic", scores)
+
+
+@metric("rttr")
+def rttr(rows: Rows) -> float:
+    """Mean root type-token ratio of the answers; higher is more diverse, 0 up.
+
+    Source: Guiraud 1960.
+    """
+    return keep_scores(rows, "rttr", [rttr_of(row.generation) for row in rows])
+
+
+@metric("ls", needs=("perplexity",))
+def ls(rows: Rows) -> float:
+    """Linguistic score of the set, 0 to 1: harmonic mean of perplexity, Brunet and Honoré parts.
+
+    Source: arXiv 2502.11190, section 4.2, equation 7; taken on the set's means.
+    """
+    return linguistic_score(
+        perplexity.compute(rows), brunet_index.compute(rows), honore_statistic.compute(rows)
+    )

@@ -1,0 +1,29 @@
+import pytest
+
+from relearn.report.glossary import duration, number, size
+from relearn.report.results import visible
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8474, "0.847"), (1.0, "1.00"), (0.99996, "1.00"), (0.0, "0"), (14.47, "14.5"),
+        (99.96, "100"), (2345.1, "2,345"), (1e6, "1,000,000"), (3.2e8, "3.20e+08"),
+        (0.00012, "1.20e-04"), (-0.5, "-0.500"), (None, "-"), (float("nan"), "-"),
+        (float("inf"), "-"),
+    ],
+)  # fmt: skip
+def test_numbers_have_three_digits(value, text):
+    assert number(value) == text
+
+
+def test_durations_and_sizes_are_said_as_people_say_them():
+    said = [duration(seconds) for seconds in (4.24, 59.97, 185, 7800)]
+    assert said == ["4.2 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]
+    assert [size(3 * 2**20), size(6 * 2**30)] == ["3 MiB", "6.00 GiB"]
+
+
+def test_what_can_t_be_seen_is_named_and_what_scripts_need_stays():
+    assert visible("a\x00b\u202ec\ud800") == "a⟨U+0000⟩b⟨U+202E⟩c⟨U+D800⟩"
+    kept = "tab\tline\nمی‌خواهم 👩‍💻 naïve 漢字 𝒳"  # noqa: RUF001
+    assert visible(kept) == kept

@@ -1,0 +1,81 @@
+import math
+
+import numpy as np
+import pytest
+from sample_run import write_sample_run
+
+from relearn.report.results import read_results
+from relearn.report.verdict import judge, wilson_interval
+from relearn.storage import read_json, write_json
+
+
+@pytest.fixture
+def verdict_with(tmp_path):
+    """Return a function that judges the sample run with some of the unlearned model's figures
+    changed."""
+    folder = write_sample_run(tmp_path / "run")
+    path = folder / "evaluation" / "unlearned" / "metrics.json"
+    values = read_json(path)
+
+    def with_figures(**changes):
+        changed = values | {key.replace("_", "/", 1): value for key, value in changes.items()}
+        write_json(path, changed)
+        return judge(read_results(folder))
+
+    return with_figures
+
+
+def answers(verdict):
+    return [finding.answer for finding in verdict.findings]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["yes", "yes", "yes"]),
+        ({"forget_kfr": 0.79}, ["partly", "yes", "yes"]),
+        ({"forget_kfr": 0.3}, ["no", "yes", "yes"]),
+        # Entity coverage alone doesn't make it forgotten while the words are still said.
+        ({"forget_rougeL_recall": 0.9}, ["no", "yes", "yes"]),
+        ({"retain_rougeL_recall": 0.8}, ["yes", "partly", "yes"]),
+        ({"retain_krr": 0.1}, ["yes", "no", "yes"]),
+        ({"forget_ls": 0.1}, ["yes", "yes", "partly"]),
+        ({"retain_ls": 0.02}, ["yes", "yes", "no"]),
+        ({"retain_krr": None}, ["yes", "not measured", "yes"]),
+        ({"forget_ls": math.nan}, ["yes", "yes", "not measured"]),
+    ],
+)
+def test_the_verdict_says_what_the_figures_support(verdict_with, changes, expected):
+    assert answers(verdict_with(**changes)) == expected
+
+
+def test_the_sentence_joins_the_findings(verdict_with):
+    assert verdict_with(forget_kfr=0.6, retain_ls=0.01).sentence == (
+        "The model has forgotten only part of what it was asked to forget; "
+        "it kept what it was to keep; its language is damaged."
+    )
+
+
+def test_a_target_that_hardly_knew_the_forget_set_is_told(tmp_path):
+    folder = write_sample_run(tmp_path)
+    path = folder / "evaluation" / "target" / "metrics.json"
+    write_json(path, read_json(path) | {"forget/rougeL_recall": 0.3})
+    assert any("little to forget" in caveat for caveat in judge(read_results(folder)).caveats)
+
+
+def test_the_provisional_judge_is_told_only_where_it_judged(tmp_path):
+    folder = write_sample_run(tmp_path)
+    assert "provisional" in judge(read_results(folder)).caveats[0]
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("provisional", "nli"))
+    assert not any("provisional" in caveat for caveat in judge(read_results(folder)).caveats)
+
+
+def test_wilson_bounds_solve_the_score_equation():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        count = int(rng.integers(1, 500))
+        share = int(rng.integers(0, count + 1)) / count
+        for bound in wilson_interval(share, count):
+            error = abs(share - bound) - 1.959964 * math.sqrt(bound * (1 - bound) / count)
+            assert abs(error) < 1e-7
