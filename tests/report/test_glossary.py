@@ -1,6 +1,7 @@
 import pytest
 
-from relearn.report.glossary import duration, number, size
+from relearn.evaluation.metrics import METRICS
+from relearn.report.glossary import MEANINGS, duration, number, size
 from relearn.report.results import visible
 
 
@@ -27,3 +28,7 @@ def test_what_can_t_be_seen_is_named_and_what_scripts_need_stays():
     assert visible("a\x00b\u202ec\ud800") == "a⟨U+0000⟩b⟨U+202E⟩c⟨U+D800⟩"
     kept = "tab\tline\nمی‌خواهم 👩‍💻 naïve 漢字 𝒳"  # noqa: RUF001
     assert visible(kept) == kept
+
+
+def test_every_registered_metric_has_a_meaning():
+    assert set(METRICS) <= set(MEANINGS)

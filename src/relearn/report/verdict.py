@@ -170,9 +170,9 @@ def _caveats(results: RunResults) -> list[str]:
     caveats = []
     if results.config.evaluation.entailment == "provisional":
         caveats.append(
-            "The entailment judge of this run is provisional: a stand-in, not a trained inference "
-            "model, says whether an answer contradicts the reference, so take KFR and KRR as "
-            "estimates that rest mostly on entity coverage; ROUGE, perplexity and LS don't use it."
+            "The entailment judge of this run is provisional: a rule that compares names, numbers "
+            "and negation, not a trained inference model, says whether an answer contradicts the "
+            "reference, so take KFR and KRR as estimates; ROUGE, perplexity and LS don't use it."
         )
     if (known := results.metric("target", "forget/rougeL_recall")) is not None and known < 0.5:
         caveats.append(

@@ -30,7 +30,8 @@ class Embedder:
             self._model = SentenceTransformer(str(folder))
         except (OSError, ValueError) as error:
             raise UserError(
-                f"sentence-embedding model {name!r} can't be loaded.", "Check evaluation.similarity."
+                f"sentence-embedding model {name!r} can't be loaded.",
+                "Check evaluation.similarity.",
             ) from error
         self._known: dict[str, np.ndarray] = {}
 
