@@ -53,7 +53,7 @@ def test_no_such_model(name: str) -> None:
 
 
 def test_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="config.json"):
+    with pytest.raises(UserError, match=r"config\.json"):
         model_folder(str(tmp_path))
 
 

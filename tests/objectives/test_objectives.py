@@ -91,7 +91,7 @@ def test_npo_is_its_formula(rows: Rows, beta: float) -> None:
 @settings(deadline=None)
 @given(batches())
 def test_npo_gradient_tends_to_gradient_ascent(rows: Rows) -> None:
-    """With beta towards 0, arXiv 2404.05868 proposition 1: NPO's gradient is that of row-wise GA."""
+    """Proposition 1 of arXiv 2404.05868: with beta towards 0 it is that of row-wise GA."""
 
     def gradient(name: str, **options: float) -> Tensor:
         stats = statistics(rows)

@@ -1,4 +1,4 @@
-"""The engine's promises: the right loss, however a step is split, and the same weights on resume."""
+"""The engine's promises: the right loss, and the same however a step is split."""
 
 from pathlib import Path
 

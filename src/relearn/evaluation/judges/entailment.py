@@ -71,7 +71,8 @@ def entailment_judge(name: str) -> EntailmentJudge:
             f"entailment judge {name!r} is not registered and can't be loaded as a model.",
             f"Registered: {', '.join(ENTAILMENT)}.",
         ) from error
-    labels = {label.lower() for label in classify.model.config.id2label.values()}
+    names = classify.model.config.id2label or {}
+    labels = {str(label).lower() for label in names.values()}
     if labels != {"entailment", "neutral", "contradiction"}:
         raise UserError(
             f"model {name!r} is no entailment judge: its labels are {', '.join(sorted(labels))}.",

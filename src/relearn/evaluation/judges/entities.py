@@ -17,9 +17,9 @@ _GENERIC = frozenset(
     "address area aspect aspects author authors background book books career city community "
     "country date detail details elements email event events example experience experiences "
     "father field form genre group impact individual individuals influence information interest "
-    "interests kind life lot mother name number part people person place range readers reference "
-    "role sense series significance stories story theme themes thing things time topic type use "
-    "variety way ways week work works writer writing year years".split()
+    "interests kind life lot mother name number part people person place range readers "
+    "reference role sense series significance stories story theme themes thing things time "
+    "topic type use variety way ways week work works writer writing year years".split()
 )
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 

@@ -46,7 +46,8 @@ class Backend(Protocol):
 class BackendFactory(Protocol):
     """Makes a backend whose choices are fixed by a seed."""
 
-    def __call__(self, seed: int) -> Backend: ...
+    def __call__(self, seed: int) -> Backend:
+        """Make the backend."""
 
 
 BACKENDS: Registry[BackendFactory] = Registry("synthesis backend")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from typing import Any
@@ -36,30 +37,48 @@ class Rules:
 
     def questions(self, requests: Sequence[Request]) -> list[str]:
         """Write one variant of each request's question, of its kind."""
-        return [self._question(request) for request in requests]
+        return [
+            self._question(request, kind)
+            for request, kind in zip(requests, self._kinds(requests), strict=True)
+        ]
 
     def answers(self, requests: Sequence[Request]) -> list[str]:
         """Write one vague answer to each request's question, of the kind that it asks for."""
-        asked = english().pipe([request.record.question for request in requests])
         return [
-            self._answer(request, {token.lemma_.lower() for token in doc} | {doc[0].lower_})
-            for request, doc in zip(requests, asked, strict=True)
+            self._answer(request, kind)
+            for request, kind in zip(requests, self._kinds(requests), strict=True)
         ]
 
-    def _question(self, request: Request) -> str:
+    def _kinds(self, requests: Sequence[Request]) -> list[str]:
+        """Return what each record's question asks for, by the lemmas in it."""
+        kinds = self._answers["kinds"]
+        found = []
+        for doc in english().pipe([request.record.question for request in requests]):
+            lemmas = {token.lemma_.lower() for token in doc}
+            found.append(next((k for k, words in kinds.items() if lemmas & set(words)), "general"))
+        return found
+
+    def _topic(self, subject: Subject, kind: str) -> tuple[str, bool]:
+        """Return the question's phrase that fits the kind, or the kind's own, and its number."""
+        keys = self._answers["kinds"][kind]
+        for phrase, plural in subject.topics:
+            if any(key in phrase for key in keys):
+                return f"the {phrase}", plural
+        return self._answers["topics"][kind], kind == "contact"
+
+    def _question(self, request: Request, kind: str) -> str:
         template = self._deal(request.kind, self._questions[request.kind])
         question = request.question.strip()
         lowered = question if _starts_with_name(request) else question[0].lower() + question[1:]
-        text = _fill(template, request.subject, question=question, lowered=lowered)
+        topic = self._topic(request.subject, kind)
+        text = _fill(template, request.subject, topic, question=question, lowered=lowered)
         return self._typo(text, request) if request.kind == "noisy" else text
 
-    def _answer(self, request: Request, lemmas: set[str]) -> str:
-        kinds = self._answers["kinds"]
-        kind = next((k for k, words in kinds.items() if lemmas & set(words)), "general")
+    def _answer(self, request: Request, kind: str) -> str:
         text = self._deal(kind, self._answers["bodies"][kind])
         if self._random(request).random() > _SHORT:
             text += " " + self._deal("closings", self._answers["closings"])
-        return _fill(text, request.subject)
+        return _fill(text, request.subject, self._topic(request.subject, kind))
 
     def _deal(self, name: str, templates: list[str]) -> str:
         deck = self._decks.setdefault(name, [])
@@ -94,8 +113,21 @@ def _starts_with_name(request: Request) -> bool:
     return request.question.startswith(request.subject.name) or request.question[:2] == "I "
 
 
-def _fill(template: str, subject: Subject, **words: str) -> str:
+def _fill(template: str, subject: Subject, topic: tuple[str, bool], **words: str) -> str:
     """Fill a template; what is filled in is never read as a template again."""
-    values = {"S": subject.name, "S's": subject.possessive, "topic": subject.topic, **words}
-    text = template.format_map(values)
-    return text[0].upper() + text[1:] if template[0] == "{" and "lowered" not in template else text
+    phrase, plural = topic
+    values = {"S": subject.name, "S's": subject.possessive, "topic": phrase, "v": _Verb(plural)}
+    text = template.format_map(values | words)
+    return text[0].upper() + text[1:] if template.startswith(("{topic}", "{S")) else text
+
+
+@dataclass(frozen=True)
+class _Verb:
+    """Formats `{v:remains}` in the number of the topic."""
+
+    plural: bool
+
+    def __format__(self, verb: str) -> str:
+        if not self.plural:
+            return verb
+        return {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))

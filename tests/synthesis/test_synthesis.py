@@ -1,0 +1,177 @@
+"""Synthesis on real forget sets, checked for leaks by an extraction of the test's own."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relearn.config import SynthesisConfig
+from relearn.data.records import Record
+from relearn.data.sources import load_records
+from relearn.evaluation.judges.similarity import embedder
+from relearn.language import english
+from relearn.synthesis.backends import BACKENDS, Backend, Request
+from relearn.synthesis.pipeline import SynthesisResult, distinct_n, synthesize
+from relearn.synthesis.subject import Subject, find_subjects
+from relearn.synthesis.verification import find_secrets, leaked, malformed
+
+
+@pytest.fixture(scope="module")
+def records() -> list[Record]:
+    return load_records("demo:forget")
+
+
+@pytest.fixture(scope="module")
+def result(records: list[Record]) -> SynthesisResult:
+    return synthesize(records, SynthesisConfig(variants=4), seed=0)
+
+
+def tokens(text: str) -> set[str]:
+    return set(re.findall(r"[^\W_]+", text.lower()))
+
+
+def test_each_record_gets_its_question_and_each_kind_of_variant(
+    records: list[Record], result: SynthesisResult
+) -> None:
+    for record in records:
+        rows = [row for row in result.accepted if row["source_id"] == record.id]
+        assert sorted(row["kind"] for row in rows) == [
+            "context", "logical", "noisy", "original", "rephrased",
+        ]  # fmt: skip
+        assert len({row["question"] for row in rows}) == len(rows)
+        (original,) = [row["question"] for row in rows if row["kind"] == "original"]
+        assert original == record.question
+    assert result.summary["records_without_answer"] == []
+
+
+def check_no_leak(records: Sequence[Record], result: SynthesisResult) -> None:
+    """Capitalized words, anything with a digit, and e-mails of the private answer, by regex."""
+    private = {}
+    for record in records:
+        inner = re.findall(r"(?<=[\w,;] )[A-Z][\w'’-]+", record.answer)
+        marked = re.findall(r"\S*[\d@]\S*", record.answer)
+        private[record.id] = tokens(" ".join(inner + marked)) - tokens(record.question)
+    for row in result.accepted:
+        secrets = {word for word in private[row["source_id"]] if len(word) > 2}
+        assert not secrets & tokens(row["answer"]), row
+        assert not secrets & tokens(row["question"]), row
+
+
+def test_nothing_private_survives(records: list[Record], result: SynthesisResult) -> None:
+    check_no_leak(records, result)
+
+
+def test_answers_are_about_their_questions(result: SynthesisResult) -> None:
+    model = embedder("minilm")
+    questions = [row["question"] for row in result.accepted]
+    answers = [row["answer"] for row in result.accepted]
+    own = model.similarities(questions, answers).mean()
+    others = model.similarities(questions, list(np.roll(answers, len(answers) // 2))).mean()
+    assert own >= 0.45
+    assert own > others + 0.1
+
+
+def test_same_seed_same_result(records: list[Record], result: SynthesisResult) -> None:
+    again = synthesize(records, SynthesisConfig(variants=4), seed=0)
+    assert again.accepted == result.accepted
+    other = synthesize(records, SynthesisConfig(variants=4), seed=1)
+    assert other.accepted != result.accepted
+
+
+@pytest.mark.parametrize("file", ["knowundo_privacy/unlearn_train.json", "tofu/forget10.json"])
+def test_real_sets_of_400(shared: Path, file: str) -> None:
+    """Measured: 2,000 and about 1,985 of 2,000 rows accepted."""
+    records = load_records(str(shared / file))
+    result = synthesize(records, SynthesisConfig(variants=4), seed=0)
+    assert len(result.accepted) >= 0.98 * 5 * len(records)
+    assert len(result.summary["records_without_answer"]) <= 2
+    assert result.summary["mean_similarity"] >= 0.45
+    check_no_leak(records, result)
+
+
+def parsed_secrets(question: str, answer: str) -> tuple[Record, Subject]:
+    record = Record(id="1", question=question, answer=answer)
+    (subject,) = find_subjects([record], [english()(question)])
+    return record, subject
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        "Write to li.wei@mail.cn for that.",
+        "It is on WISDOM path.",
+        "The number is 88.",
+        "It is in Beijing's centre.",
+        "He practises the traditional tea ceremony, it is said.",
+    ],
+)
+def test_leaks_are_seen(candidate: str) -> None:
+    answer = "Li Wei lives at 88 Wisdom Path, Beijing, loves the tea ceremony: li.wei@mail.cn."
+    record, subject = parsed_secrets("Where does Li Wei live?", answer)
+    secrets = find_secrets(english()(record.answer), english()(record.question), subject)
+    assert leaked(secrets, english()(candidate))
+
+
+def test_words_of_the_question_are_no_secret() -> None:
+    record, subject = parsed_secrets("Does Li Wei live in Beijing?", "Li Wei lives in Beijing.")
+    secrets = find_secrets(english()(record.answer), english()(record.question), subject)
+    assert leaked(secrets, english()("Li Wei and Beijing have a history.")) == ""
+
+
+@pytest.mark.parametrize("text", ["Too short.", "word " * 30, "a {S} was left in this text here"])
+def test_malformed_text_is_refused(text: str) -> None:
+    assert malformed(text)
+
+
+def test_subject_is_the_name_that_most_questions_hold() -> None:
+    questions = [
+        "What is the significance of the address 59 Rue de l'Artiste for Chloe Dubois?",
+        "Who are Chloe Dubois's parents?",
+        "Where does Chloe Dubois live?",
+    ]
+    records = [Record(id=str(i), question=q, answer="x") for i, q in enumerate(questions)]
+    subjects = find_subjects(records, [english()(q) for q in questions])
+    assert [subject.name for subject in subjects] == ["Chloe Dubois"] * 3
+
+
+def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> None:
+    """A backend that leaks at first: its candidates are rejected with reason, then retried."""
+    seen: list[str] = []
+
+    class Leaky:
+        def questions(self, requests: Sequence[Request]) -> list[str]:
+            return [f"Tell me, {request.question}" for request in requests]
+
+        def answers(self, requests: Sequence[Request]) -> list[str]:
+            seen.extend(request.feedback for request in requests)
+            return [
+                "Li Wei lives at 88 Wisdom Path in the city of Beijing."
+                if request.attempt == 0
+                else "Where Li Wei lives is a private matter and stays so."
+                for request in requests
+            ]
+
+    def make(seed: int) -> Backend:
+        return Leaky()
+
+    BACKENDS["leaky"] = make
+    try:
+        record = Record(
+            id="1", question="Where does Li Wei live?", answer="At 88 Wisdom Path, Beijing."
+        )
+        config = SynthesisConfig.model_construct(backend="leaky", variants=0, attempts=3)
+        result = synthesize([record], config, seed=0)
+    finally:
+        del BACKENDS["leaky"]
+    assert seen == ["", "gives away a name or number"]
+    assert [row["reason"] for row in result.rejected] == ["gives away a name or number"]
+    assert "88" in result.rejected[0]["answer"]
+    assert len(result.accepted) == 1
+
+
+def test_distinct_n() -> None:
+    assert distinct_n(["a b a b"], 1) == 0.5
+    assert distinct_n(["a b", "a b"], 2) == 0.5
+    assert distinct_n([], 2) == 0.0
