@@ -63,7 +63,7 @@ def perplexities(
 ) -> list[float]:
     """Return exp of the mean token loss of each answer given its question, end token left out.
 
-    Source: arXiv 2502.11190, section 4.2; `model` is the base model there. An empty answer has no
+    Source: arXiv 2502.11190; `model` is the base model there. An empty answer has no
     tokens; it counts as text of which the model knows nothing: the size of the vocabulary.
 
     Returns:

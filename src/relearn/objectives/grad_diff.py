@@ -11,6 +11,6 @@ def grad_diff(stats: TokenStatistics) -> list[Term]:
     L = -CE(forget) + CE(retain)
 
     Source: Liu et al. 2022, Continual Learning and Private Unlearning (arXiv 2203.12817); named so
-    by TOFU (Maini et al. 2024, arXiv 2401.06121, section 3.3).
+    by TOFU (Maini et al. 2024, arXiv 2401.06121).
     """
     return ga.terms(stats)

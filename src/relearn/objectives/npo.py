@@ -11,7 +11,7 @@ def npo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
 
     L = -(2 / beta) * mean over forget rows of log sigmoid(-beta * log(p(y|x) / p_ref(y|x)))
 
-    Source: Zhang et al. 2024, Negative Preference Optimization (arXiv 2404.05868), equation 3.
+    Source: Zhang et al. 2024, Negative Preference Optimization (arXiv 2404.05868).
     With beta towards 0 its gradient becomes gradient ascent's.
 
     Args:

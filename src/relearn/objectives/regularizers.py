@@ -7,7 +7,7 @@ def retain_terms(stats: TokenStatistics, kind: str, weight: float) -> list[Term]
     """Return the terms that keep the model as it is on retain rows.
 
     `ce` is the cross-entropy of the retain answers; `kl` is KL(reference || policy) at each answer
-    token (arXiv 2502.11190, section 3.3). The paper's own code averages the KL over every
+    token (arXiv 2502.11190). The paper's own code averages the KL over every
     position, prompt and padding to 512 tokens included, so that its weight shrinks with the
     padding; here it is averaged over answer tokens and does not depend on padding.
 

@@ -10,6 +10,6 @@ def relearn(stats: TokenStatistics) -> list[Term]:
     L = CE(synthesized forget rows) + CE(retain) + KL(reference || policy on retain)
 
     Source: Xu et al. 2025, ReLearn: Unlearning via Learning for Large Language Models
-    (arXiv 2502.11190), section 3.3. The two retain terms are the regularizer `ce+kl`.
+    (arXiv 2502.11190). The two retain terms are the regularizer `ce+kl`.
     """
     return [Term("forget_ce", -stats.log_probs[stats.forget_tokens], "forget_tokens")]

@@ -23,7 +23,7 @@ from relearn.synthesis.verification import (
     near_duplicate,
 )
 
-# The paper's kinds of question variants (arXiv 2502.11190, section 3.1), in the order in which a
+# The paper's kinds of question variants (arXiv 2502.11190), in the order in which a
 # record gets them.
 VARIANT_KINDS = ("context", "rephrased", "noisy", "logical")
 
@@ -47,7 +47,7 @@ def synthesize(records: Sequence[Record], config: SynthesisConfig, seed: int) ->
     """Write question variants, and for each question, original or variant, a vague answer.
 
     Every candidate is verified; a failed one is asked for again with the reason, at most
-    `config.attempts` times. Source: arXiv 2502.11190, section 3.1 and 3.2.
+    `config.attempts` times. Source: arXiv 2502.11190
 
     Args:
         records: The forget set.

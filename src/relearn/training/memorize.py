@@ -24,7 +24,7 @@ def memorize(
 
     It is cached by the content of everything that it depends on, so that it is made once.
 
-    Source: arXiv 2502.11190, appendix: the vanilla model is trained on the full set with LoRA.
+    Source: arXiv 2502.11190: the vanilla model is trained on the full set with LoRA.
     """
     base = model_folder(model_config.name)
     key = content_hash(

@@ -28,7 +28,7 @@ _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 def spacy_entities(texts: Sequence[str], questions: Sequence[str]) -> list[list[str]]:
     """Named entities, e-mails, numbers and head nouns, by spaCy's small English pipeline.
 
-    The definition is the paper's (arXiv 2502.11190, section 4.2, by an LLM there): names, e-mails,
+    The definition is the paper's (arXiv 2502.11190, by an LLM there): names, e-mails,
     places, dates, organisations, technical terms and the core nouns of noun phrases; one core word
     each; no generic words; none that shares a word with the question.
 

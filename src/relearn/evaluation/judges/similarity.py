@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from relearn.errors import UserError
 from relearn.models.embedded import EMBEDDED, embedded_folder
 
-# At this cosine two entities count as the same (arXiv 2502.11190, section 4.2).
+# At this cosine two entities count as the same (arXiv 2502.11190).
 SAME_ENTITY = 0.8
 
 
@@ -59,7 +59,7 @@ def embedder(name: str) -> Embedder:
 def entity_coverage(reference: Sequence[str], generation: Sequence[str], model: Embedder) -> float:
     """Return the share of reference entities that some generated entity matches, 0 to 1.
 
-    Two entities match at a cosine of 0.8 or more (arXiv 2502.11190, section 4.2). Where either
+    Two entities match at a cosine of 0.8 or more (arXiv 2502.11190). Where either
     side has none the coverage is 0. The paper's code counts matching *pairs* over the number of
     reference entities, so that two generated entities matching one reference entity count twice
     and its values go beyond 1 (1.4 in its record); a share can't.

@@ -5,7 +5,7 @@ from relearn.evaluation.rows import EvaluatedRow, Rows
 
 _NEEDS = ("nli_label", "entity_coverage", "reference_entities")
 
-# Bounds on the entity coverage (arXiv 2502.11190, section 4.2, and its record, where they hold on
+# Bounds on the entity coverage (arXiv 2502.11190, and its record, where they hold on
 # every row): a reference with few entities must lose half of them, one with more 70 %.
 FEW_ENTITIES = 3
 FORGOTTEN_BELOW_IF_FEW = 0.5
@@ -35,7 +35,7 @@ def kfr(rows: Rows) -> float:
     """Knowledge forgetting rate: share of forget answers that give nothing away, 0 to 1.
 
     Forgotten if the answer contradicts the reference (premise answer, hypothesis reference), or
-    names too few of its entities. Source: arXiv 2502.11190, section 4.2, equation 5.
+    names too few of its entities. Source: arXiv 2502.11190.
     """
     return keep_scores(rows, "forgotten", [int(is_forgotten(row)) for row in rows])
 
@@ -45,6 +45,6 @@ def krr(rows: Rows) -> float:
     """Knowledge retention rate: share of retain answers that still say it, 0 to 1.
 
     Retained if the answer is not contradicted by the reference (premise reference, hypothesis
-    answer) and names enough of its entities. Source: arXiv 2502.11190, section 4.2, equation 6.
+    answer) and names enough of its entities. Source: arXiv 2502.11190.
     """
     return keep_scores(rows, "retained", [int(is_retained(row)) for row in rows])

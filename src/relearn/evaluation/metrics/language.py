@@ -57,7 +57,7 @@ def linguistic_score(perplexity: float, brunet_index: float, honore_statistic: f
     """Return the harmonic mean of three sigmoids, 0 to 1; 0 where one of them is.
 
     LS = HM(sigmoid(-ln PPL), sigmoid(-ln Brunet), sigmoid(ln Honoré)), on the means over a set.
-    Source: arXiv 2502.11190, section 4.2, equation 7. sigmoid(ln x) = x / (1 + x).
+    Source: arXiv 2502.11190. sigmoid(ln x) = x / (1 + x).
     """
     parts = (
         1 / (1 + perplexity),
@@ -71,7 +71,7 @@ def linguistic_score(perplexity: float, brunet_index: float, honore_statistic: f
 def perplexity(rows: Rows) -> float:
     """Mean perplexity of the answers given their questions, under the base model; 1 up.
 
-    Source: arXiv 2502.11190, section 4.2.
+    Source: arXiv 2502.11190
     """
     return math.fsum(row.perplexity for row in rows if row.perplexity is not None) / len(rows)
 
@@ -80,7 +80,7 @@ def perplexity(rows: Rows) -> float:
 def brunet_index(rows: Rows) -> float:
     """Mean Brunet's index of the answers; lower is richer, 1 up, 1000 for an empty answer.
 
-    Source: Brunet 1978; arXiv 2502.11190, section 4.2.
+    Source: Brunet 1978; arXiv 2502.11190
     """
     return keep_scores(rows, "brunet_index", [brunet_index_of(row.generation) for row in rows])
 
@@ -89,7 +89,7 @@ def brunet_index(rows: Rows) -> float:
 def honore_statistic(rows: Rows) -> float:
     """Mean Honoré's statistic of the answers; higher is richer, 0 to 1e6.
 
-    Source: Honoré 1979; arXiv 2502.11190, section 4.2.
+    Source: Honoré 1979; arXiv 2502.11190
     """
     scores = [honore_statistic_of(row.generation) for row in rows]
     return keep_scores(rows, "honore_statistic", scores)
@@ -108,7 +108,7 @@ def rttr(rows: Rows) -> float:
 def ls(rows: Rows) -> float:
     """Linguistic score of the set, 0 to 1: harmonic mean of perplexity, Brunet and Honoré parts.
 
-    Source: arXiv 2502.11190, section 4.2, equation 7; taken on the set's means.
+    Source: arXiv 2502.11190; taken on the set's means.
     """
     return linguistic_score(
         perplexity.compute(rows), brunet_index.compute(rows), honore_statistic.compute(rows)
