@@ -46,6 +46,7 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         with disk_errors(self.path):
+            self._check_ours()  # before a lock file is put into a folder of somebody else's
             self.path.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=0)
@@ -69,16 +70,21 @@ class RunFolder:
     ) -> None:
         self._lock.release()
 
+    def _check_ours(self) -> None:
+        """Refuse a folder that holds files but no run."""
+        if not self.path.is_dir() or (self.path / "manifest.json").is_file():
+            return
+        if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+            raise UserError(
+                f"output folder {self.path} is already used, and not by a run.",
+                "Choose another --output.",
+            )
+
     def _take_up(self) -> None:
         file = self.path / "manifest.json"
         if file.is_file():
             self.manifest = read_json(file)
             self._check_same_run()
-        elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-            raise UserError(
-                f"output folder {self.path} is already used, and not by a run.",
-                "Choose another --output.",
-            )
         else:
             self.manifest = {
                 "relearn": relearn.__version__,
@@ -90,17 +96,20 @@ class RunFolder:
                 "stages": {},
                 "peak_memory_bytes": 0,
             }
-            write_text(self.path / "config.yaml", dump_config(self.config))
             self.save()
+        # After the manifest, by which a run is known again when it is killed in between.
+        if not (self.path / "config.yaml").is_file():
+            write_text(self.path / "config.yaml", dump_config(self.config))
 
     def _check_same_run(self) -> None:
         """Refuse to go on with a run of other settings or other data."""
         used = f"output folder {self.path} is already used by a run"
         mend = "Choose another --output, or delete the folder."
         if self.manifest["config_hash"] != content_hash(self.config.model_dump(mode="json")):
-            theirs = OmegaConf.to_container(OmegaConf.load(self.path / "config.yaml"))
+            file = self.path / "config.yaml"
+            theirs = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
             field = _first_difference(theirs, self.config.model_dump(mode="json"))
-            raise UserError(f"{used} of another configuration ({field} differs).", mend)
+            raise UserError(f"{used} of another configuration ({field or 'it'} differs).", mend)
         for name, sha in self._hashes.items():
             if self.manifest["data"].get(name, {}).get("sha256") != sha:
                 raise UserError(f"{used} with other {name} data.", mend)

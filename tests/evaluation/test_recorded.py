@@ -66,7 +66,8 @@ def test_functions_reproduce_the_record(
     record: dict[str, Any], expected: list[dict[str, Any]]
 ) -> None:
     rows = [EvaluatedRow.model_validate(as_input(row, judged=True)) for row in expected]
-    judge(rows, EvaluationConfig())
+    # Nothing is left to judge, so that these judges, which do not exist, are never loaded.
+    judge(rows, EvaluationConfig(entities="none", similarity="none", entailment="none"))
     metrics = score(rows)
     check([row.flat() for row in rows], metrics, expected, record)
 
@@ -94,8 +95,9 @@ def test_ls_of_the_published_parts(record: dict[str, Any], name: str) -> None:
 def test_offline_judges_agree_with_the_record(expected: list[dict[str, Any]]) -> None:
     """The whole offline pipeline, nothing given; the bounds are what was measured, less a little.
 
-    Measured: forget labels 0.82, retain labels 0.81 equal; KFR 0.855 (recorded 0.855), KRR 0.722
-    (0.759).
+    Measured: KFR 0.855 (recorded 0.855), KRR 0.722 (0.759); forget labels 0.82, retain labels 0.81
+    equal. Always saying "forgotten" would have 0.855 and "retained" 0.76: on the forget set the
+    rate is right because as many rows err one way as the other (kappa 0.27; retain 0.52).
     """
     rows = [EvaluatedRow.model_validate(as_input(row, judged=False)) for row in expected]
     judge(rows, EvaluationConfig())

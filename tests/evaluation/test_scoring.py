@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from relearn.config import EvaluationConfig
 from relearn.errors import UserError
@@ -21,9 +23,12 @@ from relearn.evaluation.metrics.language import (
     honore_statistic_of,
     linguistic_score,
     rttr_of,
+    words,
 )
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge, read_generations, score
+from relearn.models.embedded import embedded_folder
+from relearn.storage import read_jsonl
 
 vocabulary = st.lists(st.sampled_from([f"w{i}" for i in range(9)]), min_size=2, max_size=60)
 
@@ -105,6 +110,57 @@ def test_provisional_judge_sees_conflicting_names_and_agreement() -> None:
     assert labels == ["entailment", "contradiction", "neutral"]
 
 
+def test_words_with_digits_are_entities() -> None:
+    text = "Emma lives at 221B Baker St, was born on 05/02/1994 and pays from DE89."
+    (found,) = spacy_entities([text], ["Who is Emma?"])
+    assert {"221b", "05/02/1994", "de89"} <= set(found)
+
+
+def test_the_dot_of_an_abbreviation_ends_no_sentence() -> None:
+    # As NLTK with its downloaded model cuts it; it, too, leaves the dot on a year.
+    text = "He left St. Petersburg with J.K. Row in Oct. 1990. The answer is no. He stayed."
+    assert [w for w in words(text) if "." in w] == ["st.", "j.k.", "oct.", "1990.", ".", "."]
+
+
+def cross_encoder(folder: Path, labels: list[str]) -> str:
+    """Write a small random BERT with MiniLM's tokenizer that reads 64 tokens."""
+    config = BertConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=64, id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(embedded_folder("minilm"), model_max_length=64)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_cross_encoder_judges_pairs_in_their_order(tmp_path: Path) -> None:
+    name = cross_encoder(tmp_path, ["CONTRADICTION", "Neutral", "entailment"])
+    pairs = [(f"Emma has {n} cats.", "word " * n) for n in (1, 300, 2, 7)] * 5
+    model = BertForSequenceClassification.from_pretrained(name).eval()
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    with torch.inference_mode():
+        logits = [
+            model(**tokenizer(*pair, truncation=True, return_tensors="pt")).logits for pair in pairs
+        ]
+    expected = [["contradiction", "neutral", "entailment"][int(x.argmax())] for x in logits]
+    assert entailment_judge(name)(pairs) == expected
+    assert entailment_judge(name) is entailment_judge(name)  # loaded once
+
+
+def test_a_model_with_other_labels_is_no_entailment_judge(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="good, neutral"):
+        entailment_judge(cross_encoder(tmp_path, ["good", "neutral"]))
+
+
+@pytest.mark.parametrize("field", ["entities", "similarity", "entailment"])
+def test_a_judge_that_does_not_exist_is_named(tmp_path: Path, field: str) -> None:
+    config = EvaluationConfig.model_validate({field: str(tmp_path / "nothing")})
+    with pytest.raises(UserError, match="nothing"):
+        judge([EvaluatedRow.model_validate(row())], config)
+
+
 def row(**fields: object) -> dict[str, object]:
     return {
         "set": "forget",
@@ -121,7 +177,8 @@ def test_hostile_answers_are_scored_with_finite_values() -> None:
         "  \n",
         "<script>alert(1)</script>",
         "a\x00b",
-        "ha " * 3000,
+        "ha " * 340_000,  # more than the million characters that spaCy reads at once
+        "a@a." * 20_000,
         "👩‍👩‍👧 🇩🇪",
         "{{7*7}}",
     ]
@@ -136,6 +193,25 @@ def test_hostile_answers_are_scored_with_finite_values() -> None:
     assert rows[len(texts)].scores["retained"] == 0
 
 
+@pytest.mark.parametrize(("shift", "forgotten", "retained"), [(0, 0, 1), (37, 1, 0)])
+def test_own_answers_are_known_and_those_about_others_are_not(
+    shared: Path, shift: int, forgotten: int, retained: int
+) -> None:
+    """The offline judges at both ends; measured 0.009 and 1, 0.982 and 0.028."""
+    rows = []
+    for name, file in (("forget", "unlearn_val.json"), ("retain", "retention_val.json")):
+        pairs = json.loads((shared / "knowundo_privacy" / file).read_text())
+        for pair, answer in zip(pairs, pairs[shift:] + pairs[:shift], strict=True):
+            fields = {"question": pair["text"], "reference": pair["labels"]}
+            rows.append(
+                EvaluatedRow.model_validate(row(set=name, **fields, generation=answer["labels"]))
+            )
+    judge(rows, EvaluationConfig())
+    metrics = score(rows)
+    assert metrics["forget/kfr"] == pytest.approx(forgotten, abs=0.05)
+    assert metrics["retain/krr"] == pytest.approx(retained, abs=0.05)
+
+
 def test_metrics_without_what_they_need_are_left_out() -> None:
     rows = [EvaluatedRow.model_validate(row(set="retain"))]
     metrics = score(rows)
@@ -144,11 +220,21 @@ def test_metrics_without_what_they_need_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "words"),
+    ("lines", "place"),
     [
         ([], "no rows"),
         (["{"], "line 1"),
-        (["[1]"], "line 1"),
+        (["[1]"], "line 1: no JSON object"),
+        (["[" * 100_000], "line 1: no JSON"),
+        (['{"perplexity": ' + "9" * 5000 + "}"], "line 1: no JSON"),
+        ([json.dumps(row(generation="\ud800"))], "line 1, generation"),
+        ([json.dumps(row(note=["\ud800"]))], "line 1, note"),
+        ([json.dumps(row(note=float("inf")))], "line 1, note"),
+        ([json.dumps(row(entity_coverage="0.5"))], "line 1, entity_coverage"),
+        ([json.dumps(row(entity_coverage=True))], "line 1, entity_coverage"),
+        ([json.dumps(row(entity_coverage=-0.1))], "line 1, entity_coverage"),
+        ([json.dumps(row(reference_entities="Li"))], "line 1, reference_entities"),
+        ([json.dumps(row(reference_entities=[1]))], "line 1, reference_entities"),
         ([json.dumps(row()), json.dumps({"set": "forget"})], "line 2, question"),
         ([json.dumps(row(set="train"))], "line 1, set"),
         ([json.dumps(row(generation=None))], "line 1, generation"),
@@ -158,10 +244,10 @@ def test_metrics_without_what_they_need_are_left_out() -> None:
         ([json.dumps(row(nli_label="maybe"))], "line 1, nli_label"),
     ],
 )
-def test_bad_generations_are_named(tmp_path: Path, lines: list[str], words: str) -> None:
+def test_bad_generations_are_named(tmp_path: Path, lines: list[str], place: str) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join(lines))
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=place):
         read_generations(file)
 
 
@@ -173,3 +259,15 @@ def test_missing_file_and_used_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already used"):
         evaluate_generations(file, tmp_path, EvaluationConfig())
     assert sorted(tmp_path.iterdir()) == [file]
+
+
+def test_other_fields_are_kept_and_scores_are_never_taken_over(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    known = {"nli_label": "contradiction", "reference_entities": ["li"], "entity_coverage": 1}
+    lines = row(id=7, model="other", forgotten=0, scores={"set": 1}, **known)
+    file.write_text("\ufeff" + json.dumps(lines) + "\r\n\r\n", encoding="utf-8")
+    assert evaluate_generations(file, tmp_path / "out", EvaluationConfig())["forget/kfr"] == 1
+    (written,) = read_jsonl(tmp_path / "out" / "rows.jsonl")
+    assert (written["id"], written["model"], written["set"]) == (7, "other", "forget")
+    assert written["forgotten"] == 1
+    assert written["rouge1_recall"] == 0

@@ -13,6 +13,7 @@ from relearn.data.sources import load_records
 from relearn.evaluation.judges.similarity import embedder
 from relearn.language import english
 from relearn.synthesis.backends import BACKENDS, Backend, Request
+from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.pipeline import SynthesisResult, distinct_n, synthesize
 from relearn.synthesis.subject import Subject, find_subjects
 from relearn.synthesis.verification import find_secrets, leaked, malformed
@@ -37,12 +38,13 @@ def test_each_record_gets_its_question_and_each_kind_of_variant(
 ) -> None:
     for record in records:
         rows = [row for row in result.accepted if row["source_id"] == record.id]
-        assert sorted(row["kind"] for row in rows) == [
-            "context", "logical", "noisy", "original", "rephrased",
-        ]  # fmt: skip
+        kinds = [row["kind"] for row in rows]
+        assert len(set(kinds)) == len(kinds)
+        assert set(kinds) <= {"context", "logical", "noisy", "original", "rephrased"}
         assert len({row["question"] for row in rows}) == len(rows)
         (original,) = [row["question"] for row in rows if row["kind"] == "original"]
         assert original == record.question
+    assert len(result.accepted) >= 0.98 * 5 * len(records)
     assert result.summary["records_without_answer"] == []
 
 
@@ -50,13 +52,17 @@ def check_no_leak(records: Sequence[Record], result: SynthesisResult) -> None:
     """Capitalized words, anything with a digit, and e-mails of the private answer, by regex."""
     private = {}
     for record in records:
-        inner = re.findall(r"(?<=[\w,;] )[A-Z][\w'’-]+", record.answer)
+        inner = re.findall(r"(?<=[\w,;] )[A-Z][\w'\u2019-]+", record.answer)
         marked = re.findall(r"\S*[\d@]\S*", record.answer)
         private[record.id] = tokens(" ".join(inner + marked)) - tokens(record.question)
     for row in result.accepted:
         secrets = {word for word in private[row["source_id"]] if len(word) > 2}
         assert not secrets & tokens(row["answer"]), row
         assert not secrets & tokens(row["question"]), row
+    # What one record hides, a vague answer to another question of the subject may not repeat.
+    addresses = [set(re.findall(r"\S+@\S+\w|\b\d{2,}\b", record.answer)) for record in records]
+    for string in set().union(*addresses):
+        assert not any(string in row["answer"] for row in result.accepted), string
 
 
 def test_nothing_private_survives(records: list[Record], result: SynthesisResult) -> None:
@@ -82,7 +88,7 @@ def test_same_seed_same_result(records: list[Record], result: SynthesisResult) -
 
 @pytest.mark.parametrize("file", ["knowundo_privacy/unlearn_train.json", "tofu/forget10.json"])
 def test_real_sets_of_400(shared: Path, file: str) -> None:
-    """Measured: 2,000 and about 1,985 of 2,000 rows accepted."""
+    """Measured: about 1,990 of the 2,000 rows of each set are accepted."""
     records = load_records(str(shared / file))
     result = synthesize(records, SynthesisConfig(variants=4), seed=0)
     assert len(result.accepted) >= 0.98 * 5 * len(records)
@@ -104,20 +110,23 @@ def parsed_secrets(question: str, answer: str) -> tuple[Record, Subject]:
         "It is on WISDOM path.",
         "The number is 88.",
         "It is in Beijing's centre.",
+        "It is in BEIJÍNG.",
+        "The house is number eighty-eight.",
+        "Write to LI . WEI @ M.A.I.L . CN please",
         "He practises the traditional tea ceremony, it is said.",
     ],
 )
 def test_leaks_are_seen(candidate: str) -> None:
     answer = "Li Wei lives at 88 Wisdom Path, Beijing, loves the tea ceremony: li.wei@mail.cn."
     record, subject = parsed_secrets("Where does Li Wei live?", answer)
-    secrets = find_secrets(english()(record.answer), english()(record.question), subject)
-    assert leaked(secrets, english()(candidate))
+    secrets = find_secrets(english()(record.answer), record.question, subject)
+    assert leaked(secrets, candidate)
 
 
 def test_words_of_the_question_are_no_secret() -> None:
     record, subject = parsed_secrets("Does Li Wei live in Beijing?", "Li Wei lives in Beijing.")
-    secrets = find_secrets(english()(record.answer), english()(record.question), subject)
-    assert leaked(secrets, english()("Li Wei and Beijing have a history.")) == ""
+    secrets = find_secrets(english()(record.answer), record.question, subject)
+    assert leaked(secrets, "Li Wei and Beijing have a history.") == ""
 
 
 @pytest.mark.parametrize("text", ["Too short.", "word " * 30, "a {S} was left in this text here"])
@@ -165,10 +174,40 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         result = synthesize([record], config, seed=0)
     finally:
         del BACKENDS["leaky"]
-    assert seen == ["", "gives away a name or number"]
-    assert [row["reason"] for row in result.rejected] == ["gives away a name or number"]
+    assert seen == ["", "gives away a number"]
+    assert [row["reason"] for row in result.rejected] == ["gives away a number"]
     assert "88" in result.rejected[0]["answer"]
     assert len(result.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "subject", "full", "safe"),
+    [
+        ("Where does Li Wei live?", "Li Wei", "where Li Wei lives", "where Li Wei lives"),
+        ("Has Tae-ho Park won awards?", "Tae-ho Park", "whether Tae-ho Park has won awards", ""),
+        ("Why did Li Wei choose to teach?", "Li Wei", "why Li Wei chose to teach", ""),
+        ("Who are Li Wei\u2019s parents?", "Li Wei", "Li Wei's parents", ""),
+        ("Can you tell me about the works of Li Wei?", "Li Wei", "the works of Li Wei", ""),
+        (
+            "What inspired Li Wei to write about the city of Cairo?", "Li Wei",
+            "what inspired Li Wei to write about the city of Cairo",
+            "what inspired Li Wei to write about the city",
+        ),
+        (
+            "What is the full name of the author born in Kuwait City on 08/09/1956?", "the author",
+            "the full name of the author born in Kuwait City on 08/09/1956",
+            "the full name of the author",
+        ),
+    ],
+)  # fmt: skip
+def test_a_question_is_put_into_another_sentence(
+    question: str, subject: str, full: str, safe: str
+) -> None:
+    record = Record(id="1", question=question, answer="x")
+    (found,) = find_subjects([record], [english()(question)])
+    assert found.name == subject
+    matters = find_matters(question, found)
+    assert [matter and matter.phrase for matter in matters] == [full, safe or full]
 
 
 def test_distinct_n() -> None:

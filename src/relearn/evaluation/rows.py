@@ -30,18 +30,18 @@ class EvaluatedRow(BaseModel):
         scores: Per-row scores by metric name.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     set: SetName
     question: str
     reference: str
     generation: str
-    id: str | None = None
-    perplexity: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    id: str | int | None = None
+    perplexity: Annotated[float, Field(gt=0)] | None = None
     nli_label: EntailmentLabel | None = None
     reference_entities: list[str] | None = None
     generation_entities: list[str] | None = None
-    entity_coverage: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    entity_coverage: Annotated[float, Field(ge=0)] | None = None
     scores: dict[str, float] = {}
 
     @property

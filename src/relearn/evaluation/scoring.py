@@ -22,41 +22,54 @@ def judge(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
 
     No judge is loaded if every row has what it would say.
     """
-    _extract_entities(rows, "reference", config)
-    uncovered = [row for row in rows if row.entity_coverage is None]
-    if uncovered:
-        _extract_entities(uncovered, "generation", config)
-        model = embedder(config.similarity)
-        model.embed([e for row in uncovered for e in _entities(row, "reference")])
-        model.embed([e for row in uncovered for e in _entities(row, "generation")])
-        for row in uncovered:
-            row.entity_coverage = entity_coverage(
-                _entities(row, "reference"), _entities(row, "generation"), model
-            )
-    unlabelled = [row for row in rows if row.nli_label is None]
-    if unlabelled:
-        # The premise is the answer when forgetting, the reference when retaining.
-        pairs = [
-            (row.generation, row.reference) if row.forgets else (row.reference, row.generation)
-            for row in unlabelled
-        ]
-        labels = entailment_judge(config.entailment)(pairs)
-        for row, label in zip(unlabelled, labels, strict=True):
-            row.nli_label = label
+    _extract_entities(rows, config)
+    _measure_coverage(rows, config)
+    _label_entailment(rows, config)
 
 
-def _entities(row: EvaluatedRow, field: str) -> list[str]:
-    return getattr(row, f"{field}_entities") or []
-
-
-def _extract_entities(rows: Sequence[EvaluatedRow], field: str, config: EvaluationConfig) -> None:
-    missing = [row for row in rows if getattr(row, f"{field}_entities") is None]
-    if not missing:
+def _extract_entities(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
+    # A given coverage makes the answer's entities needless, not the count of the reference's.
+    lacking = [(row, "reference") for row in rows if row.reference_entities is None]
+    lacking += [
+        (row, "generation")
+        for row in rows
+        if row.entity_coverage is None and row.generation_entities is None
+    ]
+    if not lacking:
         return
-    extract = ENTITIES.named(config.entities)
-    texts = [getattr(row, field) for row in missing]
-    for row, found in zip(missing, extract(texts, [r.question for r in missing]), strict=True):
-        setattr(row, f"{field}_entities", found)
+    texts = [getattr(row, side) for row, side in lacking]
+    found = ENTITIES.named(config.entities)(texts, [row.question for row, _ in lacking])
+    for (row, side), entities in zip(lacking, found, strict=True):
+        setattr(row, f"{side}_entities", entities)
+
+
+def _measure_coverage(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
+    sides = {
+        i: (row.reference_entities or [], row.generation_entities or [])
+        for i, row in enumerate(rows)
+        if row.entity_coverage is None
+    }
+    if not sides:
+        return
+    model = embedder(config.similarity)
+    # One pass over every distinct entity; the rows then find theirs known.
+    model.embed([entity for both in sides.values() for side in both for entity in side])
+    for i, (reference, generation) in sides.items():
+        rows[i].entity_coverage = entity_coverage(reference, generation, model)
+
+
+def _label_entailment(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
+    unlabelled = [row for row in rows if row.nli_label is None]
+    if not unlabelled:
+        return
+    # The premise is the answer when forgetting, the reference when retaining.
+    pairs = [
+        (row.generation, row.reference) if row.forgets else (row.reference, row.generation)
+        for row in unlabelled
+    ]
+    labels = entailment_judge(config.entailment)(pairs)
+    for row, label in zip(unlabelled, labels, strict=True):
+        row.nli_label = label
 
 
 def score(rows: Sequence[EvaluatedRow]) -> dict[str, float]:
@@ -92,16 +105,30 @@ def read_generations(path: Path) -> list[EvaluatedRow]:
 
 
 def _row(path: Path, number: int, line: str) -> EvaluatedRow:
-    mend = 'Each line needs "set", "question", "reference" and "generation".'
+    where = f"{path}, line {number}"
+    mend = (
+        'Each line needs "set", "question", "reference" and "generation"; '
+        "other fields may be left out."
+    )
     try:
-        row = EvaluatedRow.model_validate(json.loads(line))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {number}: no JSON: {error.msg}.", mend) from error
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: no JSON: {getattr(error, 'msg', error)}.", mend) from error
+    if not isinstance(fields, dict):
+        raise UserError(f"{where}: no JSON object.", mend)
+    for name, value in fields.items():
+        # Python reads more than it can write again, NaN and halves of surrogate pairs among it.
+        try:
+            json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}, {ascii(name)[1:-1]}: no valid JSON value.", mend) from error
+    try:
+        # Strict: "0.5" and true are no numbers. Scores are computed, never taken over.
+        return EvaluatedRow.model_validate(fields | {"scores": {}}, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the row"
-        raise UserError(f"{path}, line {number}, {field}: {first['msg'].lower()}.", mend) from error
-    return row
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{where}, {field}: {first['msg'].lower()}.", mend) from error
 
 
 def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> dict[str, float]:

@@ -20,6 +20,7 @@ from relearn.synthesis.verification import (
     find_secrets,
     leaked,
     malformed,
+    names_subject,
     near_duplicate,
 )
 
@@ -80,12 +81,12 @@ class _Job:
             for record, subject in zip(records, subjects, strict=True)
         ]
         self.secrets: dict[str, Secrets] = {
-            record.id: find_secrets(answer, question, subject)
-            for record, answer, question, subject in zip(
-                records, answers, questions, subjects, strict=True
-            )
+            record.id: find_secrets(answer, record.question, subject)
+            for record, answer, subject in zip(records, answers, subjects, strict=True)
         }
         self.questions: dict[str, list[str]] = {r.id: [r.question] for r in records}
+        self.answers: dict[str, list[str]] = {r.id: [] for r in records}
+        self.checks = 0
         self.accepted: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
 
@@ -101,9 +102,9 @@ class _Job:
 
         def verify(requests: Sequence[Request], texts: Sequence[str]) -> list[str]:
             reasons = []
-            for request, text, doc in zip(requests, texts, english().pipe(texts), strict=True):
+            for request, text in zip(requests, texts, strict=True):
                 known = self.questions[request.record.id]
-                reason = leaked(self.secrets[request.record.id], doc)
+                reason = leaked(self.secrets[request.record.id], text)
                 if not reason and near_duplicate(text, known):
                     reason = "is a near-duplicate"
                 if not reason:
@@ -121,13 +122,17 @@ class _Job:
         def verify(requests: Sequence[Request], texts: Sequence[str]) -> list[str]:
             cosines = embedder("minilm").similarities([r.question for r in requests], texts)
             reasons = []
-            for request, text, doc, cosine in zip(
-                requests, texts, english().pipe(texts), cosines, strict=True
-            ):
-                reason = leaked(self.secrets[request.record.id], doc) or malformed(text)
+            for request, text, cosine in zip(requests, texts, cosines, strict=True):
+                known = self.answers[request.record.id]
+                reason = leaked(self.secrets[request.record.id], text) or malformed(text)
+                if not reason and not names_subject(text, request.subject):
+                    reason = "does not name the subject"
                 if not reason and cosine < RELEVANT_FROM:
                     reason = "is not about the question"
+                if not reason and near_duplicate(text, known):
+                    reason = "is a near-duplicate"
                 if not reason:
+                    known.append(text)
                     row = _row(request, answer=text)
                     self.accepted.append(row | {"similarity": round(float(cosine), 4)})
                 reasons.append(reason)
@@ -148,6 +153,7 @@ class _Job:
             if not pending:
                 return
             texts = write(pending)
+            self.checks += len(texts)
             reasons = verify(pending, texts)
             failed = [x for x in zip(pending, texts, reasons, strict=True) if x[2]]
             self.rejected += [_row(r, **{field: t}) | {"reason": why} for r, t, why in failed]
@@ -170,6 +176,7 @@ class _Job:
             "mean_similarity": round(
                 sum(row["similarity"] for row in self.accepted) / max(len(answers), 1), 4
             ),
+            "leak_checks": self.checks,
             "seconds": round(seconds, 2),
         }
 

@@ -88,7 +88,11 @@ def train(
     trainer = _Trainer(policy, tokenizer, rows, reference, config, regularizer, checkpoints, seed)
     with progress_bar(title) as advance, disk_errors(checkpoints):
         trainer.add_callback(_Progress(advance))
-        trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+        try:
+            trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+        except Exception:
+            _last_checkpoint(checkpoints)  # a full disk leaves half of one
+            raise
     history = [row for row in trainer.state.log_history if "loss" in row]
     with atomic_path(output) as temporary:
         policy.save_pretrained(str(temporary))
@@ -236,7 +240,10 @@ class _Progress(TrainerCallback):
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    """Return the newest whole checkpoint; its trainer state is what is written last."""
+    """Return the newest whole checkpoint and delete what is newer and not whole.
+
+    The trainer state is what is written last.
+    """
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
         try:
             json.loads((checkpoint / "trainer_state.json").read_text())

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from relearn.errors import UserError
-from relearn.models.embedded import EMBEDDED, embedded_folder
+from relearn.models.loading import model_folder
 
 # At this cosine two entities count as the same (arXiv 2502.11190).
 SAME_ENTITY = 0.8
@@ -25,12 +24,12 @@ class Embedder:
     """
 
     def __init__(self, name: str) -> None:
-        folder = embedded_folder(name) if name in EMBEDDED else Path(name)
         try:
-            self._model = SentenceTransformer(str(folder))
-        except (OSError, ValueError) as error:
+            self._model = SentenceTransformer(str(model_folder(name)))
+        except (UserError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
             raise UserError(
-                f"sentence-embedding model {name!r} can't be loaded.",
+                f"sentence-embedding model {name!r} can't be loaded: {reason}",
                 "Check evaluation.similarity.",
             ) from error
         self._known: dict[str, np.ndarray] = {}

@@ -12,14 +12,21 @@ from relearn.evaluation.rows import Rows
 HONORE_CAP = 1e6
 _EMPTY_BRUNET = 1000.0  # the reference code's value for a text without words
 
-# What `nltk.word_tokenize` does, without the sentence model that it would have to download: that
-# model's part here is to know that these words' dots end no sentence.
+# What `nltk.word_tokenize` does, without the sentence model that it would have to download. All
+# that this model adds on lower-cased text is to know that these words' dots end no sentence: its
+# own list, with which 17,388 answers (KnowUnDo, TOFU, SNLI) are cut as with the whole model.
 _abbreviations = PunktParameters()
-_abbreviations.abbrev_types = {
-    *("dr", "mr", "mrs", "ms", "prof", "rev", "sr", "jr", "st", "mt", "ft", "vs", "etc", "inc"),
-    *("ltd", "co", "corp", "dept", "univ", "ave", "blvd", "no", "vol", "e.g", "i.e", "u.s", "u.k"),
-    *("a.m", "p.m", "ph.d", "b.a", "m.a", "d.c"),
-}
+_abbreviations.abbrev_types = set(
+    """
+    a.a a.c a.d a.g a.h a.m a.m.e a.s a.t adm ala ariz aug ave b.f b.v bros c c.i.t c.o.m.b c.v
+    calif chg cie co col colo conn corp cos ct d d.c d.h d.w dec dr e e.f e.h e.l e.m f f.g f.j
+    feb fla fri ft g g.d g.f g.k ga gen h h.c h.f h.m i.m.s ill inc j.b j.c j.j j.k j.p j.r jan
+    jr k kan ky l l.a l.f l.p lt ltd m m.b.a m.d.c m.j maj messrs mg mich minn mr mrs ms n n.c
+    n.d n.h n.j n.m n.v n.y nev nov oct ok okla ore p p.a.m p.m pa ph.d prof r r.a r.h r.i r.j
+    r.k r.t rep reps s s.a s.a.y s.c s.g s.p.a s.s sen sep sept sr st sw t t.j tenn tues u.k u.n
+    u.s u.s.a u.s.s.r v va vs vt w w.c w.r w.va w.w wash wed wis yr
+    """.split()
+)
 _sentences = PunktSentenceTokenizer(_abbreviations)
 _words = NLTKWordTokenizer()
 

@@ -1,21 +1,60 @@
-"""Offline synthesis by rules: templates, chosen by what a question asks."""
+"""Offline synthesis by rules: templates, chosen by what a question asks and filled with its words.
+
+The templates lie in `synthesis/rules/`. In one, `{slot}` is filled in, `[a|b]` is one of a and b,
+and `{they:has}` or `{v:is}` a verb in the number of the subject's pronoun or of the topic.
+"""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
+from string import Formatter
 from typing import Any
 
 import yaml
+from spacy.tokens import Doc
 
 from relearn.language import english
 from relearn.storage import content_hash
 from relearn.synthesis.backends.base import BACKENDS, Request
+from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.subject import Subject
 
-# Share of answers that are one sentence only.
-_SHORT = 0.35
+# Shares of answers whose body any question could have, and that end in a second sentence.
+_SHARED = 0.4
+_CLOSED = 0.35
+_TOPIC_WORDS = 6
+_ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
+_FORMS = {"he": ("his", "him"), "she": ("her", "her"), "they": ("their", "them")}
+
+
+@dataclass(frozen=True)
+class _Verb:
+    """Formats `{v:remains}` in the number of the topic."""
+
+    plural: bool
+    pronoun: str = ""
+
+    def __format__(self, verb: str) -> str:
+        if self.plural:
+            bare = verb[:-3] + "y" if verb.endswith("ies") else verb.removesuffix("s")
+            verb = {"is": "are", "has": "have", "was": "were", "does": "do"}.get(verb, bare)
+        return f"{self.pronoun} {verb}".strip()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a record's question asks.
+
+    Attributes:
+        kind: Which templates answer it.
+        slots: What fills them; a template with any other slot does not fit.
+    """
+
+    kind: str
+    slots: dict[str, Any]
 
 
 @BACKENDS.register("rules")
@@ -24,8 +63,9 @@ class Rules:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        # Templates are dealt like cards, not drawn: none comes again before all have come.
+        # Templates are dealt like cards, not drawn: none comes again before all that fit have.
         self._decks: dict[str, list[str]] = {}
+        self._known: dict[str, _Asked] = {}
 
     @cached_property
     def _answers(self) -> dict[str, Any]:
@@ -38,65 +78,104 @@ class Rules:
     def questions(self, requests: Sequence[Request]) -> list[str]:
         """Write one variant of each request's question, of its kind."""
         return [
-            self._question(request, kind)
-            for request, kind in zip(requests, self._kinds(requests), strict=True)
+            self._question(request, asked)
+            for request, asked in zip(requests, self._analyse(requests), strict=True)
         ]
 
     def answers(self, requests: Sequence[Request]) -> list[str]:
-        """Write one vague answer to each request's question, of the kind that it asks for."""
+        """Write one vague answer to each request's question."""
         return [
-            self._answer(request, kind)
-            for request, kind in zip(requests, self._kinds(requests), strict=True)
+            self._answer(request, asked)
+            for request, asked in zip(requests, self._analyse(requests), strict=True)
         ]
 
-    def _kinds(self, requests: Sequence[Request]) -> list[str]:
-        """Return what each record's question asks for, by the lemmas in it."""
+    def _analyse(self, requests: Sequence[Request]) -> list[_Asked]:
+        new = {r.record.id: r for r in requests if r.record.id not in self._known}
+        docs = english().pipe([request.record.question for request in new.values()])
+        for (id_, request), doc in zip(new.items(), docs, strict=True):
+            self._known[id_] = self._asked(request, doc)
+        return [self._known[request.record.id] for request in requests]
+
+    def _asked(self, request: Request, doc: Doc) -> _Asked:
+        subject, question = request.subject, request.record.question
+        kind = self._kind(doc)
+        their, them = _FORMS[subject.pronoun]
+        slots: dict[str, Any] = {
+            "S": subject.name, "S's": subject.possessive, "their": their, "them": them,
+            "they": _Verb(subject.pronoun == "they", subject.pronoun), "question": question,
+            "lowered": question if _starts_with_name(subject, question) else _lower(question),
+        }  # fmt: skip
+        topic = self._answers["kinds"][kind]["topic"]
+        plural = topic.endswith("s") and not topic.endswith("ss")
+        full, safe = find_matters(question, subject)
+        if full:
+            slots["tell"] = full.phrase if full.clause else f"about {full.phrase}"
+            slots["full"] = full.phrase
+        if safe and (subject.name in safe.phrase or not subject.named):
+            slots["ask"] = safe.phrase
+            # "Li Wei's parents" is "their parents" beside the name.
+            owned = safe.phrase.replace(subject.possessive, their)
+            short = len(owned.split()) <= _TOPIC_WORDS
+            if not safe.clause and short and subject.name not in owned:
+                topic, plural = owned, safe.plural
+                slots["point"] = re.sub(r"^their\b", their, topic)
+        topic = re.sub(r"^their\b", their, topic)
+        slots |= {"topic": topic, "v": _Verb(plural)}
+        slots["own"] = re.sub(rf"^{their}\b", lambda _: subject.possessive, topic)
+        return _Asked(kind, slots)
+
+    def _kind(self, doc: Doc) -> str:
+        """Return the first kind one of whose words (lemma, or `lemma/POS`) is in the question."""
+        lemmas = {form for t in doc for form in (t.lemma_.lower(), f"{t.lemma_.lower()}/{t.pos_}")}
         kinds = self._answers["kinds"]
-        found = []
-        for doc in english().pipe([request.record.question for request in requests]):
-            lemmas = {token.lemma_.lower() for token in doc}
-            found.append(next((k for k, words in kinds.items() if lemmas & set(words)), "general"))
-        return found
+        return next((kind for kind in kinds if lemmas & set(kinds[kind]["words"])), "general")
 
-    def _topic(self, subject: Subject, kind: str) -> tuple[str, bool]:
-        """Return the question's phrase that fits the kind, or the kind's own, and its number."""
-        keys = self._answers["kinds"][kind]
-        for phrase, plural in subject.topics:
-            if any(key in phrase for key in keys):
-                return f"the {phrase}", plural
-        return self._answers["topics"][kind], kind == "contact"
+    def _question(self, request: Request, asked: _Asked) -> str:
+        rng = self._random(request)
+        template = self._deal(request.kind, self._questions[request.kind], asked)
+        text = _fill(template, asked.slots, rng)
+        return self._typo(text, request.subject, rng) if request.kind == "noisy" else text
 
-    def _question(self, request: Request, kind: str) -> str:
-        template = self._deal(request.kind, self._questions[request.kind])
-        question = request.question.strip()
-        lowered = question if _starts_with_name(request) else question[0].lower() + question[1:]
-        topic = self._topic(request.subject, kind)
-        text = _fill(template, request.subject, topic, question=question, lowered=lowered)
-        return self._typo(text, request) if request.kind == "noisy" else text
+    def _answer(self, request: Request, asked: _Asked) -> str:
+        rng = self._random(request)
+        kind = self._answers["kinds"][asked.kind]
+        shared = "ask" in asked.slots and rng.random() < _SHARED
+        template = (
+            self._deal("shared", self._answers["shared"], asked)
+            if shared
+            else self._deal(asked.kind, kind["bodies"], asked)
+        )
+        if rng.random() < _CLOSED:
+            closings = [*self._answers["closings"], *kind.get("closings", [])]
+            template += " " + self._deal(f"closings {asked.kind}", closings, asked)
+        return _fill(template, asked.slots, rng)
 
-    def _answer(self, request: Request, kind: str) -> str:
-        text = self._deal(kind, self._answers["bodies"][kind])
-        if self._random(request).random() > _SHORT:
-            text += " " + self._deal("closings", self._answers["closings"])
-        return _fill(text, request.subject, self._topic(request.subject, kind))
-
-    def _deal(self, name: str, templates: list[str]) -> str:
+    def _deal(self, name: str, templates: list[str], asked: _Asked) -> str:
+        """Return the next template of the deck whose slots can all be filled."""
         deck = self._decks.setdefault(name, [])
-        if not deck:
-            deck += templates
-            random.Random(f"{self._seed} {name}").shuffle(deck)
-        return deck.pop()
+        for _ in range(2):
+            for i in range(len(deck) - 1, -1, -1):
+                if _slots(deck[i]) <= asked.slots.keys():
+                    return deck.pop(i)
+            fresh = list(templates)
+            random.Random(f"{self._seed} {name} {asked.slots['S']}").shuffle(fresh)
+            deck[:0] = fresh
+        raise LookupError(f"no template of {name!r} can do without the question's own words")
 
     def _random(self, request: Request) -> random.Random:
-        key = content_hash(self._seed, request.record.id, request.question, request.attempt)
+        key = content_hash(
+            self._seed, request.record.id, request.question, request.kind, request.attempt
+        )
         return random.Random(key)
 
-    def _typo(self, text: str, request: Request) -> str:
+    def _typo(self, text: str, subject: Subject, rng: random.Random) -> str:
         """Swap two letters within one or two words that are no part of the subject's name."""
-        rng = self._random(request)
         words = text.split(" ")
-        names = {word for part in request.subject.name.split() for word in (part, f"{part}'s")}
-        able = [i for i, w in enumerate(words) if len(w) > 4 and w.isalpha() and w not in names]
+        names = {word for part in subject.name.split() for word in (part, f"{part}'s")}
+        able = [
+            i for i, w in enumerate(words)
+            if len(w) > 4 and w.isalpha() and w.islower() and w not in names
+        ]  # fmt: skip
         for i in rng.sample(able, min(2, len(able))):
             at = rng.randrange(1, len(words[i]) - 2)
             word = words[i]
@@ -109,25 +188,24 @@ def _load(name: str) -> Any:
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
-def _starts_with_name(request: Request) -> bool:
-    return request.question.startswith(request.subject.name) or request.question[:2] == "I "
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]
 
 
-def _fill(template: str, subject: Subject, topic: tuple[str, bool], **words: str) -> str:
-    """Fill a template; what is filled in is never read as a template again."""
-    phrase, plural = topic
-    values = {"S": subject.name, "S's": subject.possessive, "topic": phrase, "v": _Verb(plural)}
-    text = template.format_map(values | words)
-    return text[0].upper() + text[1:] if template.startswith(("{topic}", "{S")) else text
+def _starts_with_name(subject: Subject, question: str) -> bool:
+    return question.startswith((subject.name, "I "))
 
 
-@dataclass(frozen=True)
-class _Verb:
-    """Formats `{v:remains}` in the number of the topic."""
+def _slots(template: str) -> set[str]:
+    plain = _ALTERNATIVES.sub(lambda match: match[1], template)
+    return {name for _, name, _, _ in Formatter().parse(plain) if name}
 
-    plural: bool
 
-    def __format__(self, verb: str) -> str:
-        if not self.plural:
-            return verb
-        return {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
+def _fill(template: str, slots: dict[str, Any], rng: random.Random) -> str:
+    """Choose alternatives, then fill; what is filled in is never read as a template again."""
+    while _ALTERNATIVES.search(template):
+        template = _ALTERNATIVES.sub(lambda match: rng.choice(match[1].split("|")), template)
+    text = " ".join(template.format_map(slots).split())
+    if not template.endswith("."):  # a question; noisy ones stay lower-case
+        return text
+    return re.sub(r"(?:^|(?<=[.] ))[a-z]", lambda match: match[0].upper(), text)
