@@ -20,19 +20,22 @@ class TrainingRow:
     Attributes:
         index: Position in the training set, by which cached statistics are found.
         example: The tokens.
-        is_forget: Whether the row is of the forget set; else it is of the retain set.
+        is_forget: Whether the row is of the forget set.
+        is_chosen: Whether its answer is preferred to that of a forget row: the k-th chosen row of
+            a training set to the k-th forget row. A row that is neither is of the retain set.
     """
 
     index: int
     example: Example
     is_forget: bool
+    is_chosen: bool = False
 
 
 class MixedBatchSampler(Sampler[list[int]]):
     """Batches with forget and retain rows of like length, in an order fixed by seed and epoch.
 
-    Every forget row comes once an epoch. Retain rows come in the stated ratio, each as often as
-    any other, give or take one.
+    Every forget row comes once an epoch, its chosen row with it. Retain rows come in the stated
+    ratio, each as often as any other, give or take one.
 
     Args:
         rows: The training set.
@@ -50,7 +53,10 @@ class MixedBatchSampler(Sampler[list[int]]):
     ) -> None:
         self.lengths = np.array([len(row.example) for row in rows])
         self.forget = np.flatnonzero([row.is_forget for row in rows])
-        self.retain = np.flatnonzero([not row.is_forget for row in rows])
+        self.retain = np.flatnonzero([not (row.is_forget or row.is_chosen) for row in rows])
+        chosen = np.flatnonzero([row.is_chosen for row in rows])
+        pairs = zip(self.forget.tolist(), chosen.tolist(), strict=True) if len(chosen) else ()
+        self.chosen = dict(pairs)
         self.forget_per_batch = forget_per_batch
         self.retain_per_batch = retain_per_batch if len(self.retain) else 0
         self.batch_size = forget_per_batch + self.retain_per_batch
@@ -73,8 +79,10 @@ class MixedBatchSampler(Sampler[list[int]]):
         retain = np.concatenate([*cycle, self.retain[:0]])[:needed]
         retain = self._grouped(retain, self.retain_per_batch)
         for batch in rng.permutation(len(self)):
+            forgotten = _slice(forget, batch, self.forget_per_batch)
             yield [
-                *_slice(forget, batch, self.forget_per_batch),
+                *forgotten,
+                *(self.chosen[i] for i in forgotten if self.chosen),
                 *_slice(retain, batch, self.retain_per_batch),
             ]
 
@@ -99,8 +107,8 @@ def collate(rows: Sequence[TrainingRow], pad_token_id: int) -> dict[str, Tensor]
 
     Returns:
         `input_ids`, `attention_mask`, `labels` of shape (rows, length), where `labels` holds at
-        each position the *next* token if that is an answer's, else -100; `index` and `is_forget`
-        of shape (rows,).
+        each position the *next* token if that is an answer's, else -100; `index`, `is_forget`
+        and `is_chosen` of shape (rows,).
     """
     length = max(len(row.example) for row in rows)
     input_ids = torch.full((len(rows), length), pad_token_id)
@@ -117,4 +125,5 @@ def collate(rows: Sequence[TrainingRow], pad_token_id: int) -> dict[str, Tensor]
         "labels": labels,
         "index": torch.tensor([row.index for row in rows]),
         "is_forget": torch.tensor([row.is_forget for row in rows]),
+        "is_chosen": torch.tensor([row.is_chosen for row in rows]),
     }

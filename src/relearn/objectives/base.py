@@ -1,14 +1,19 @@
 """What an objective is: a function from token statistics to the terms of a loss.
 
-The engine runs the model once over forget and retain rows together and hands the statistics over;
-an objective never sees the model. It returns sums together with what they are averaged over, so
-that the engine can average over a whole optimizer step: the result does not depend on how the
-step is split into micro-batches or ranks.
+The engine runs the model once over all rows of a batch together and hands the statistics over; an
+objective never sees the model. It returns sums together with what they are averaged over, so that
+the engine can average over a whole optimizer step: the result does not depend on how the step is
+split into micro-batches or ranks.
+
+A row is of one of three kinds. *Forget* rows are what the objective is about: the private answers,
+or the new ones that it learns. *Retain* rows keep the model as it is. *Chosen* rows exist for
+objectives on preference pairs: each is the answer preferred to that of one forget row.
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -17,20 +22,38 @@ from torch import Tensor
 from relearn.errors import UserError
 from relearn.registry import Registry
 
-Unit = Literal["forget_tokens", "retain_tokens", "forget_rows", "retain_rows"]
+Unit = Literal["forget_tokens", "retain_tokens", "chosen_tokens", "forget_rows", "retain_rows"]
+
+VocabularyFunction = Callable[..., Tensor]
+"""Something that an answer token's whole distribution says: a function
+`(log_probs, targets, reference_log_probs, **options) -> values`.
+
+Args: `log_probs` (n, vocabulary) of the policy; `targets` (n,) the answer tokens;
+`reference_log_probs` (n, vocabulary), or None unless the objective declares `needs_reference`.
+Returns (n,). It treats each token by itself, so that the engine may call it chunk by chunk.
+"""
 
 
 @dataclass(frozen=True)
 class TokenStatistics:
     """What the model says about the answer tokens of one batch, all rows' tokens in one line.
 
+    A value that was not asked for is NaN; a tensor of which nothing was asked for is None.
+
     Attributes:
         log_probs: (tokens,) log-probability of each answer token under the policy, in nats, <= 0.
         row: (tokens,) index of the row that each token belongs to, ascending.
         is_forget: (rows,) whether a row is of the forget set.
-        reference_log_probs: (tokens,) the same under the reference model, where it was asked for;
-            NaN on rows whose reference was not.
-        kl: (tokens,) KL(reference || policy) over the vocabulary, >= 0, likewise.
+        reference_log_probs: (tokens,) the same as `log_probs` under the reference model.
+        kl: (tokens,) KL(reference || policy) over the vocabulary, >= 0; on retain rows only.
+        is_chosen: (rows,) whether a row is the preferred answer of a pair; None means no row is.
+            The k-th chosen row of a batch is preferred to its k-th forget row.
+        vocabulary: (tokens,) results of the objective's vocabulary functions by name; on forget
+            rows only.
+        hidden: (tokens, hidden) the policy's output of the layer that the objective names, at the
+            positions that predict the answer tokens.
+        reference_hidden: (tokens, hidden) likewise of the reference; on retain rows only.
+        state: The objective's own numbers, as its `update` left them after the last step.
     """
 
     log_probs: Tensor
@@ -38,11 +61,33 @@ class TokenStatistics:
     is_forget: Tensor
     reference_log_probs: Tensor | None = None
     kl: Tensor | None = None
+    is_chosen: Tensor | None = None
+    vocabulary: Mapping[str, Tensor] = field(default_factory=dict)
+    hidden: Tensor | None = None
+    reference_hidden: Tensor | None = None
+    state: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_retain(self) -> Tensor:
+        """(rows,) whether a row is of the retain set."""
+        return ~self.is_forget if self.is_chosen is None else ~(self.is_forget | self.is_chosen)
 
     @property
     def forget_tokens(self) -> Tensor:
         """(tokens,) whether a token is of a forget row."""
         return self.is_forget[self.row]
+
+    @property
+    def retain_tokens(self) -> Tensor:
+        """(tokens,) whether a token is of a retain row."""
+        return self.is_retain[self.row]
+
+    @property
+    def position(self) -> Tensor:
+        """(tokens,) place of each token in its answer, from 0."""
+        lengths = self.row_lengths()
+        starts = lengths.cumsum(0) - lengths
+        return torch.arange(len(self.row), device=self.row.device) - starts[self.row]
 
     def row_sums(self, values: Tensor) -> Tensor:
         """Sum (tokens,) `values` over the tokens of each row, to (rows,)."""
@@ -51,6 +96,11 @@ class TokenStatistics:
     def row_lengths(self) -> Tensor:
         """Return the number of answer tokens of each row, (rows,)."""
         return torch.bincount(self.row, minlength=len(self.is_forget))
+
+    def log_ratios(self) -> Tensor:
+        """Return log(p(y|x) / p_ref(y|x)) of each row, (rows,); needs the reference."""
+        assert self.reference_log_probs is not None
+        return self.row_sums(self.log_probs - self.reference_log_probs)
 
 
 @dataclass(frozen=True)
@@ -72,37 +122,73 @@ class Term:
 
 @dataclass(frozen=True)
 class Objective:
-    """A forget objective.
+    """A forget objective: its formula, and what it needs from data and engine.
 
     Attributes:
         terms: The formula; its keyword arguments are the objective's options.
-        forget_data: Which rows it trains on: the synthesized ones or the user's own.
-        needs_reference: Whether it reads the reference model on forget rows.
+        forget_data: What its forget rows answer: the private answers (`original`), the new
+            answers of the synthesis (`synthesized`), or that one does not know (`idk`).
+        chosen_data: What its chosen rows answer, one beside each forget row: likewise, or a
+            made-up answer of the same form (`alternative`); None where it has no pairs.
+        needs_reference: Whether it reads the reference model on forget and chosen rows.
+        needs_hidden_states: Whether it reads hidden states; of the decoder layer that its option
+            `layer` numbers, from 0.
+        needs_retain: Whether it has terms on retain rows itself, with whatever regularizer.
+        vocabulary: Its vocabulary functions by name.
+        state: Numbers that it carries from step to step, with what they start from.
+        update: New state from `(state, means, **options)`, called after each optimizer step;
+            `means` has the step's mean of each term by name.
         regularizer: What is added on retain rows unless the configuration says otherwise.
     """
 
     terms: Callable[..., list[Term]]
-    forget_data: Literal["synthesized", "original"] = "original"
+    forget_data: Literal["original", "synthesized", "idk"] = "original"
+    chosen_data: Literal["synthesized", "idk", "alternative"] | None = None
     needs_reference: bool = False
+    needs_hidden_states: bool = False
+    needs_retain: bool = False
+    vocabulary: Mapping[str, VocabularyFunction] = field(default_factory=dict)
+    state: Mapping[str, float] = field(default_factory=dict)
+    update: Callable[..., Mapping[str, float]] | None = None
     regularizer: Literal["none", "ce", "kl", "ce+kl"] = "none"
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
         return self.terms.__doc__
 
-    def check_options(self, options: dict[str, Any]) -> None:
+    def options(self) -> dict[str, Any]:
+        """Return the objective's options with their defaults."""
+        parameters = list(inspect.signature(self.terms).parameters.items())[1:]
+        return {name: parameter.default for name, parameter in parameters}
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse options that the formula does not have.
 
         Raises:
             UserError: names the option and those there are.
         """
-        known = list(inspect.signature(self.terms).parameters)[1:]
+        known = self.options()
         for name in options:
             if name not in known:
                 raise UserError(
                     f"training.objective_options: {name!r} is no option of this objective.",
                     f"Known: {', '.join(known) or 'none'}.",
                 )
+
+    def hidden_layer(self, options: Mapping[str, Any]) -> int | None:
+        """Return the number of the decoder layer whose output it reads, from 0; None for none."""
+        return (self.options() | dict(options))["layer"] if self.needs_hidden_states else None
+
+    def vocabulary_functions(self, options: Mapping[str, Any]) -> dict[str, VocabularyFunction]:
+        """Return the vocabulary functions by name, each with those of `options` that it takes."""
+        chosen = self.options() | dict(options)
+        return {
+            name: partial(
+                function,
+                **{o: v for o, v in chosen.items() if o in inspect.signature(function).parameters},
+            )
+            for name, function in self.vocabulary.items()
+        }
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective")

@@ -16,7 +16,7 @@ def retain_terms(stats: TokenStatistics, kind: str, weight: float) -> list[Term]
         kind: `none`, `ce`, `kl` or `ce+kl`.
         weight: Factor of every term, >= 0.
     """
-    retain = ~stats.forget_tokens
+    retain = stats.retain_tokens
     terms = []
     if "ce" in kind:
         terms.append(Term("retain_ce", -stats.log_probs[retain], "retain_tokens", weight))

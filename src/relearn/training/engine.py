@@ -5,6 +5,7 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def train(
     output: Path,
     seed: int,
     title: str = "training",
+    chosen: Sequence[Example] = (),
 ) -> PeftModel:
     """Train an adapter on `model` and write it to `output` with its `history.jsonl`.
 
@@ -60,6 +62,7 @@ def train(
         output: Folder that appears when the training is finished.
         seed: Fixes initialization, order and dropout.
         title: Of the progress bar.
+        chosen: Preferred answers, one for each of `forget`, where the objective is about pairs.
 
     Returns:
         The trained model, adapter on.
@@ -72,20 +75,32 @@ def train(
     regularizer = config.retain_regularizer or objective.regularizer
     set_seed(seed)
     policy = add_adapter(model, config.lora)
-    kept = retain if regularizer != "none" else []
+    layer = objective.hidden_layer(config.objective_options)
+    kept = retain if regularizer != "none" or objective.needs_retain else []
     rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]
+    rows += [TrainingRow(len(rows) + i, e, False, is_chosen=True) for i, e in enumerate(chosen)]
     rows += [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
     referenced = [
-        row for row in rows if (objective.needs_reference if row.is_forget else "kl" in regularizer)
+        row
+        for row in rows
+        if (objective.needs_reference if row.is_forget or row.is_chosen else "kl" in regularizer)
     ]
     reference = None
     if referenced:
         reference = ReferenceCache(
             policy, policy.disable_adapter(), referenced, tokenizer.pad_token_id
         )
+    reference_layer = None
+    if layer is not None:
+        retained = [row for row in rows if not (row.is_forget or row.is_chosen)]
+        reference_layer = ReferenceCache(
+            policy, policy.disable_adapter(), retained, tokenizer.pad_token_id, layer=layer
+        )
 
     checkpoints = output.with_name(f"{output.name}.checkpoints")
-    trainer = _Trainer(policy, tokenizer, rows, reference, config, regularizer, checkpoints, seed)
+    trainer = _Trainer(
+        policy, tokenizer, rows, reference, reference_layer, config, regularizer, checkpoints, seed
+    )
     with progress_bar(title) as advance, disk_errors(checkpoints):
         trainer.add_callback(_Progress(advance))
         try:
@@ -110,6 +125,7 @@ class _Trainer(Trainer):
         tokenizer: PreTrainedTokenizerBase,
         rows: Sequence[TrainingRow],
         reference: ReferenceCache | None,
+        reference_layer: ReferenceCache | None,
         config: TrainingConfig,
         regularizer: str,
         checkpoints: Path,
@@ -130,7 +146,9 @@ class _Trainer(Trainer):
         self.loss_is_scaled_for_ga = True
         self._sampler = MixedBatchSampler(rows, forget_per_batch, retain_per_batch, seed)
         self._reference = reference
+        self._reference_layer = reference_layer
         self._config = config
+        self._objective = OBJECTIVES.named(config.objective)
         self._regularizer = regularizer
         self._parts: dict[str, float] = defaultdict(float)
 
@@ -146,17 +164,18 @@ class _Trainer(Trainer):
         self, batch_samples: list[dict[str, Tensor]], device: torch.device
     ) -> dict[str, Tensor]:
         """Count each unit over all micro-batches and ranks of the optimizer step."""
-        counts = torch.zeros(4, dtype=torch.long, device=device)
+        names = ("forget_tokens", "retain_tokens", "chosen_tokens", "forget_rows", "retain_rows")
+        counts = torch.zeros(len(names), dtype=torch.long, device=device)
         for batch in batch_samples:
-            is_forget = batch["is_forget"].to(device)
+            forget, chosen = batch["is_forget"].to(device), batch["is_chosen"].to(device)
+            retain = ~(forget | chosen)
             tokens = (batch["labels"] != IGNORE).sum(1).to(device)
             counts += torch.stack(
-                [tokens[is_forget].sum(), tokens[~is_forget].sum(),
-                 is_forget.sum(), (~is_forget).sum()]
+                [tokens[forget].sum(), tokens[retain].sum(), tokens[chosen].sum(),
+                 forget.sum(), retain.sum()]
             )  # fmt: skip
         if self.args.world_size > 1:
             counts = self.accelerator.reduce(counts, "sum")
-        names = ("forget_tokens", "retain_tokens", "forget_rows", "retain_rows")
         return dict(zip(names, counts.clamp(min=1), strict=True))
 
     def compute_loss(  # type: ignore[override]
@@ -168,10 +187,12 @@ class _Trainer(Trainer):
     ) -> Tensor:
         """Return this micro-batch's share of the optimizer step's loss."""
         assert num_items_in_batch is not None
-        stats = token_statistics(model, inputs, self._reference)
-        terms = OBJECTIVES.named(self._config.objective).terms(
-            stats, **self._config.objective_options
+        options = self._config.objective_options
+        stats = token_statistics(
+            model, inputs, self._reference, self._objective, options, self._reference_layer
         )
+        stats = replace(stats, state=self._objective_state())
+        terms = self._objective.terms(stats, **options)
         terms += retain_terms(stats, self._regularizer, self._config.retain_weight)
         loss = torch.zeros((), device=stats.log_probs.device)
         for term in terms:
@@ -191,8 +212,17 @@ class _Trainer(Trainer):
                     "Lower training.learning_rate or training.epochs.",
                 )
             logs |= {"step": self.state.global_step} | self._parts
+            if self._objective.update:
+                logs |= self._objective.update(
+                    self._objective_state(), self._parts, **self._config.objective_options
+                )
             self._parts.clear()
         super().log(logs, *args, **kwargs)
+
+    def _objective_state(self) -> dict[str, float]:
+        """Return the objective's state; it lives in the log, which checkpoints hold."""
+        last = self.state.log_history[-1] if self.state.log_history else {}
+        return {name: last.get(name, start) for name, start in self._objective.state.items()}
 
 
 def _arguments(

@@ -1,19 +1,21 @@
 """Token statistics of a batch, from one forward pass of the policy."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from relearn.data.batching import IGNORE, TrainingRow, collate
+from relearn.models.hidden_states import layer_output
 from relearn.models.label_logits import label_hidden_states, label_logits
-from relearn.objectives import TokenStatistics
+from relearn.objectives import OBJECTIVES, Objective, TokenStatistics
 
 
 class ReferenceCache:
-    """The reference model's final hidden states at answer tokens, computed once before training.
+    """The reference model's hidden states at answer tokens, computed once before training.
 
     With an adapter the reference is the same weights with the adapter off, never a second model;
     and since it does not change, one pass over the rows serves all epochs. Hidden states instead
@@ -25,6 +27,7 @@ class ReferenceCache:
         rows: Those whose reference is needed.
         pad_token_id: For batching.
         batch_size: Rows of one forward pass.
+        layer: Decoder layer whose output is kept; None means what goes into the output head.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class ReferenceCache:
         rows: Sequence[TrainingRow],
         pad_token_id: int,
         batch_size: int = 16,
+        layer: int | None = None,
     ) -> None:
         self._hidden: dict[int, Tensor] = {}
         device = next(model.parameters()).device
@@ -43,13 +47,12 @@ class ReferenceCache:
         with adapter_off:
             for start in range(0, len(ordered), batch_size):
                 batch = collate(ordered[start : start + batch_size], pad_token_id)
-                keep = batch["labels"] != IGNORE
-                hidden = label_hidden_states(
-                    model,
-                    batch["input_ids"].to(device),
-                    batch["attention_mask"].to(device),
-                    keep.to(device),
-                )
+                keep = (batch["labels"] != IGNORE).to(device)
+                inputs = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+                with _catching(model, layer, keep) as caught:
+                    hidden = label_hidden_states(model, *inputs, keep)
+                if layer is not None:
+                    (hidden,) = caught
                 pieces = hidden.cpu().split(keep.sum(1).tolist())
                 self._hidden |= dict(zip(batch["index"].tolist(), pieces, strict=True))
         model.train(was_training)
@@ -72,38 +75,77 @@ class ReferenceCache:
         )
 
 
+def _catching(
+    model: nn.Module, layer: int | None, keep: Tensor
+) -> AbstractContextManager[list[Tensor]]:
+    return nullcontext([]) if layer is None else layer_output(model, layer, keep)
+
+
 def token_statistics(
-    model: nn.Module, batch: dict[str, Tensor], reference: ReferenceCache | None
+    model: nn.Module,
+    batch: dict[str, Tensor],
+    reference: ReferenceCache | None,
+    objective: Objective = OBJECTIVES["sft"],
+    options: Mapping[str, Any] | None = None,
+    reference_layer: ReferenceCache | None = None,
 ) -> TokenStatistics:
-    """Run the policy once over a batch of forget and retain rows.
+    """Run the policy once over a batch of rows.
 
     Args:
         model: The policy.
         batch: As `relearn.data.batching.collate` makes it, on the model's device.
-        reference: Where the reference's states are, if the objective needs any.
+        reference: Where the reference's final states are, if anything asks for them.
+        objective: Says what else to compute.
+        options: The objective's.
+        reference_layer: Where the reference's states of the objective's layer are.
     """
+    options = options or {}
     labels = batch["labels"]
     keep = labels != IGNORE
     row = torch.nonzero(keep)[:, 0]
     targets = labels[keep]
+    layer = objective.hidden_layer(options)
     states, cached = (None, None) if reference is None else reference.hidden(batch["index"])
     if states is not None:
         states = states.to(labels.device)
-    logits = label_logits(model, batch["input_ids"], batch["attention_mask"], keep, also=states)
+    with _catching(model, layer, keep) as caught:
+        logits = label_logits(model, batch["input_ids"], batch["attention_mask"], keep, also=states)
     policy = logits[: len(targets)].float().log_softmax(-1)
-    log_probs = policy.gather(1, targets[:, None])[:, 0]
-    if states is None or cached is None:
-        return TokenStatistics(log_probs, row, batch["is_forget"])
+    stats = TokenStatistics(
+        policy.gather(1, targets[:, None])[:, 0],
+        row,
+        batch["is_forget"],
+        is_chosen=batch["is_chosen"],
+        hidden=caught[0] if caught else None,
+        reference_hidden=_spread(reference_layer, batch["index"], row),
+    )
+    ref = None
+    if states is not None and cached is not None:
+        at = cached.to(labels.device)[row]
+        ref = policy.new_full(policy.shape, torch.nan)
+        ref[at] = logits[len(targets) :].detach().float().log_softmax(-1)
+        retain = at & stats.retain_tokens
+        kl = torch.full_like(stats.log_probs, torch.nan)
+        kl[retain] = nn.functional.kl_div(
+            policy[retain], ref[retain], reduction="none", log_target=True
+        ).sum(-1)
+        reference_log_probs = ref.gather(1, targets[:, None])[:, 0]
+        stats = replace(stats, reference_log_probs=reference_log_probs, kl=kl)
+    forget = stats.forget_tokens
+    vocabulary = {}
+    for name, function in objective.vocabulary_functions(options).items():
+        values = torch.full_like(stats.log_probs, torch.nan)
+        seen = None if ref is None or not objective.needs_reference else ref[forget]
+        values[forget] = function(policy[forget], targets[forget], seen)
+        vocabulary[name] = values
+    return replace(stats, vocabulary=vocabulary)
 
-    at = cached.to(labels.device)[row]
-    with torch.no_grad():
-        ref = logits[len(targets) :].float().log_softmax(-1)
-        reference_log_probs = torch.full_like(log_probs, torch.nan)
-        reference_log_probs[at] = ref.gather(1, targets[at][:, None])[:, 0]
-    # Only retain rows are regularized, so only theirs is worth a sum over the vocabulary.
-    retain = ~batch["is_forget"][row]
-    kl = torch.full_like(log_probs, torch.nan)
-    kl[at & retain] = nn.functional.kl_div(
-        policy[at & retain], ref[retain[at]], reduction="none", log_target=True
-    ).sum(-1)
-    return TokenStatistics(log_probs, row, batch["is_forget"], reference_log_probs, kl)
+
+def _spread(cache: ReferenceCache | None, index: Tensor, row: Tensor) -> Tensor | None:
+    """Return the cached states of a batch's tokens, (tokens, hidden), NaN where there are none."""
+    states, cached = (None, None) if cache is None else cache.hidden(index)
+    if states is None or cached is None:
+        return None
+    spread = states.new_full((len(row), states.shape[1]), torch.nan).to(row.device)
+    spread[cached.to(row.device)[row]] = states.to(row.device)
+    return spread
