@@ -1,114 +1,270 @@
 """Every objective against its formula, written out token by token with plain floats."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
+from batches import (
+    Row,
+    batches,
+    loss,
+    mean,
+    mean_kl,
+    mean_log_prob,
+    of,
+    softmax,
+    statistics,
+    with_vocabulary,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from relearn.errors import UserError
-from relearn.objectives import OBJECTIVES, TokenStatistics
+from relearn.objectives import OBJECTIVES
+from relearn.objectives.pdu import dual_ascent
 from relearn.objectives.regularizers import retain_terms
+from relearn.objectives.rmu import control_vector
 
-Rows = list[tuple[bool, list[float], list[float]]]
+
+def log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x)) if x > -30 else x
 
 
-@st.composite
-def batches(draw: st.DrawFn) -> Rows:
-    """Rows of (is it a forget row, policy log-probs, reference log-probs)."""
-    value = st.floats(-20, -1e-3)
-    kinds = [True, False, *draw(st.lists(st.booleans(), max_size=4))]
-    rows: Rows = []
-    for kind in kinds:
-        length = draw(st.integers(1, 6))
-        rows.append(
-            (kind, *(draw(st.lists(value, min_size=length, max_size=length)) for _ in "pr"))
+def log_ratio(row: Row) -> float:
+    return sum(row.log_probs) - sum(row.reference_log_probs)
+
+
+def forget_probs(rows: list[Row]) -> list[float]:
+    return [math.exp(x) for row in of(rows, "forget") for x in row.log_probs]
+
+
+def dpo(rows: list[Row], beta: float) -> float:
+    pairs = zip(of(rows, "chosen"), of(rows, "forget"), strict=True)
+    margins = [log_ratio(chosen) - log_ratio(forget) for chosen, forget in pairs]
+    return mean([-2 / beta * log_sigmoid(beta * margin) for margin in margins])
+
+
+def forget_tokens(rows: list[Row]) -> list[tuple[int, int, list[float], list[float]]]:
+    """Place in the answer, target, policy's and reference's logits of each forget token."""
+    return [
+        (i, *token)
+        for row in of(rows, "forget")
+        for i, token in enumerate(
+            zip(row.targets, row.logits.tolist(), row.reference_logits.tolist(), strict=True)
         )
-    return rows
+    ]
 
 
-def statistics(rows: Rows) -> TokenStatistics:
-    log_probs = torch.tensor([x for _, p, _ in rows for x in p], dtype=torch.float64)
-    reference = torch.tensor([x for _, _, r in rows for x in r], dtype=torch.float64)
-    row = torch.tensor([i for i, (_, p, _) in enumerate(rows) for _ in p])
-    kl = (reference - log_probs).abs()
-    return TokenStatistics(log_probs, row, torch.tensor([k for k, _, _ in rows]), reference, kl)
-
-
-def loss(name: str, rows: Rows, **options: float) -> float:
-    stats = statistics(rows)
-    counts = {
-        "forget_tokens": sum(len(p) for k, p, _ in rows if k),
-        "retain_tokens": sum(len(p) for k, p, _ in rows if not k),
-        "forget_rows": sum(k for k, _, _ in rows),
-        "retain_rows": sum(not k for k, _, _ in rows),
-    }
-    terms = OBJECTIVES[name].terms(stats, **options)
-    terms += retain_terms(stats, OBJECTIVES[name].regularizer, 1.0)
-    return sum(float(t.weight * t.values.sum() / counts[t.unit]) for t in terms)
-
-
-def mean_log_prob(rows: Rows, *, forget: bool) -> float:
-    tokens = [x for kind, p, _ in rows if kind == forget for x in p]
-    return sum(tokens) / len(tokens)
+def cross_entropy(target: list[float], distribution: list[float]) -> float:
+    return -sum(t * math.log(p) for t, p in zip(target, distribution, strict=True))
 
 
 @given(batches())
-def test_ga_is_the_mean_log_prob(rows: Rows) -> None:
-    assert loss("ga", rows) == pytest.approx(mean_log_prob(rows, forget=True))
+def test_ga_is_the_mean_log_prob(rows: list[Row]) -> None:
+    assert loss("ga", rows) == pytest.approx(mean_log_prob(rows, "forget"))
 
 
 @given(batches())
-def test_grad_diff_is_ascent_on_forget_and_descent_on_retain(rows: Rows) -> None:
-    expected = mean_log_prob(rows, forget=True) - mean_log_prob(rows, forget=False)
+def test_grad_diff_is_ascent_on_forget_and_descent_on_retain(rows: list[Row]) -> None:
+    expected = mean_log_prob(rows, "forget") - mean_log_prob(rows, "retain")
     assert loss("grad_diff", rows) == pytest.approx(expected)
 
 
 @given(batches())
-def test_sft_is_the_cross_entropy(rows: Rows) -> None:
-    assert loss("sft", rows) == pytest.approx(-mean_log_prob(rows, forget=True))
+def test_kl_min_is_ascent_on_forget_and_kl_on_retain(rows: list[Row]) -> None:
+    expected = mean_log_prob(rows, "forget") + mean_kl(rows)
+    assert loss("kl_min", rows) == pytest.approx(expected)
 
 
 @given(batches())
-def test_relearn_is_ce_plus_ce_plus_kl(rows: Rows) -> None:
-    kl = [abs(r - p) for kind, ps, rs in rows if not kind for p, r in zip(ps, rs, strict=True)]
-    expected = (
-        -mean_log_prob(rows, forget=True) - mean_log_prob(rows, forget=False) + sum(kl) / len(kl)
-    )
+def test_sft_is_the_cross_entropy(rows: list[Row]) -> None:
+    assert loss("sft", rows) == pytest.approx(-mean_log_prob(rows, "forget"))
+
+
+@given(batches())
+def test_relearn_is_ce_plus_ce_plus_kl(rows: list[Row]) -> None:
+    expected = -mean_log_prob(rows, "forget") - mean_log_prob(rows, "retain") + mean_kl(rows)
     assert loss("relearn", rows) == pytest.approx(expected)
 
 
-@given(batches(), st.floats(0.01, 2))
-def test_npo_is_its_formula(rows: Rows, beta: float) -> None:
-    ratios = [sum(p) - sum(r) for kind, p, r in rows if kind]
-    # 1 - sigmoid(x) = sigmoid(-x), so -log sigmoid(-x) = log(1 + exp(x))
-    npo = sum(2 / beta * math.log1p(math.exp(beta * x)) for x in ratios) / len(ratios)
-    assert loss("npo", rows, beta=beta) == pytest.approx(npo - mean_log_prob(rows, forget=False))
-
-
-@settings(deadline=None)
 @given(batches())
-def test_npo_gradient_tends_to_gradient_ascent(rows: Rows) -> None:
+def test_idk_is_ce_on_both(rows: list[Row]) -> None:
+    expected = -mean_log_prob(rows, "forget") - mean_log_prob(rows, "retain")
+    assert loss("idk", rows) == pytest.approx(expected)
+
+
+@given(batches(), st.floats(0.01, 2))
+def test_npo_is_its_formula(rows: list[Row], beta: float) -> None:
+    npo = mean([-2 / beta * log_sigmoid(-beta * log_ratio(row)) for row in of(rows, "forget")])
+    assert loss("npo", rows, "none", beta=beta) == pytest.approx(npo)
+
+
+@given(batches(), st.floats(0.1, 5), st.floats(-2, 2), st.floats(0.1, 1))
+def test_simnpo_is_its_formula(rows: list[Row], beta: float, gamma: float, weight: float) -> None:
+    rewards = [-beta * mean(row.log_probs) - gamma for row in of(rows, "forget")]
+    expected = weight * mean([-2 / beta * log_sigmoid(reward) for reward in rewards])
+    ours = loss("simnpo", rows, "none", beta=beta, gamma=gamma, weight=weight)
+    assert ours == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["dpo", "relearn_dpo", "altpo"])
+@given(rows=batches(pairs=True), beta=st.floats(0.01, 2))
+def test_pairs_are_dpo(name: str, rows: list[Row], beta: float) -> None:
+    assert loss(name, rows, "none", beta=beta) == pytest.approx(dpo(rows, beta))
+
+
+@given(batches(), st.floats(0, 2))
+def test_wga_is_its_formula(rows: list[Row], alpha: float) -> None:
+    expected = mean([p**alpha * math.log(p) for p in forget_probs(rows)])
+    assert loss("wga", rows, "none", alpha=alpha) == pytest.approx(expected)
+
+
+@given(batches(), st.floats(0, 6), st.floats(0.1, 2))
+def test_satimp_is_its_formula(rows: list[Row], beta1: float, beta2: float) -> None:
+    expected = mean([p**beta1 * (1 - p) ** beta2 * math.log(p) for p in forget_probs(rows)])
+    ours = loss("satimp", rows, "none", beta1=beta1, beta2=beta2)
+    assert ours == pytest.approx(expected, abs=1e-12)
+
+
+@given(batches(), st.floats(0, 30))
+def test_undial_is_its_formula(rows: list[Row], beta: float) -> None:
+    values = []
+    for _, target, logits, reference in forget_tokens(rows):
+        teacher = softmax([z - beta * (v == target) for v, z in enumerate(reference)])
+        values.append(cross_entropy(teacher, softmax(logits)))
+    assert loss("undial", rows, "none", beta=beta) == pytest.approx(mean(values))
+
+
+@given(batches(), st.integers(0, 2))
+def test_ceu_is_its_formula(rows: list[Row], skip: int) -> None:
+    values = []
+    for place, target, logits, _ in forget_tokens(rows):
+        probs = softmax(logits)
+        rest = [0.0 if v == target else p for v, p in enumerate(probs)]
+        suppressed = [p / sum(rest) for p in rest]
+        values.append(cross_entropy(suppressed, probs) if place >= skip else 0.0)
+    assert loss("ceu", rows, skip=skip) == pytest.approx(mean(values))
+
+
+@given(batches(), st.floats(0, 100))
+def test_pdu_is_its_formula(rows: list[Row], dual: float) -> None:
+    margins = [(max(z) - mean(z)) ** 2 for _, _, z, _ in forget_tokens(rows)]
+    expected = mean(margins) - dual * mean_log_prob(rows, "retain")
+    assert loss("pdu", rows, dual=dual) == pytest.approx(expected)
+
+
+def test_dual_rises_over_the_bound_and_never_falls_below_zero() -> None:
+    options = {"retain_bound": 0.3, "dual_step": 5.0}
+    assert dual_ascent({"retain_constraint": 0.5}, 2.0, **options) == {"dual": pytest.approx(3.0)}
+    assert dual_ascent({"retain_constraint": 0.1}, 0.5, **options) == {"dual": 0.0}
+
+
+@given(batches(), st.floats(0.1, 10), st.floats(0, 100), st.integers(0, 9))
+def test_rmu_is_its_formula(rows: list[Row], steering: float, alpha: float, seed: int) -> None:
+    direction = control_vector(5, seed).tolist()
+    pull = [
+        mean([(h - steering * u) ** 2 for h, u in zip(state, direction, strict=True)])
+        for row in of(rows, "forget")
+        for state in row.hidden.tolist()
+    ]
+    drift = [
+        mean([(h - r) ** 2 for h, r in zip(state, reference, strict=True)])
+        for row in of(rows, "retain")
+        for state, reference in zip(row.hidden.tolist(), row.reference_hidden.tolist(), strict=True)
+    ]
+    ours = loss("rmu", rows, steering=steering, alpha=alpha, seed=seed)
+    assert ours == pytest.approx(mean(pull) + alpha * mean(drift), rel=1e-5)
+
+
+def test_control_vector_is_a_fixed_unit_vector() -> None:
+    vector = control_vector(64, seed=3)
+    assert float(vector.norm()) == pytest.approx(1)
+    assert float(vector.min()) >= 0
+    assert torch.equal(vector, control_vector(64, seed=3))
+    assert not torch.equal(vector, control_vector(64, seed=4))
+
+
+def gradient(name: str, rows: list[Row], **options: float) -> Tensor:
+    """Of the forget terms, taken through the logits, each unit's sum divided by its number."""
+    leaves = [row.logits.clone().requires_grad_() for row in rows]
+    traced = [
+        Row(r.kind, r.targets, leaf, r.reference_logits, r.hidden, r.reference_hidden)
+        for r, leaf in zip(rows, leaves, strict=True)
+    ]
+    stats = with_vocabulary(statistics(traced), traced, name, options)
+    sum(term.values.sum() for term in OBJECTIVES[name].terms(stats, **options)).backward()  # type: ignore[union-attr]
+    return torch.cat(
+        [leaf.grad for row, leaf in zip(rows, leaves, strict=True) if row.kind == "forget"]  # type: ignore[misc]
+    )
+
+
+@given(batches())
+def test_npo_gradient_tends_to_gradient_ascent(rows: list[Row]) -> None:
     """Proposition 1 of arXiv 2404.05868: with beta towards 0 it is that of row-wise GA."""
+    torch.testing.assert_close(
+        gradient("npo", rows, beta=1e-6), gradient("ga", rows), rtol=1e-3, atol=1e-6
+    )
 
-    def gradient(name: str, **options: float) -> Tensor:
-        stats = statistics(rows)
-        leaf = stats.log_probs.requires_grad_()
-        (term,) = OBJECTIVES[name].terms(stats, **options)
-        term.values.sum().backward()
-        assert leaf.grad is not None
-        return leaf.grad
 
-    torch.testing.assert_close(gradient("npo", beta=1e-6), gradient("ga"), rtol=1e-3, atol=1e-6)
+@given(batches())
+def test_weights_are_constant_in_the_gradient(rows: list[Row]) -> None:
+    """d/dz of w_t log p_t with w_t constant is w_t (onehot - p)."""
+    for name, weight in (
+        ("wga", lambda p: p),
+        ("satimp", lambda p: p**5 * (1 - p)),
+    ):
+        expected = []
+        for _, target, logits, _ in forget_tokens(rows):
+            probs = softmax(logits)
+            expected.append(
+                [weight(probs[target]) * ((v == target) - p) for v, p in enumerate(probs)]
+            )
+        torch.testing.assert_close(
+            gradient(name, rows), torch.tensor(expected, dtype=torch.float64), rtol=1e-6, atol=1e-9
+        )
+
+
+@given(batches())
+def test_targets_are_constant_in_the_gradient(rows: list[Row]) -> None:
+    """d/dz of CE(q, softmax(z)) with q constant is softmax(z) - q."""
+    expected = []
+    for _, target, logits, _ in forget_tokens(rows):
+        probs = softmax(logits)
+        rest = sum(p for v, p in enumerate(probs) if v != target)
+        expected.append([p if v == target else p - p / rest for v, p in enumerate(probs)])
+    torch.testing.assert_close(
+        gradient("ceu", rows, skip=0), torch.tensor(expected, dtype=torch.float64),
+        rtol=1e-6, atol=1e-9,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@given(rows=batches(pairs=True))
+def test_regularizers_combine_with_every_objective(name: str, rows: list[Row]) -> None:
+    parts: dict[str, Callable[[], float]] = {
+        "ce": lambda: -mean_log_prob(rows, "retain"),
+        "kl": lambda: mean_kl(rows),
+    }
+    alone = loss(name, rows, "none")
+    for kind in ("ce", "kl", "ce+kl"):
+        added = sum(parts[part]() for part in kind.split("+"))
+        assert loss(name, rows, kind) == pytest.approx(alone + added)
 
 
 @pytest.mark.parametrize("kind", ["none", "ce", "kl", "ce+kl"])
-def test_regularizer_names_its_terms(kind: str) -> None:
-    rows = [(True, [-1.0], [-1.0]), (False, [-2.0, -3.0], [-2.0, -2.5])]
+@settings(max_examples=1)
+@given(rows=batches())
+def test_regularizer_names_its_terms(kind: str, rows: list[Row]) -> None:
     names = [term.name for term in retain_terms(statistics(rows), kind, 0.5)]
     assert names == [f"retain_{part}" for part in kind.split("+") if part != "none"]
+
+
+@given(batches(pairs=True))
+def test_position_counts_from_the_start_of_each_answer(rows: list[Row]) -> None:
+    expected = [i for row in rows for i in range(len(row.targets))]
+    assert statistics(rows).position.tolist() == expected
 
 
 def test_every_objective_is_described() -> None:

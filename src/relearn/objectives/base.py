@@ -53,7 +53,6 @@ class TokenStatistics:
         hidden: (tokens, hidden) the policy's output of the layer that the objective names, at the
             positions that predict the answer tokens.
         reference_hidden: (tokens, hidden) likewise of the reference; on retain rows only.
-        state: The objective's own numbers, as its `update` left them after the last step.
     """
 
     log_probs: Tensor
@@ -65,7 +64,6 @@ class TokenStatistics:
     vocabulary: Mapping[str, Tensor] = field(default_factory=dict)
     hidden: Tensor | None = None
     reference_hidden: Tensor | None = None
-    state: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_retain(self) -> Tensor:
@@ -135,8 +133,9 @@ class Objective:
             `layer` numbers, from 0.
         needs_retain: Whether it has terms on retain rows itself, with whatever regularizer.
         vocabulary: Its vocabulary functions by name.
-        state: Numbers that it carries from step to step, with what they start from.
-        update: New state from `(state, means, **options)`, called after each optimizer step;
+        state: Those of its options that change from step to step; what is configured is what
+            they start from.
+        update: Their new values from `(means, **options)`, called after each optimizer step;
             `means` has the step's mean of each term by name.
         regularizer: What is added on retain rows unless the configuration says otherwise.
     """
@@ -148,7 +147,7 @@ class Objective:
     needs_hidden_states: bool = False
     needs_retain: bool = False
     vocabulary: Mapping[str, VocabularyFunction] = field(default_factory=dict)
-    state: Mapping[str, float] = field(default_factory=dict)
+    state: tuple[str, ...] = ()
     update: Callable[..., Mapping[str, float]] | None = None
     regularizer: Literal["none", "ce", "kl", "ce+kl"] = "none"
 

@@ -5,7 +5,6 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,11 +186,10 @@ class _Trainer(Trainer):
     ) -> Tensor:
         """Return this micro-batch's share of the optimizer step's loss."""
         assert num_items_in_batch is not None
-        options = self._config.objective_options
+        options = self._options()
         stats = token_statistics(
             model, inputs, self._reference, self._objective, options, self._reference_layer
         )
-        stats = replace(stats, state=self._objective_state())
         terms = self._objective.terms(stats, **options)
         terms += retain_terms(stats, self._regularizer, self._config.retain_weight)
         loss = torch.zeros((), device=stats.log_probs.device)
@@ -213,16 +211,15 @@ class _Trainer(Trainer):
                 )
             logs |= {"step": self.state.global_step} | self._parts
             if self._objective.update:
-                logs |= self._objective.update(
-                    self._objective_state(), self._parts, **self._config.objective_options
-                )
+                logs |= self._objective.update(self._parts, **self._options())
             self._parts.clear()
         super().log(logs, *args, **kwargs)
 
-    def _objective_state(self) -> dict[str, float]:
-        """Return the objective's state; it lives in the log, which checkpoints hold."""
+    def _options(self) -> dict[str, Any]:
+        """Return the objective's options; those that change live in the log, as checkpoints do."""
+        options = self._objective.options() | self._config.objective_options
         last = self.state.log_history[-1] if self.state.log_history else {}
-        return {name: last.get(name, start) for name, start in self._objective.state.items()}
+        return options | {name: last[name] for name in self._objective.state if name in last}
 
 
 def _arguments(

@@ -1,0 +1,32 @@
+"""Cross-entropy unlearning."""
+
+import torch
+from torch import Tensor
+
+from relearn.objectives.base import Term, TokenStatistics, objective
+
+
+def suppressed_cross_entropy(log_probs: Tensor, targets: Tensor, _: Tensor | None) -> Tensor:
+    """Return CE(policy without the target and renormalized, policy) of each token, (n,)."""
+    suppressed = log_probs.detach().clone()
+    suppressed[range(len(targets)), targets] = -torch.inf
+    return -(suppressed.softmax(-1) * log_probs).sum(-1)
+
+
+@objective("ceu", vocabulary={"ceu": suppressed_cross_entropy})
+def ceu(stats: TokenStatistics, skip: int = 1) -> list[Term]:
+    """CE-U: learns the model's own distribution with the private token's probability set to 0.
+
+    L = mean over answer tokens of CE(softmax(z with z[y_t] = -inf), softmax(z))
+    with z the policy's logits, constant in the first place.
+
+    Source: Yang 2025, CE-U: Cross Entropy Unlearning (arXiv 2503.01224), without retain rows. As in
+    the authors' code the first answer tokens don't count. They do count in what the mean is
+    divided by, so that the loss is smaller by the share of the skipped tokens.
+
+    Args:
+        stats: Of the batch.
+        skip: First tokens of each answer that are left alone.
+    """
+    counted = stats.forget_tokens & (stats.position >= skip)
+    return [Term("forget_ceu", stats.vocabulary["ceu"][counted], "forget_tokens")]
