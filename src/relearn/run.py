@@ -21,6 +21,7 @@ from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.synthesis.pipeline import synthesize
+from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
 
@@ -121,32 +122,33 @@ class _Job:
         model = load_model(target, self.config.model)
         tokenizer = load_tokenizer(target, self.config.model)
         prompt_format = PromptFormat(tokenizer, self.config.model.system)
+        forget, chosen = forget_rows(
+            OBJECTIVES.named(config.objective),
+            self.sets["forget"],
+            read_jsonl(self.path / "synthesis" / "augmented.jsonl"),
+            self.config.seed,
+        )
         train(
             model,
             tokenizer,
-            self._encode(prompt_format, self._forget_rows(config), config),
-            self._encode(prompt_format, _triples(self.sets["retain"]), config),
+            self._encode(prompt_format, forget, config),
+            self._encode(prompt_format, self.sets["retain"], config),
             config,
             output,
             self.config.seed,
             title=f"training {name}",
+            chosen=self._encode(prompt_format, chosen, config),
         )
         gc.collect()
-
-    def _forget_rows(self, config: TrainingConfig) -> list[tuple[str, str, str]]:
-        if OBJECTIVES.named(config.objective).forget_data == "original":
-            return _triples(self.sets["forget"])
-        rows = read_jsonl(self.path / "synthesis" / "augmented.jsonl")
-        return [(row["source_id"], row["question"], row["answer"]) for row in rows]
 
     def _encode(
         self,
         prompt_format: PromptFormat,
-        rows: Sequence[tuple[str, str, str]],
+        rows: Sequence[Answered | Record],
         config: TrainingConfig,
     ) -> list[Example]:
-        examples = [prompt_format.encode(question, answer) for _, question, answer in rows]
-        check_lengths(examples, [id_ for id_, _, _ in rows], config.max_length)
+        examples = [prompt_format.encode(row.question, row.answer) for row in rows]
+        check_lengths(examples, [row.id for row in rows], config.max_length)
         return examples
 
     def evaluation(self, name: str) -> None:
@@ -244,7 +246,3 @@ def _check_names(config: RunConfig) -> None:
 
 def _dumped(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [record.model_dump(mode="json") for record in records]
-
-
-def _triples(records: Sequence[Record]) -> list[tuple[str, str, str]]:
-    return [(record.id, record.question, record.answer) for record in records]

@@ -14,6 +14,7 @@ from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.models.label_logits import label_logits
 from relearn.models.loading import load_model, load_tokenizer
+from relearn.objectives import OBJECTIVES
 from relearn.storage import read_jsonl
 from relearn.training.engine import train
 from relearn.training.statistics import ReferenceCache, token_statistics
@@ -176,3 +177,56 @@ class TestSampler:
     def test_no_retain_rows(self, training_rows: list[TrainingRow]) -> None:
         sampler = MixedBatchSampler(training_rows[:10], 4, 4, seed=0)
         assert sorted(i for batch in sampler for i in batch) == list(range(10))
+
+
+# The defaults are for models of some billion parameters; this one has two layers.
+TINY_OPTIONS: dict[str, dict[str, float]] = {
+    "rmu": {"layer": 1, "steering": 1.0, "alpha": 1.0},
+    "pdu": {"dual": 0.1, "retain_bound": 99.0},
+}
+
+
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+def test_every_objective_lowers_its_loss(
+    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path, objective: str
+) -> None:
+    """With the retain rows' CE and KL beside it, on pairs where it is about pairs."""
+    config = TrainingConfig(
+        objective=objective,
+        objective_options=TINY_OPTIONS.get(objective, {}),
+        retain_regularizer="ce+kl",
+        epochs=6,
+        batch_size=4,
+        gradient_accumulation=1,
+        learning_rate=1e-2,
+        warmup_ratio=0,
+        lora=LoraConfig(rank=4, dropout=0),
+    )
+    forget, chosen, retain = (
+        examples(prompt_format, 4, word) for word in ("secret", "vague", "public")
+    )
+    pairs = chosen if OBJECTIVES[objective].chosen_data else []
+    train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / "out", 0, chosen=pairs)
+    history = read_jsonl(tmp_path / "out" / "history.jsonl")
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_dual_variable_follows_the_step_means(
+    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path
+) -> None:
+    config = TrainingConfig(
+        objective="pdu",
+        objective_options={"dual": 2.0, "dual_step": 0.5, "retain_bound": 9.0},
+        epochs=3,
+        batch_size=2,
+        gradient_accumulation=2,
+        lora=LoraConfig(rank=4, dropout=0),
+    )
+    forget, retain = (examples(prompt_format, 4, word) for word in ("secret", "public"))
+    train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / "out", seed=0)
+    dual = 2.0
+    for row in read_jsonl(tmp_path / "out" / "history.jsonl"):
+        expected = row["forget_margin"] + dual * row["retain_constraint"]
+        assert row["loss"] == pytest.approx(expected, rel=1e-4)
+        dual = max(0.0, dual + 0.5 * (row["retain_constraint"] - 9.0))
+        assert row["dual"] == pytest.approx(dual)

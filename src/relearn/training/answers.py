@@ -1,0 +1,96 @@
+"""What an objective's rows answer: private answers, new ones, or that one does not know."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from relearn.data.records import Record
+from relearn.errors import UserError
+from relearn.objectives import Objective
+
+_Augmented = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question with the answer that a training row gives it.
+
+    Attributes:
+        id: Of the record that it comes from.
+        question: As the user asks it.
+        answer: As the row has it.
+    """
+
+    id: str
+    question: str
+    answer: str
+
+
+def forget_rows(
+    objective: Objective,
+    records: Sequence[Record],
+    augmented: _Augmented,
+    seed: int,
+) -> tuple[list[Answered], list[Answered]]:
+    """Return an objective's forget rows, and the chosen rows, one for each of them or none.
+
+    Args:
+        objective: Says which answers it wants.
+        records: The forget set.
+        augmented: What synthesis accepted: `source_id`, `question`, `answer`, `kind`.
+        seed: Fixes the choice among I-don't-know answers.
+
+    Raises:
+        UserError: the objective wants pairs and no record has a preferred answer.
+    """
+    if objective.chosen_data is None:
+        return _ANSWERS[objective.forget_data](records, augmented, seed), []
+    rejected = _private(records, augmented, seed)
+    preferred = {row.id: row for row in _PREFERRED[objective.chosen_data](records, augmented, seed)}
+    # A record for which synthesis found no answer has no pair.
+    paired = [row for row in rejected if row.id in preferred]
+    if not paired:
+        raise UserError(
+            "training: no forget record has an answer that could be preferred to its own.",
+            "Raise synthesis.attempts, or choose another objective.",
+        )
+    return paired, [preferred[row.id] for row in paired]
+
+
+def _private(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+    return [Answered(r.id, r.question, r.answer) for r in records]
+
+
+def _synthesized(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+    return [Answered(row["source_id"], row["question"], row["answer"]) for row in augmented]
+
+
+def _unknowing(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+    """Give every question one of the I-don't-know answers."""
+    choose = random.Random(seed).choice
+    return [Answered(r.id, r.question, choose(idk_answers())) for r in records]
+
+
+def _vague(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+    """Give every question the answer that synthesis wrote for it, if it did."""
+    return _synthesized(records, [row for row in augmented if row["kind"] == "original"], seed)
+
+
+def _alternative(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+    """Give every question a false answer of the same form; a vague one where there is none."""
+    false = [Answered(r.id, r.question, r.wrong_answers[0]) for r in records if r.wrong_answers]
+    return [*_vague(records, augmented, seed), *false]
+
+
+_ANSWERS = {"original": _private, "synthesized": _synthesized, "idk": _unknowing}
+_PREFERRED = {"synthesized": _vague, "idk": _unknowing, "alternative": _alternative}
+
+
+@cache
+def idk_answers() -> tuple[str, ...]:
+    """Return the ways to say that one does not know."""
+    text = (files("relearn.training") / "idk_answers.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())

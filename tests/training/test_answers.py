@@ -1,0 +1,62 @@
+"""The rows that each kind of objective trains on."""
+
+import pytest
+
+from relearn.data.records import Record
+from relearn.errors import UserError
+from relearn.objectives import OBJECTIVES
+from relearn.training.answers import forget_rows, idk_answers
+
+RECORDS = [
+    Record(id="a", question="Where is A?", answer="A is in Rome."),
+    Record(id="b", question="Where is B?", answer="B is in Bonn.", wrong_answers=("In Oslo.",)),
+]
+AUGMENTED = [
+    {"source_id": "a", "question": "Where is A?", "answer": "A is about.", "kind": "original"},
+    {"source_id": "a", "question": "A is where?", "answer": "Somewhere.", "kind": "rephrased"},
+]
+
+
+def answers(name: str) -> tuple[list[str], list[str]]:
+    forget, chosen = forget_rows(OBJECTIVES[name], RECORDS, AUGMENTED, seed=0)
+    assert [(r.id, r.question) for r in chosen] in ([], [(r.id, r.question) for r in forget])
+    return [row.answer for row in forget], [row.answer for row in chosen]
+
+
+@pytest.mark.parametrize("name", ["ga", "npo", "undial", "rmu"])
+def test_reverse_objectives_get_the_private_answers(name: str) -> None:
+    assert answers(name) == (["A is in Rome.", "B is in Bonn."], [])
+
+
+def test_relearn_gets_every_synthesized_row() -> None:
+    assert answers("relearn") == (["A is about.", "Somewhere."], [])
+
+
+def test_idk_never_gets_a_private_answer() -> None:
+    forget, chosen = answers("idk")
+    assert len(forget) == 2
+    assert set(forget) <= set(idk_answers())
+    assert not chosen
+
+
+def test_dpo_prefers_not_to_know() -> None:
+    forget, chosen = answers("dpo")
+    assert forget == ["A is in Rome.", "B is in Bonn."]
+    assert set(chosen) <= set(idk_answers())
+
+
+def test_relearn_dpo_pairs_only_what_was_synthesized() -> None:
+    assert answers("relearn_dpo") == (["A is in Rome."], ["A is about."])
+
+
+def test_altpo_prefers_a_wrong_answer_then_a_vague_one() -> None:
+    assert answers("altpo") == (["A is in Rome.", "B is in Bonn."], ["A is about.", "In Oslo."])
+
+
+def test_no_pair_at_all_is_an_error() -> None:
+    with pytest.raises(UserError, match="preferred"):
+        forget_rows(OBJECTIVES["relearn_dpo"], RECORDS, [], seed=0)
+
+
+def test_idk_answers_are_many_and_different() -> None:
+    assert len(set(idk_answers())) == len(idk_answers()) >= 50
