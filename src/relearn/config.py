@@ -81,12 +81,15 @@ class LoraConfig(Section):
         alpha: The update is scaled by alpha / rank.
         dropout: On the adapter's input.
         target_modules: `all-linear`, or the names of modules.
+        scale: What the trained adapter is multiplied by in the end; below 0, with the objective
+            `sft`, this is the negation of a task vector.
     """
 
     rank: PositiveInt = 32
     alpha: PositiveFloat = 32
     dropout: float = Field(0.05, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
+    scale: float = 1.0
 
 
 class TrainingConfig(Section):
