@@ -62,7 +62,7 @@ class DataConfig(Section):
     Attributes:
         forget: What is to be forgotten.
         retain: What is to be kept.
-        forget_unseen: Other questions about what is to be forgotten: evaluated, never trained on.
+        forget_unseen: Other questions about what is to be forgotten: evaluated, never unlearned on.
         retain_unseen: Likewise about what is to be kept.
     """
 
