@@ -58,6 +58,39 @@ def run(
 
 
 @app.command()
+def compare(
+    output: Output,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(help="Objective to compare; may be given again. Without it all are."),
+    ] = None,
+    forget: Annotated[str | None, typer.Option(help="What is to be forgotten.")] = None,
+    retain: Annotated[str | None, typer.Option(help="What is to be kept.")] = None,
+    model: ModelName = None,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Compare objectives on the same data, by default all of them on the sample data."""
+    from relearn.comparison import compare as compare_objectives
+    from relearn.comparison import default_comparison
+    from relearn.report.glossary import MAIN_FIGURES
+
+    named = {"data.forget": forget, "data.retain": retain, "model.name": model}
+    # The sample's people do not exist and must be learned first; the user's are known already.
+    known = ["memorize=null"] if forget and not config else []
+    settings = _settings(config or default_comparison(), named, [*known, *(overrides or [])])
+    rows, failed = compare_objectives(settings, objective or [], output)
+    table = Table("objective", *MAIN_FIGURES.values())
+    for row in rows:
+        values = [row.get(column) for column in MAIN_FIGURES]
+        table.add_row(row["name"], *("" if v is None else f"{v:.3f}" for v in values))
+    console.print(table)
+    for name, reason in failed.items():
+        console.print(Text(f"{name} is left out: {reason}"), soft_wrap=True)
+    console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def memorize(
     data: Annotated[str, typer.Option(help="The full set to learn.")],
     output: Output,

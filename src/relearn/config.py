@@ -95,6 +95,9 @@ class TrainingConfig(Section):
     Attributes:
         objective: Forget objective by name (`relearn list objectives`).
         objective_options: The objective's own hyper-parameters.
+        wrapper: `sure` or `memflex` let only that part of the model change which they find by
+            gradients; None lets all of it.
+        wrapper_options: The wrapper's own hyper-parameters.
         retain_regularizer: What is added on the retain rows; None means the objective's own.
         retain_weight: Factor of the regularizer's terms.
         retain_ratio: Retain rows beside each forget row.
@@ -112,6 +115,8 @@ class TrainingConfig(Section):
 
     objective: str = "relearn"
     objective_options: dict[str, Any] = {}
+    wrapper: Literal["sure", "memflex"] | None = None
+    wrapper_options: dict[str, Any] = {}
     retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] | None = None
     retain_weight: NonNegativeFloat = 1.0
     retain_ratio: PositiveFloat = 1.0

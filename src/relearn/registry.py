@@ -1,7 +1,8 @@
 """Registries: plain dictionaries filled by a decorator."""
 
-from collections.abc import Callable
-from typing import TypeVar
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from relearn.errors import UserError
 
@@ -43,3 +44,26 @@ class Registry(dict[str, T]):
     def summaries(self) -> dict[str, str]:
         """Return the first line of every entry's docstring, by name."""
         return {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in self.items()}
+
+
+def check_options(
+    field: str, function: Callable[..., Any], options: Mapping[str, Any], given: int
+) -> None:
+    """Refuse options that a registered function does not take.
+
+    Args:
+        field: Of the configuration, for the message.
+        function: Its parameters after the first `given` are its options.
+        options: As configured.
+        given: Number of parameters that are no options.
+
+    Raises:
+        UserError: names the option and those there are.
+    """
+    known = list(inspect.signature(function).parameters)[given:]
+    for name in options:
+        if name not in known:
+            raise UserError(
+                f"{field}: there is no option {name!r} here.",
+                f"Known: {', '.join(known) or 'none'}.",
+            )

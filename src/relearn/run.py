@@ -24,16 +24,23 @@ from relearn.synthesis.pipeline import synthesize
 from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
+from relearn.training.wrappers import WRAPPERS
 
 RecordSets = Mapping[str, Sequence[Record]]
 
 
-def run(config: RunConfig, output: Path) -> dict[str, Any]:
+def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[str, Any]:
     """Do the whole job in the run folder `output`, or what of it is not done yet.
+
+    Args:
+        config: Of the run.
+        output: Folder that the run is done in.
+        keep_going: Leave a baseline whose training fails out rather than stop there.
 
     Returns:
         The run's summary, as in `summary.json`: metrics of the target, the unlearned model and
-        the baselines; seconds of each stage; peak memory in bytes.
+        the baselines; the baselines left out, with the reason; seconds of each stage; peak memory
+        in bytes.
 
     Raises:
         UserError: bad configuration, data, model or folder; nothing is written in these cases.
@@ -45,7 +52,13 @@ def run(config: RunConfig, output: Path) -> dict[str, Any]:
     with RunFolder(output, config, hashes) as folder:
         job = _Job(config, folder, sets, base)
         for name, stage in job.stages().items():
-            folder.stage(name, stage)
+            if job.is_left_out(name):
+                continue
+            try:
+                folder.stage(name, stage)
+            except UserError as error:
+                if not keep_going or not job.leave_out(name, error):
+                    raise
         summary = job.summary()
         write_json(output / "summary.json", summary)
         # Rendered last and anew each time, so that it holds the final timings.
@@ -63,6 +76,7 @@ class _Job:
         self.sets = sets
         self.base = base
         self.trainings = {"unlearned": config.training, **config.baselines}
+        self.failed: dict[str, str] = {}
 
     def stages(self) -> dict[str, Callable[[], None]]:
         """Return the work of each stage by name, in order."""
@@ -76,6 +90,18 @@ class _Job:
         for name in ("target", *self.trainings):
             stages[f"evaluation/{name}"] = lambda n=name: self.evaluation(n)  # type: ignore[misc]
         return stages
+
+    def leave_out(self, stage: str, error: UserError) -> bool:
+        """Go on without the baseline whose training is `stage`; false for any other stage."""
+        kind, _, name = stage.partition("/")
+        if kind != "training" or name not in self.config.baselines:
+            return False
+        self.failed[name] = str(error)
+        return True
+
+    def is_left_out(self, stage: str) -> bool:
+        """Return whether `stage` is about a model that is left out."""
+        return stage.partition("/")[2] in self.failed
 
     def data(self) -> None:
         """Write the validated records."""
@@ -206,11 +232,13 @@ class _Job:
         metrics = {
             name: read_json(self.path / "evaluation" / name / "metrics.json")
             for name in ("target", *self.trainings)
+            if name not in self.failed
         }
         return {
             "target": metrics["target"],
             "unlearned": metrics["unlearned"],
-            "baselines": {name: metrics[name] for name in self.config.baselines},
+            "baselines": {name: metrics[name] for name in self.config.baselines if name in metrics},
+            "failed": self.failed,
             "seconds": {name: stage["seconds"] for name, stage in manifest["stages"].items()},
             "peak_memory_bytes": manifest["peak_memory_bytes"],
         }
@@ -237,11 +265,13 @@ def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
 
 def _check_names(config: RunConfig) -> None:
     """Find mistakes in objectives before anything is computed or written."""
-    for name, training in config.baselines.items():
+    for name in config.baselines:
         if name in ("target", "unlearned") or not name.isidentifier():
             raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")
+    for training in (config.training, *config.baselines.values()):
         OBJECTIVES.named(training.objective).check_options(training.objective_options)
-    OBJECTIVES.named(config.training.objective).check_options(config.training.objective_options)
+        if training.wrapper:
+            WRAPPERS.named(training.wrapper).check_options(training.wrapper_options)
 
 
 def _dumped(records: Sequence[Record]) -> list[dict[str, Any]]:

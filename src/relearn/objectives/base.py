@@ -19,8 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from relearn.errors import UserError
-from relearn.registry import Registry
+from relearn.registry import Registry, check_options
 
 Unit = Literal["forget_tokens", "retain_tokens", "chosen_tokens", "forget_rows", "retain_rows"]
 
@@ -166,13 +165,7 @@ class Objective:
         Raises:
             UserError: names the option and those there are.
         """
-        known = self.options()
-        for name in options:
-            if name not in known:
-                raise UserError(
-                    f"training.objective_options: {name!r} is no option of this objective.",
-                    f"Known: {', '.join(known) or 'none'}.",
-                )
+        check_options("training.objective_options", self.terms, options, given=1)
 
     def hidden_layer(self, options: Mapping[str, Any]) -> int | None:
         """Return the number of the decoder layer whose output it reads, from 0; None for none."""

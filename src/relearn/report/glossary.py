@@ -15,11 +15,33 @@ SETS = {
 
 METHODS = {
     "relearn": "ReLearn",
+    "relearn_dpo": "ReLearn-DPO",
     "ga": "GA",
     "grad_diff": "GradDiff",
+    "kl_min": "KL-min",
     "npo": "NPO",
+    "simnpo": "SimNPO",
+    "dpo": "DPO",
+    "idk": "IDK",
+    "altpo": "AltPO",
+    "undial": "UNDIAL",
+    "wga": "WGA",
+    "satimp": "SatImp",
+    "ceu": "CE-U",
+    "pdu": "PDU",
+    "rmu": "RMU",
 }
 """Names of the unlearning objectives, as papers write them."""
+
+MAIN_FIGURES = {
+    "forget/rougeL_recall": "forget ROUGE-L",
+    "retain/rougeL_recall": "retain ROUGE-L",
+    "forget/kfr": "KFR",
+    "retain/krr": "KRR",
+    "forget/ls": "LS",
+    "seconds": "seconds",
+}
+"""What tells models apart at a glance; `seconds` is the training's wall-clock time."""
 
 Direction = Literal["higher", "lower"]
 

@@ -62,6 +62,7 @@ def _render(results: RunResults) -> str:
         scripts=[Markup(script) for script in scripts],
         verdict=judge(results),
         table=_table(results),
+        comparison=_comparison(results),
         figures=(drawn := _figures(results)),
         figure_data=_embedded({figure["id"]: figure["plot"] for figure in drawn}),
         example_data=_embedded(_example_data(results)),
@@ -116,6 +117,19 @@ def _table(results: RunResults) -> list[dict[str, Any]]:
             explained.add(row["meaning"].label)
         table.append({"heading": glossary.SETS.get(set_name, set_name), "rows": rows})
     return table
+
+
+def _comparison(results: RunResults) -> dict[str, Any] | None:
+    """Return the models as rows with their main figures; None where there is nothing to compare."""
+    if len(results.models) < 3:
+        return None
+    rows = []
+    for model in results.models:
+        stage = results.manifest.get("stages", {}).get(f"training/{model.key}", {})
+        figures = model.metrics | {"seconds": stage.get("seconds")}
+        cells = [glossary.number(figures.get(key)) for key in glossary.MAIN_FIGURES]
+        rows.append({"label": model.label, "cells": cells})
+    return {"headings": list(glossary.MAIN_FIGURES.values()), "rows": rows}
 
 
 def _table_row(results: RunResults, key: str) -> dict[str, Any]:

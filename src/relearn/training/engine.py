@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow, collat
 from relearn.data.tokenization import Example
 from relearn.errors import UserError
 from relearn.models.adapters import add_adapter
-from relearn.objectives import OBJECTIVES
+from relearn.objectives import OBJECTIVES, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
 from relearn.progress import progress_bar
-from relearn.storage import atomic_path, disk_errors, write_jsonl
+from relearn.storage import atomic_path, disk_errors, write_json, write_jsonl
 from relearn.training.statistics import ReferenceCache, token_statistics
+from relearn.training.wrappers import WRAPPERS, Wrapper, apply_masks
 
 
 def train(
@@ -75,7 +76,11 @@ def train(
     set_seed(seed)
     policy = add_adapter(model, config.lora)
     layer = objective.hidden_layer(config.objective_options)
-    kept = retain if regularizer != "none" or objective.needs_retain else []
+    wrapper = WRAPPERS.named(config.wrapper) if config.wrapper else None
+    if wrapper:
+        wrapper.check_options(config.wrapper_options)
+    needs_retain = objective.needs_retain or (wrapper is not None and wrapper.needs_retain)
+    kept = retain if regularizer != "none" or needs_retain else []
     rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]
     rows += [TrainingRow(len(rows) + i, e, False, is_chosen=True) for i, e in enumerate(chosen)]
     rows += [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
@@ -100,6 +105,8 @@ def train(
     trainer = _Trainer(
         policy, tokenizer, rows, reference, reference_layer, config, regularizer, checkpoints, seed
     )
+    if wrapper:
+        trainer.localize(policy, wrapper)
     with progress_bar(title) as advance, disk_errors(checkpoints):
         trainer.add_callback(_Progress(advance))
         try:
@@ -111,6 +118,9 @@ def train(
     with atomic_path(output) as temporary:
         policy.save_pretrained(str(temporary))
         write_jsonl(temporary / "history.jsonl", history)
+        if wrapper:
+            localization = {"wrapper": config.wrapper, "trained_share": trainer.trained_share}
+            write_json(temporary / "localization.json", localization)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return policy.eval()
 
@@ -186,11 +196,8 @@ class _Trainer(Trainer):
     ) -> Tensor:
         """Return this micro-batch's share of the optimizer step's loss."""
         assert num_items_in_batch is not None
-        options = self._options()
-        stats = token_statistics(
-            model, inputs, self._reference, self._objective, options, self._reference_layer
-        )
-        terms = self._objective.terms(stats, **options)
+        stats = self._statistics(model, inputs)
+        terms = self._objective.terms(stats, **self._options())
         terms += retain_terms(stats, self._regularizer, self._config.retain_weight)
         loss = torch.zeros((), device=stats.log_probs.device)
         for term in terms:
@@ -199,6 +206,52 @@ class _Trainer(Trainer):
             loss = loss + term.weight * mean
         # Data parallelism averages gradients over ranks, but the terms are already shares.
         return loss * self.accelerator.num_processes
+
+    def _statistics(self, model: nn.Module, inputs: dict[str, Tensor]) -> TokenStatistics:
+        return token_statistics(
+            model, inputs, self._reference, self._objective, self._options(), self._reference_layer
+        )
+
+    def localize(self, policy: PeftModel, wrapper: Wrapper) -> None:
+        """Let only what the wrapper finds change."""
+        options = self._options()
+
+        def forgetting(stats: TokenStatistics) -> list[Term]:
+            terms = self._objective.terms(stats, **options)
+            return [term for term in terms if not term.unit.startswith("retain")]
+
+        def keeping(stats: TokenStatistics) -> list[Term]:
+            return retain_terms(stats, "ce", 1.0)  # the KL's gradient is still zero
+
+        masks = wrapper.masks(
+            self._gradients(policy, forgetting),
+            self._gradients(policy, keeping) if wrapper.needs_retain else {},
+            **self._config.wrapper_options,
+        )
+        self.trained_share = apply_masks(policy, masks)
+
+    def _gradients(
+        self, policy: PeftModel, terms: Callable[[TokenStatistics], list[Term]]
+    ) -> dict[str, Tensor]:
+        """Return the gradients of the mean of `terms` over all rows, where there are any."""
+        batches = [self._prepare_inputs(batch) for batch in self.get_train_dataloader()]
+        counts = self._get_num_items_in_batch(batches, self.args.device)
+        policy.eval()
+        for batch in batches:
+            stats = self._statistics(policy, batch)
+            loss = sum(
+                (t.weight * t.values.sum() / counts[t.unit] for t in terms(stats)),
+                torch.zeros((), device=self.args.device),
+            )
+            if loss.requires_grad:
+                loss.backward()
+        gradients = {}
+        for name, parameter in policy.named_parameters():
+            if parameter.grad is not None:
+                gradients[name] = self.accelerator.reduce(parameter.grad, "sum")
+                parameter.grad = None
+        # With LoRA, A's gradient is exactly zero as long as B is: there is nothing to look at.
+        return {name: g for name, g in gradients.items() if g.any()}
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the terms to the step's log; stop when the loss is no number any more."""

@@ -1,0 +1,86 @@
+"""The comparison: every objective on the same data, target model and evaluation."""
+
+import csv
+import io
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from relearn.config import RunConfig, TrainingConfig
+from relearn.objectives import OBJECTIVES
+from relearn.run import run
+from relearn.storage import write_json, write_text
+
+
+def default_comparison() -> Path:
+    """Return the configuration that compares all objectives on the sample data."""
+    return Path(str(files("relearn") / "comparison.yaml"))
+
+
+def compare(
+    config: RunConfig, names: Sequence[str], output: Path
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Train and evaluate each of `names` in one run; what was done before is not done again.
+
+    Writes, beside the run's own files, `compare.json` and `compare.csv`.
+
+    Args:
+        config: Settings of `names` are those of its baseline of that name, else those of
+            `training` with the objective's own defaults.
+        names: Objectives, or baselines of `config`; none means all of its baselines, and where it
+            has none, all objectives.
+        output: Run folder.
+
+    Returns:
+        One row a model, the target first: `name`, `objective` (None for the target) and the
+        figures of every metric and `seconds`; and by name, why a model could not be trained.
+
+    Raises:
+        UserError: a name is neither an objective's nor a baseline's, or the first one's training
+            fails; and whatever else `run` raises.
+    """
+    trainings = _trainings(config, names)
+    # A run trains one model and its baselines; here all are equal, and the first takes that place.
+    (first, training), *others = trainings.items()
+    settings = config.model_copy(update={"training": training, "baselines": dict(others)})
+    summary = run(settings, output, keep_going=True)
+    models = {"target": summary["target"], first: summary["unlearned"], **summary["baselines"]}
+    seconds = {
+        name: summary["seconds"].get(f"training/{'unlearned' if name == first else name}")
+        for name in models
+    }
+    rows = [
+        {"name": name, "objective": trainings[name].objective if name in trainings else None}
+        | metrics
+        | {"seconds": seconds[name]}
+        for name, metrics in models.items()
+    ]
+    write_json(output / "compare.json", {"rows": rows, "failed": summary["failed"]})
+    write_text(output / "compare.csv", _csv(rows))
+    return rows, summary["failed"]
+
+
+def _trainings(config: RunConfig, names: Sequence[str]) -> dict[str, TrainingConfig]:
+    chosen = {}
+    # `sft` is what made the target know the forget set.
+    for name in names or config.baselines or [name for name in OBJECTIVES if name != "sft"]:
+        if name in config.baselines:
+            chosen[name] = config.baselines[name]
+            continue
+        OBJECTIVES.named(name)
+        own: dict[str, Any] = {
+            "objective": name,
+            "objective_options": {},
+            "retain_regularizer": None,
+        }
+        chosen[name] = config.training.model_copy(update=own)
+    return chosen
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
