@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 Function = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 # Logits of one chunk, in elements: 8 MiB in float32, which caches hold; more on an accelerator.
-CHUNK = {"cpu": 1 << 21}
+CHUNK = {"cpu": 1 << 24}
 DEFAULT_CHUNK = 1 << 26
 
 
@@ -30,6 +30,10 @@ class Head:
 
     weight: Tensor | None
     bias: Tensor | None = None
+
+    def to(self, dtype: torch.dtype | None) -> "Head":
+        """Return the head in the type that products are made in; None leaves it as it is."""
+        return Head(*(None if t is None else t.to(dtype) for t in (self.weight, self.bias)))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the float32 logits, (n, vocabulary), of `hidden`, (n, hidden); a new tensor."""
@@ -49,6 +53,7 @@ class Wanted:
         kl: (n,) whether KL(reference || policy) is asked for.
         functions: Vocabulary functions by name.
         function_tokens: (n,) whether they are asked for.
+        function_reference: Whether they are given the reference.
     """
 
     targets: Tensor
@@ -57,6 +62,7 @@ class Wanted:
     kl: Tensor | None = None
     functions: Mapping[str, Function] = field(default_factory=dict)
     function_tokens: Tensor | None = None
+    function_reference: bool = False
 
 
 def statistics(hidden: Tensor, head: Head, reference_head: Head, wanted: Wanted) -> Tensor:
@@ -88,10 +94,12 @@ class _Statistics(torch.autograd.Function):
         wanted: Wanted,
     ) -> Tensor:
         ctx.save_for_backward(hidden, weight, bias)
-        ctx.reference_head, ctx.wanted = reference_head, wanted
+        device = hidden.device.type
+        ctx.dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        ctx.wanted, ctx.reference_head = wanted, reference_head.to(ctx.dtype)
         columns = 3 + len(wanted.functions)
         out = hidden.new_full((len(hidden), columns), torch.nan, dtype=torch.float32)
-        head = Head(weight, bias)
+        head, reference_head = Head(weight, bias).to(ctx.dtype), ctx.reference_head
         for part in _chunks(hidden, head, wanted):
             _fill(out[part], _Chunk(part, hidden[part], head, reference_head, wanted))
         return out
@@ -99,19 +107,20 @@ class _Statistics(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         hidden, weight, bias = ctx.saved_tensors
-        head = Head(weight, bias)
+        head = Head(weight, bias).to(ctx.dtype)
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias) if ctx.needs_input_grad[2] else None
         for part in _chunks(hidden, head, ctx.wanted):
             chunk = _Chunk(part, hidden[part], head, ctx.reference_head, ctx.wanted)
-            by_logits = _logit_gradient(grad[part], chunk).to(hidden.dtype)
-            if weight is None:
+            by_logits = _logit_gradient(grad[part], chunk)
+            if head.weight is None:
                 grad_hidden[part] = by_logits
                 continue
-            grad_hidden[part] = by_logits.to(weight.dtype) @ weight
+            by_logits = by_logits.to(head.weight.dtype)
+            grad_hidden[part] = by_logits @ head.weight
             if grad_weight is not None:
-                grad_weight.addmm_(by_logits.to(weight.dtype).t(), hidden[part].to(weight.dtype))
+                grad_weight += by_logits.t() @ hidden[part].to(by_logits.dtype)
             if grad_bias is not None:
                 grad_bias += by_logits.sum(0)
         return grad_hidden, grad_weight, grad_bias, None, None
@@ -133,7 +142,7 @@ class _Chunk:
         self.targets = wanted.targets[part]
         self.logits = head.logits(hidden)
         self.log_normalizer = self.logits.logsumexp(-1, keepdim=True)
-        self.functions = wanted.functions
+        self.functions, self.function_reference = wanted.functions, wanted.function_reference
         nothing = torch.zeros_like(self.targets, dtype=torch.bool)
         asked = nothing if wanted.function_tokens is None else wanted.function_tokens[part]
         self.function_tokens = asked if wanted.functions else nothing
@@ -148,6 +157,12 @@ class _Chunk:
                 states = wanted.reference_hidden[row[self.referenced]]
                 logits = reference_head.logits(states)
                 self.reference = logits.sub_(logits.logsumexp(-1, keepdim=True))
+
+    def values(self, log_probs: Tensor) -> list[Tensor]:
+        """Return the vocabulary functions' values, each (function tokens,)."""
+        tokens = self.function_tokens
+        reference = self.reference_of(tokens) if self.function_reference else None
+        return [f(log_probs, self.targets[tokens], reference) for f in self.functions.values()]
 
     def reference_of(self, tokens: Tensor) -> Tensor | None:
         """Return the reference's log-probabilities of some of the chunk's tokens."""
@@ -174,9 +189,7 @@ def _fill(out: Tensor, chunk: _Chunk) -> None:
     tokens = chunk.function_tokens
     if tokens.any():
         log_probs = chunk.logits[tokens] - chunk.log_normalizer[tokens]
-        for column, function in enumerate(chunk.functions.values(), start=3):
-            values = function(log_probs, chunk.targets[tokens], chunk.reference_of(tokens))
-            out[tokens, column] = values.float()
+        out[tokens, 3:] = torch.stack(chunk.values(log_probs), 1).float()
 
 
 def _logit_gradient(grad: Tensor, chunk: _Chunk) -> Tensor:
@@ -207,12 +220,6 @@ def _function_gradient(grad: Tensor, chunk: _Chunk) -> Tensor | None:
         return None
     with torch.enable_grad():
         logits = chunk.logits[tokens].detach().requires_grad_()
-        log_probs = logits.log_softmax(-1)
-        values = [
-            function(log_probs, chunk.targets[tokens], chunk.reference_of(tokens))
-            for function in chunk.functions.values()
-        ]
-        (result,) = torch.autograd.grad(
-            torch.stack(values, 1), logits, grad[tokens].to(values[0].dtype)
-        )
+        values = torch.stack(chunk.values(logits.log_softmax(-1)), 1)
+        (result,) = torch.autograd.grad(values, logits, grad[tokens].to(values.dtype))
     return result
