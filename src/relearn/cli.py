@@ -144,17 +144,30 @@ def report(run: RunPath) -> None:
 
 
 @app.command()
-def merge(run: RunPath, output: Output, trained: TrainedName = "unlearned") -> None:
+def merge(
+    run: RunPath,
+    output: Output,
+    trained: TrainedName = "unlearned",
+    ties: Annotated[
+        list[str] | None,
+        typer.Option(help="Another trained model of the run, merged in by TIES; again for more."),
+    ] = None,
+    density: Annotated[float, typer.Option(help="Share of each change that TIES keeps.")] = 0.8,
+) -> None:
     """Write the unlearned model as a plain folder that transformers loads without relearn."""
-    from relearn.models.merging import write_merged
+    from relearn.models.merging import write_merged, write_ties
     from relearn.report import write_model_card
     from relearn.run_folder import adapter_folder, target_folder
     from relearn.storage import atomic_path
 
-    adapter = adapter_folder(_finished(run), trained)
+    adapters = [adapter_folder(_finished(run), name) for name in (trained, *(ties or []))]
     _check_unused(output)
+    model, target = load_config(run / "config.yaml").model, target_folder(run)
     with atomic_path(output) as temporary:
-        write_merged(target_folder(run), adapter, temporary, load_config(run / "config.yaml").model)
+        if ties:
+            write_ties(target, adapters, temporary, model, density)
+        else:
+            write_merged(target, adapters[0], temporary, model)
         write_model_card(run, temporary)
     console.print(f"merged model: {output}", soft_wrap=True, highlight=False)
 

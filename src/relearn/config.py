@@ -62,7 +62,7 @@ class DataConfig(Section):
     Attributes:
         forget: What is to be forgotten.
         retain: What is to be kept.
-        forget_unseen: Other questions about what is to be forgotten: evaluated, never trained on.
+        forget_unseen: Other questions about what is to be forgotten: evaluated, never unlearned on.
         retain_unseen: Likewise about what is to be kept.
     """
 
@@ -81,12 +81,15 @@ class LoraConfig(Section):
         alpha: The update is scaled by alpha / rank.
         dropout: On the adapter's input.
         target_modules: `all-linear`, or the names of modules.
+        scale: What the trained adapter is multiplied by in the end; below 0, with the objective
+            `sft`, this is the negation of a task vector.
     """
 
     rank: PositiveInt = 32
     alpha: PositiveFloat = 32
     dropout: float = Field(0.05, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
+    scale: float = 1.0
 
 
 class TrainingConfig(Section):
@@ -141,6 +144,40 @@ class MemorizeConfig(TrainingConfig):
     epochs: PositiveFloat = 10
     learning_rate: PositiveFloat = 3e-4
     lora: LoraConfig = LoraConfig(rank=8, alpha=16)
+
+
+class LLMConfig(Section):
+    """A language model that writes or judges text; its key comes from the environment alone.
+
+    Attributes:
+        model: Its name: the endpoint's, or as `model.name`; empty takes the only one served.
+        base_url: Of an OpenAI-compatible endpoint; None takes OPENAI_BASE_URL, else OpenAI's own.
+        api_key_env: Environment variable that holds the endpoint's key.
+        extra_body: Further fields of each request, such as an endpoint's own switches.
+        concurrency: Calls under way at a time.
+        batch_size: Prompts of one batch of a local model.
+        timeout: Seconds until a call is given up and tried again.
+        retries: Further attempts of a call that failed.
+        max_seconds: Time limit of all calls; what is left then is recorded as failed.
+        max_tokens: Limit of all tokens, sent and received, likewise.
+        max_cost: Limit of the cost at the prices below, likewise.
+        input_price: Of a million tokens sent.
+        output_price: Of a million tokens received.
+    """
+
+    model: str = ""
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    extra_body: dict[str, Any] = {}
+    concurrency: PositiveInt = 8
+    batch_size: PositiveInt = 32
+    timeout: PositiveFloat = 60
+    retries: int = Field(6, ge=0)
+    max_seconds: PositiveFloat | None = None
+    max_tokens: PositiveInt | None = None
+    max_cost: PositiveFloat | None = None
+    input_price: NonNegativeFloat = 0
+    output_price: NonNegativeFloat = 0
 
 
 class SynthesisConfig(Section):

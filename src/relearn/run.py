@@ -117,7 +117,8 @@ class _Job:
         """Find the target model, or make it."""
         target = self.base
         if self.config.memorize:
-            full = [*self.sets["forget"], *self.sets["retain"]]
+            # The unseen questions too: what the target never knew can't be forgotten.
+            full = [record for records in self.sets.values() for record in records]
             target = memorize(full, self.config.model, self.config.memorize, self.config.seed)
         self.folder.manifest["model"] = {
             "name": self.config.model.name,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import cast
 
+import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
 from transformers import PreTrainedModel
@@ -20,6 +21,18 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
         target_modules=config.target_modules,
     )
     return cast(PeftModel, get_peft_model(model, peft_config))
+
+
+@torch.no_grad()
+def scale_adapter(policy: PeftModel, factor: float) -> None:
+    """Multiply what the adapter adds to the model's weights by `factor`, in place.
+
+    A factor of -1 negates the task vector: the model becomes worse at what the adapter learned.
+    Source: Ilharco et al. 2023, Editing Models with Task Arithmetic (arXiv 2212.04089).
+    """
+    for name, parameter in policy.named_parameters():
+        if ".lora_B." in name:
+            parameter.mul_(factor)
 
 
 def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:

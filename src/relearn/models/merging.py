@@ -1,8 +1,17 @@
-"""Merging an adapter into a plain model folder."""
+"""Merging adapters into a plain model folder: one as it is, or several by TIES."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from peft.utils.merge_utils import ties
+from transformers import PreTrainedModel
 
 from relearn.config import ModelConfig
+from relearn.errors import UserError
 from relearn.models.adapters import merge_adapter
 from relearn.models.loading import load_model, load_tokenizer
 
@@ -16,5 +25,53 @@ def write_merged(model_folder: Path, adapter: Path, folder: Path, config: ModelC
         folder: Where to; made by this function.
         config: How the model is loaded.
     """
-    merge_adapter(load_model(model_folder, config), adapter).save_pretrained(folder)
-    load_tokenizer(model_folder, config).save_pretrained(folder)
+    _write(merge_adapter(load_model(model_folder, config), adapter), model_folder, folder, config)
+
+
+def write_ties(
+    model_folder: Path, adapters: Sequence[Path], folder: Path, config: ModelConfig, density: float
+) -> None:
+    """Write the model with the TIES merge of several adapters' changes to `folder`.
+
+    Of each adapter's change of each weight matrix, B A scaled, the `density` largest entries stay;
+    each entry takes the sign that has more weight over the adapters, and the mean of those changes
+    that have it.
+
+    Source: Yadav et al. 2023, TIES-Merging (arXiv 2306.01708), as ZJUKLAB merges two unlearned
+    models in SemEval-2025 task 4. Their code trims and merges the factors A and B one by one, whose
+    product is another matrix; here what is merged is the change itself.
+
+    Args:
+        model_folder: The model that the adapters were trained on.
+        adapters: Their folders, at least two.
+        folder: Where to; made by this function.
+        config: How the model is loaded.
+        density: Share of the entries that stay, above 0 to 1.
+
+    Raises:
+        UserError: the density is out of range.
+    """
+    if not 0 < density <= 1:
+        raise UserError(f"a density of {density} is not above 0 and at most 1.", "Try 0.8.")
+    model = load_model(model_folder, config)
+    names = [str(i) for i in range(len(adapters))]
+    policy = PeftModel.from_pretrained(model, adapters[0], adapter_name=names[0])
+    for name, adapter in zip(names[1:], adapters[1:], strict=True):
+        policy.load_adapter(str(adapter), adapter_name=name)
+    with torch.no_grad():
+        for layer in policy.modules():
+            if isinstance(layer, LoraLayer):
+                _add_ties(layer, names, density)
+    _write(policy.unload(), model_folder, folder, config)
+
+
+def _add_ties(layer: Any, names: Sequence[str], density: float) -> None:
+    weight = layer.get_base_layer().weight
+    changes = [layer.get_delta_weight(name).float() for name in names if name in layer.lora_A]
+    merged = ties(changes, torch.ones(len(changes), device=weight.device), density)
+    weight += merged.to(weight.dtype)
+
+
+def _write(model: PreTrainedModel, source: Path, folder: Path, config: ModelConfig) -> None:
+    model.save_pretrained(folder)
+    load_tokenizer(source, config).save_pretrained(folder)

@@ -30,8 +30,11 @@ METHODS = {
     "ceu": "CE-U",
     "pdu": "PDU",
     "rmu": "RMU",
+    "task_vector": "Task-vector negation",
+    "npo_sure": "NPO + SURE",
+    "npo_memflex": "NPO + MemFlex",
 }
-"""Names of the unlearning objectives, as papers write them."""
+"""Names of the unlearning methods, as papers write them."""
 
 MAIN_FIGURES = {
     "forget/rougeL_recall": "forget ROUGE-L",

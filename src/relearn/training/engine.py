@@ -29,7 +29,7 @@ from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow, collate
 from relearn.data.tokenization import Example
 from relearn.errors import UserError
-from relearn.models.adapters import add_adapter
+from relearn.models.adapters import add_adapter, scale_adapter
 from relearn.objectives import OBJECTIVES, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
 from relearn.progress import progress_bar
@@ -115,6 +115,7 @@ def train(
             _last_checkpoint(checkpoints)  # a full disk leaves half of one
             raise
     history = [row for row in trainer.state.log_history if "loss" in row]
+    scale_adapter(policy, config.lora.scale)
     with atomic_path(output) as temporary:
         policy.save_pretrained(str(temporary))
         write_jsonl(temporary / "history.jsonl", history)

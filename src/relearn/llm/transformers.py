@@ -1,0 +1,80 @@
+"""A local model through transformers, in batches of prompts of like length."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import groupby
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from relearn.config import LLMConfig, ModelConfig
+from relearn.data.tokenization import PromptFormat
+from relearn.llm.base import LLMS, Prompt, Report
+from relearn.llm.journal import Completion
+from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.storage import content_hash
+
+
+@LLMS.register("transformers")
+class Transformers:
+    """A local model: embedded, hub name, folder or `.gguf` file; nothing leaves the machine."""
+
+    def __init__(self, config: LLMConfig) -> None:
+        self._config = config
+        self.model = config.model or ModelConfig().name
+        self._folder = model_folder(self.model)
+
+    @cached_property
+    def _loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        config = ModelConfig(name=self.model)
+        return load_model(self._folder, config), load_tokenizer(self._folder, config)
+
+    def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
+        """Answer batch by batch; see `LanguageModel.generate`."""
+        model, tokenizer = self._loaded
+        ids = [PromptFormat(tokenizer, p.system or None).encode_prompt(p.user) for p in prompts]
+        longest = model.config.get_text_config().max_position_embeddings
+        fitting: list[int] = []
+        for i, prompt in enumerate(prompts):
+            if len(ids[i]) + prompt.max_tokens > longest:
+                report(i, Completion(error=f"the prompt has {len(ids[i])} tokens: too many"))
+            else:
+                fitting.append(i)
+
+        def settings(i: int) -> tuple[float, int]:
+            return prompts[i].temperature, prompts[i].max_tokens
+
+        fitting.sort(key=lambda i: (settings(i), len(ids[i])))
+        for _, group in groupby(fitting, settings):
+            same = list(group)
+            for start in range(0, len(same), self._config.batch_size):
+                batch = same[start : start + self._config.batch_size]
+                answers = self._answers([ids[i] for i in batch], prompts[batch[0]], len(batch))
+                for i, (text, received) in zip(batch, answers, strict=True):
+                    error = "" if text else "empty response"
+                    report(i, Completion(text, error, len(ids[i]), received, 1))
+
+    @torch.inference_mode()
+    def _answers(self, ids: list[list[int]], prompt: Prompt, size: int) -> list[tuple[str, int]]:
+        """Return text and length in tokens of each answer."""
+        model, tokenizer = self._loaded
+        padded = tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
+        sampled = prompt.temperature > 0
+        with torch.random.fork_rng():
+            # The same prompts get the same answers, whatever was asked before.
+            torch.manual_seed(int(content_hash(ids, prompt.sample)[:12], 16))
+            output = model.generate(  # type: ignore[operator]  # untyped in transformers
+                **padded.to(model.device),
+                max_new_tokens=prompt.max_tokens,
+                do_sample=sampled,
+                temperature=prompt.temperature if sampled else None,
+                top_p=1.0 if sampled else None,
+                top_k=0 if sampled else None,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        new = output[:, padded.input_ids.shape[1] :]
+        texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+        return [
+            (text.strip(), int((row != tokenizer.pad_token_id).sum()))
+            for text, row in zip(texts, new, strict=True)
+        ]

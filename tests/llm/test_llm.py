@@ -1,0 +1,197 @@
+"""Language models behind one interface: endpoints with faults, limits, the journal."""
+
+import logging
+import traceback
+from pathlib import Path
+
+import pytest
+from endpoint import Endpoint
+
+from relearn.config import LLMConfig
+from relearn.errors import UserError
+from relearn.llm import LLMS, Completion, Journal, Prompt, ask, estimate, make_llm
+
+KEY = "sk-never-to-be-written-4711"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def echo(messages: list[dict[str, str]], _: object) -> str:
+    return f"about {messages[-1]['content']}"
+
+
+def prompts(count: int) -> list[Prompt]:
+    return [Prompt(f"question {i}", "be kind") for i in range(count)]
+
+
+def test_answers_come_in_order_and_no_more_calls_at_a_time_than_allowed() -> None:
+    with Endpoint(echo, delay=0.02) as endpoint:
+        llm = make_llm("openai", LLMConfig(base_url=endpoint.base_url, concurrency=3))
+        answers = ask(llm, prompts(20))
+    assert [a.text for a in answers] == [f"about question {i}" for i in range(20)]
+    assert llm.model == "served"
+    assert endpoint.most_at_once == 3
+    assert endpoint.requests[0]["messages"][0] == {"role": "system", "content": "be kind"}
+    assert {h["authorization"] for h in endpoint.headers} == {f"Bearer {KEY}"}
+
+
+def test_a_third_of_the_calls_fail_in_every_way_and_all_are_answered(tmp_path: Path) -> None:
+    config = {"model": "m", "concurrency": 16, "timeout": 0.5, "retries": 8}
+    with Endpoint(echo, fault_rate=0.3, pause=1.0) as endpoint, Journal(tmp_path / "j") as journal:
+        llm = make_llm("openai", LLMConfig(base_url=endpoint.base_url, **config))
+        answers = ask(llm, prompts(120), journal)
+        assert set(Endpoint.FAULTS) <= set(endpoint.faults)
+        assert [a.text for a in answers] == [f"about question {i}" for i in range(120)]
+        calls = len(endpoint.requests)
+        again = ask(make_llm("openai", LLMConfig(base_url=endpoint.base_url, **config)),
+                    prompts(120), journal)  # fmt: skip
+    assert [a.text for a in again] == [a.text for a in answers]
+    assert len(endpoint.requests) == calls
+
+
+def test_failures_are_recorded_and_not_journaled(tmp_path: Path) -> None:
+    with Endpoint(echo, fault_rate=1.0, pause=0.3) as endpoint, Journal(tmp_path / "j") as journal:
+        config = LLMConfig(base_url=endpoint.base_url, model="m", retries=0, timeout=0.2)
+        answers = ask(make_llm("openai", config), prompts(40), journal)
+        reasons = {a.error for a in answers}
+        assert reasons == {
+            "HTTP 429", "HTTP 500", "time-out", "connection failed or cut", "unreadable response",
+        }  # fmt: skip
+        assert journal.lookup([p.key("m") for p in prompts(40)]) == {}
+
+
+def test_a_call_waits_as_long_as_the_endpoint_asks() -> None:
+    import time
+
+    class Limited(Endpoint):
+        FAULTS = ("429",)
+
+    with Limited(echo) as endpoint:
+        endpoint.fault_rate = 1.0
+        llm = make_llm("openai", LLMConfig(base_url=endpoint.base_url, model="m", retries=3))
+        start = time.monotonic()
+        (answer,) = ask(llm, prompts(1))
+        assert answer == Completion(error="HTTP 429", attempts=4)
+        assert 0.15 <= time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "answered", "reason"),
+    [
+        ({"max_tokens": 1000}, 3, "the limit of 1000 tokens is reached"),
+        ({"max_cost": 0.001, "output_price": 3.0}, 1, "the cost limit of 0.001 is reached"),
+        ({"max_seconds": 0.35}, 2, "the time limit of 0.35 s is reached"),
+    ],
+)
+def test_limits_hold(limit: dict[str, float], answered: int, reason: str) -> None:
+    with Endpoint(echo, delay=0.1) as endpoint:
+        fixed = {"base_url": endpoint.base_url, "model": "m", "concurrency": 1}
+        llm = make_llm("openai", LLMConfig.model_validate({**fixed, **limit}))
+        answers = ask(llm, [Prompt(f"q{i}", max_tokens=300) for i in range(60)])
+    assert {a.error for a in answers} == {"", reason}
+    assert sum(not a.error for a in answers) >= answered
+    assert len(endpoint.requests) == sum(not a.error for a in answers)
+
+
+def test_the_key_is_in_no_error_log_or_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing(Endpoint):
+        FAULTS = ("500",)
+
+    caplog.set_level(logging.DEBUG)
+    with Refusing(echo, fault_rate=0.3) as endpoint, Journal(tmp_path / "j") as journal:
+        ask(make_llm("openai", LLMConfig(base_url=endpoint.base_url)), prompts(5), journal)
+        wrong = LLMConfig(base_url=endpoint.base_url.replace("/v1", ""), model="m")
+        endpoint.answer = lambda *_: 1 / 0  # type: ignore[assignment,return-value]
+        (broken,) = ask(make_llm("openai", wrong.model_copy(update={"retries": 0})), prompts(1))
+        assert broken.error
+    unreachable = LLMConfig(base_url="http://127.0.0.1:9/v1", model="m", retries=0)
+    (answer,) = ask(make_llm("openai", unreachable), prompts(1))
+    assert answer.error == "connection failed or cut"
+    files = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert KEY not in caplog.text
+    assert KEY.encode() not in files
+
+
+def test_a_refused_key_ends_the_job_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(Endpoint):
+        FAULTS = ("401",)
+
+    with Refusing(echo, fault_rate=1.0) as endpoint:
+        monkeypatch.setattr(
+            endpoint._server.RequestHandlerClass, "respond",
+            lambda self, body, fault: self.reply(
+                401, {"error": {"message": f"wrong key {self.headers['Authorization']}"}}
+            ),
+        )  # fmt: skip
+        config = LLMConfig(base_url=endpoint.base_url, model="m", concurrency=2)
+        with pytest.raises(UserError, match="HTTP 401") as caught:
+            ask(make_llm("openai", config), prompts(30))
+    assert len(endpoint.requests) <= 4
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_private_data_follow_no_redirect(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Endpoint(echo) as other, Endpoint(echo) as endpoint:
+        monkeypatch.setattr(
+            endpoint._server.RequestHandlerClass, "respond",
+            lambda self, body, fault: self.reply(
+                307, {}, {"Location": f"{other.base_url}/chat/completions"}
+            ),
+        )  # fmt: skip
+        with pytest.raises(UserError, match="HTTP 307"):
+            ask(make_llm("openai", LLMConfig(base_url=endpoint.base_url, model="m")), prompts(1))
+        assert other.requests == []
+
+
+def test_no_key_and_no_endpoint_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UserError, match="OPENAI_API_KEY"):
+        ask(make_llm("openai", LLMConfig(model="m")), prompts(1))
+
+
+def test_model_version_and_parameters_are_part_of_the_key() -> None:
+    first = Prompt("q", version="answer/1")
+    others = [Prompt("q", version="answer/2"), Prompt("q", "s", version="answer/1"),
+              Prompt("q", version="answer/1", temperature=0.5)]  # fmt: skip
+    keys = {first.key("a"), first.key("b"), *(other.key("a") for other in others)}
+    assert len(keys) == 5
+
+
+def test_a_local_model_answers_in_batches_and_the_same_each_time(tiny_model: Path) -> None:
+    llm = make_llm("transformers", LLMConfig(model=str(tiny_model), batch_size=4))
+    wanted = [Prompt("hello " * (i + 1), max_tokens=8, temperature=0.8) for i in range(6)]
+    wanted.append(Prompt("too long " * 3000))
+    answers = ask(llm, wanted)
+    assert "too many" in answers[-1].error
+    assert all(answer.text or answer.error for answer in answers)
+    assert [a.text for a in ask(llm, wanted)] == [a.text for a in answers]
+
+
+def test_vllm_is_optional() -> None:
+    pytest.importorskip("relearn.llm.vllm")
+    try:
+        import vllm  # noqa: F401
+    except ImportError:
+        with pytest.raises(UserError, match=r"relearn\[vllm\]"):
+            make_llm("vllm", LLMConfig(model="smollm2-135m"))
+
+
+def test_an_estimate_leaves_out_what_is_journaled(tmp_path: Path) -> None:
+    config = LLMConfig(input_price=1.0, output_price=2.0)
+    with Journal(tmp_path / "j") as journal:
+        journal.record(prompts(1)[0].key("m"), Completion("known"))
+        left = estimate(prompts(3), config, "m", journal)
+    assert (left.calls, left.completion_tokens) == (2, 512)
+    assert left.cost == pytest.approx((left.prompt_tokens + 2 * 512) / 1e6)
+
+
+def test_unknown_backend() -> None:
+    with pytest.raises(UserError, match="Known: openai, transformers, vllm"):
+        make_llm("parrot", LLMConfig())
+    assert all(LLMS.summaries().values())
