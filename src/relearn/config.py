@@ -81,6 +81,8 @@ class LoraConfig(Section):
         alpha: The update is scaled by alpha / rank.
         dropout: On the adapter's input.
         target_modules: `all-linear`, or the names of modules.
+        options: Further fields of peft's LoraConfig, by name: `use_rslora`, `use_dora`,
+            `init_lora_weights`, `lora_bias`, `rank_pattern` …
         scale: What the trained adapter is multiplied by in the end; below 0, with the objective
             `sft`, this is the negation of a task vector.
     """
@@ -89,6 +91,7 @@ class LoraConfig(Section):
     alpha: PositiveFloat = 32
     dropout: float = Field(0.05, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
+    options: dict[str, Any] = {}
     scale: float = 1.0
 
 
@@ -96,6 +99,8 @@ class TrainingConfig(Section):
     """How a model is trained; the defaults are the paper's for TOFU.
 
     Attributes:
+        method: `lora` trains an adapter; `qlora` too, on weights quantized to 4 bits; `full`
+            trains all weights.
         objective: Forget objective by name (`relearn list objectives`).
         objective_options: The objective's own hyper-parameters.
         wrapper: `sure` or `memflex` let only that part of the model change which they find by
@@ -112,10 +117,19 @@ class TrainingConfig(Section):
         max_grad_norm: Gradients are clipped to this norm.
         batch_size: Forget rows of one forward pass; retain rows ride along.
         gradient_accumulation: Forward passes of one optimizer step.
+        optimizer: As transformers names it.
+        packing: Put a batch's rows one behind the other instead of padding them, where the model
+            gives the same log-probabilities then.
+        gradient_checkpointing: Compute activations anew in the backward pass: less memory, more
+            time.
+        evaluation_steps: Optimizer steps between evaluations; None for no evaluation.
+        evaluation_rows: First rows of each kind whose cross-entropy an evaluation takes.
+        report_to: Trackers that get the history too: `tensorboard`, `wandb`, `trackio` …
         checkpoint_steps: Optimizer steps between checkpoints.
         max_length: Tokens of a row; a longer row is refused rather than cut.
     """
 
+    method: Literal["lora", "qlora", "full"] = "lora"
     objective: str = "relearn"
     objective_options: dict[str, Any] = {}
     wrapper: Literal["sure", "memflex"] | None = None
@@ -131,6 +145,12 @@ class TrainingConfig(Section):
     max_grad_norm: PositiveFloat = 1.0
     batch_size: PositiveInt = 4
     gradient_accumulation: PositiveInt = 2
+    optimizer: str = "adamw_torch"
+    packing: bool = True
+    gradient_checkpointing: bool = False
+    evaluation_steps: PositiveInt | None = None
+    evaluation_rows: PositiveInt = 16
+    report_to: list[str] = []
     checkpoint_steps: PositiveInt = 20
     max_length: PositiveInt = 1024
     lora: LoraConfig = LoraConfig()

@@ -146,7 +146,7 @@ class _Job:
         if output.is_dir():  # killed between the adapter and the manifest
             return
         target = target_folder(self.path)
-        model = load_model(target, self.config.model)
+        model = load_model(target, self.config.model, quantized=config.method == "qlora")
         tokenizer = load_tokenizer(target, self.config.model)
         prompt_format = PromptFormat(tokenizer, self.config.model.system)
         forget, chosen = forget_rows(

@@ -158,7 +158,7 @@ def adapter_folder(run: Path, trained: str) -> Path:
     """
     folders = {
         folder.parent.name: folder.parent
-        for folder in (run / "training").glob("*/adapter_config.json")
+        for folder in (run / "training").glob("*/history.jsonl")
     }
     if trained not in folders:
         raise UserError(

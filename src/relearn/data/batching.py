@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,9 @@ class MixedBatchSampler(Sampler[list[int]]):
         retain_per_batch: Retain rows of a batch.
         seed: With the epoch it fixes the order.
         grouped: Put rows of like length together.
-        processes: The number of batches is a multiple of this; batches of rows without labels
-            fill it up.
+        process: Which of several processes this is: it gets every `processes`-th batch.
+        processes: How many there are; all get equally many batches, the last ones perhaps one of a
+            row without labels.
     """
 
     # Rows are sorted by length within blocks of this many batches: enough to group well, few
@@ -82,6 +84,7 @@ class MixedBatchSampler(Sampler[list[int]]):
         retain_per_batch: int,
         seed: int,
         grouped: bool = True,
+        process: int = 0,
         processes: int = 1,
     ) -> None:
         self.lengths = np.array([len(row.example) for row in rows])
@@ -95,7 +98,7 @@ class MixedBatchSampler(Sampler[list[int]]):
         self.batch_size = forget_per_batch + self.retain_per_batch
         self.seed = seed
         self.grouped = grouped
-        self.processes = processes
+        self.process, self.processes = process, processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -103,29 +106,33 @@ class MixedBatchSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self._filled // self.processes) * self.processes
+        return -(-self._batches // self.processes)
 
     @property
-    def _filled(self) -> int:
+    def _batches(self) -> int:
         return -(-len(self.forget) // self.forget_per_batch)
 
     def __iter__(self) -> Iterator[list[int]]:
+        unlabelled = [-1 - int(self.forget[0])]
+        everything = chain(self._all(), repeat(unlabelled, len(self) * self.processes))
+        return islice(everything, self.process, len(self) * self.processes, self.processes)
+
+    def _all(self) -> Iterator[list[int]]:
+        """Yield the batches of all processes."""
         rng = np.random.default_rng((self.seed, self.epoch))
         forget = self._grouped(rng.permutation(self.forget), self.forget_per_batch)
-        needed = self._filled * self.retain_per_batch
+        needed = self._batches * self.retain_per_batch
         repeats = -(-needed // max(len(self.retain), 1))
         cycle = [rng.permutation(self.retain) for _ in range(repeats)]
         retain = np.concatenate([*cycle, self.retain[:0]])[:needed]
         retain = self._grouped(retain, self.retain_per_batch)
-        for batch in rng.permutation(self._filled):
+        for batch in rng.permutation(self._batches):
             forgotten = _slice(forget, batch, self.forget_per_batch)
             yield [
                 *forgotten,
                 *(self.chosen[i] for i in forgotten if self.chosen),
                 *_slice(retain, batch, self.retain_per_batch),
             ]
-        for _ in range(len(self) - self._filled):
-            yield [-1 - int(self.forget[0])]
 
     def _grouped(self, indices: np.ndarray, per_batch: int) -> np.ndarray:
         """Sort blocks of `indices` by length, if so asked."""

@@ -117,6 +117,11 @@ def _with_prefix(states: Tensor, layout: RowLayout) -> Tensor:
     return torch.cat([prefix, rows], dim=2)
 
 
+def can_pack(model: PreTrainedModel) -> bool:
+    """Tell whether attention functions can be chosen in `model` at all."""
+    return bool(getattr(model, "_supports_attention_backend", False))
+
+
 @contextmanager
 def packing(model: PreTrainedModel) -> Iterator[None]:
     """Let `model` attend by `row_layout`, a keyword of its forward pass, while this lasts."""

@@ -14,8 +14,8 @@ from torch.nn.functional import linear
 
 Function = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
-# Logits of one chunk, in elements: 8 MiB in float32, which caches hold; more on an accelerator.
-CHUNK = {"cpu": 1 << 24}
+# Logits of one chunk, in elements: 32 MiB in float32: on a CPU 32 MiB in float32, more elsewhere.
+CHUNK = {"cpu": 1 << 23}
 DEFAULT_CHUNK = 1 << 26
 
 
@@ -184,8 +184,8 @@ def _fill(out: Tensor, chunk: _Chunk) -> None:
     if chunk.kl.any():
         reference = chunk.reference_of(chunk.kl)
         assert reference is not None
-        difference = reference - chunk.logits[chunk.kl]
-        out[chunk.kl, 2] = (reference.exp().mul_(difference)).sum(-1) + normalizer[chunk.kl]
+        difference = (reference - chunk.logits[chunk.kl]).add_(chunk.log_normalizer[chunk.kl])
+        out[chunk.kl, 2] = difference.mul_(reference.exp()).sum(-1)
     tokens = chunk.function_tokens
     if tokens.any():
         log_probs = chunk.logits[tokens] - chunk.log_normalizer[tokens]
