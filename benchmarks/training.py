@@ -170,7 +170,7 @@ def run_side(side: str, workload: Workload) -> dict[str, float]:
     folder = model_folder(workload.model)
     tokenizer = load_tokenizer(folder, ModelConfig())
     forget, retain = load_rows(PromptFormat(tokenizer), workload)
-    ways: dict[str, Callable[..., list[float]]] = {
+    ways: dict[str, Callable[..., tuple[float, list[float]]]] = {
         "fixed_padding": fixed_padding,
         "dynamic_padding": dynamic_padding,
         "relearn": relearn,

@@ -13,8 +13,8 @@ from transformers import (
     CohereConfig,
     Gemma2Config,
     GraniteConfig,
+    LlamaConfig,
     MistralConfig,
-    PreTrainedModel,
     Qwen3Config,
 )
 
@@ -99,6 +99,7 @@ SMALL = {
     "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
 ARCHITECTURES = {
+    "llama": LlamaConfig(**SMALL),
     "qwen3": Qwen3Config(**SMALL),
     "mistral, window": MistralConfig(**SMALL, sliding_window=6),
     "gemma 2, caps": Gemma2Config(**SMALL, sliding_window=6, query_pre_attn_scalar=8),
@@ -146,19 +147,15 @@ def loss_of(stats: object) -> Tensor:
 
 @pytest.mark.parametrize("shared", [0, 1, 9])
 @pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral, window"])
-def test_packed_rows_equal_padded_rows(architecture: str, shared: int, tiny_model: Path) -> None:
+def test_packed_rows_equal_padded_rows(architecture: str, shared: int) -> None:
     """Loss and gradients, with a shared prefix or none, on a model that runs as it is."""
     torch.manual_seed(0)
-    if architecture == "llama":
-        model: PreTrainedModel = load_model(tiny_model, CONFIG)
-    else:
-        model = AutoModelForCausalLM.from_config(
-            ARCHITECTURES[architecture], attn_implementation="eager"
-        )
+    model = AutoModelForCausalLM.from_config(
+        ARCHITECTURES[architecture], attn_implementation="eager"
+    )
     rows = random_rows(shared)
     policy = add_adapter(model, LoraConfig(rank=4, dropout=0))
     randomize(policy)
-    policy.double()
     cache = ReferenceCache(policy, policy.disable_adapter(), rows, lambda r: collate(r, 0))
     arguments = cache, OBJECTIVES["undial"]
     plain = token_statistics(policy, collate(rows, 0), *arguments)
@@ -168,7 +165,8 @@ def test_packed_rows_equal_padded_rows(architecture: str, shared: int, tiny_mode
         assert packed.row.tolist() == plain.row.tolist()
         ours = gradients(policy, loss_of(packed))
     for row in rows:
-        torch.testing.assert_close(again._hidden[row.index], cache._hidden[row.index])
+        states = again._hidden[row.index], cache._hidden[row.index]
+        torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(packed.log_probs, plain.log_probs, rtol=1e-4, atol=1e-5)
     theirs = gradients(policy, loss_of(plain))
     assert len(theirs) == len(ours) >= 28

@@ -14,12 +14,15 @@ class Divergence:
     Args:
         vocabulary: Its size; who knows nothing has a cross-entropy of its logarithm.
         factor: A loss this many times the first one's magnitude has exploded.
+        margin: By how many nats the retain rows' cross-entropy may be above that of who knows
+            nothing, or above the first one where that was higher.
     """
 
-    def __init__(self, vocabulary: int, factor: float = 100) -> None:
+    def __init__(self, vocabulary: int, factor: float = 100, margin: float = 1) -> None:
         self._ignorance = math.log(vocabulary)
-        self._factor = factor
+        self._factor, self._margin = factor, margin
         self._first: float | None = None
+        self._first_retain: float | None = None
 
     def seen_in(self, log: Mapping[str, float], retain_ce: float) -> str | None:
         """Return why to stop here with the weights as they are, or None to go on.
@@ -41,9 +44,10 @@ class Divergence:
         self._first = loss if self._first is None else self._first
         if abs(loss) > self._factor * max(1.0, abs(self._first)):
             return f"at step {step} the loss is {loss:.4g}, from {self._first:.4g}; {MEND}."
-        if retain_ce > self._ignorance:
+        self._first_retain = retain_ce if self._first_retain is None else self._first_retain
+        if retain_ce > max(self._ignorance, self._first_retain) + self._margin:
             return (
                 f"at step {step} the perplexity of retain answers is {math.exp(retain_ce):.3g}, "
-                f"that of who knows nothing; {MEND}."
+                f"above that of who knows nothing; {MEND}."
             )
         return None

@@ -91,6 +91,9 @@ def train(
 
 def _policy(model: PreTrainedModel, config: TrainingConfig) -> Any:
     """Return what is trained."""
+    if config.gradient_checkpointing:
+        # The reentrant kind gives no gradient where the input needs none, as with an adapter.
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.method != "full":
         return add_adapter(model, config.lora)
     # Steps of the learning rate's size would be lost in 16 bits.

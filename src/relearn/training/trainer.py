@@ -258,9 +258,6 @@ def _arguments(
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,
-        gradient_checkpointing=config.gradient_checkpointing,
-        # The other kind gives no gradient at all where the input has none, as with an adapter.
-        gradient_checkpointing_kwargs={"use_reentrant": False},
         optim=config.optimizer,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.scheduler,
