@@ -196,7 +196,7 @@ def chat(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="objectives, metrics, models or settings.")],
+    kind: Annotated[str, typer.Argument(help="objectives, wrappers, metrics, models or settings.")],
 ) -> None:
     """List what there is by name, with one line each."""
     if kind == "settings":
@@ -224,6 +224,10 @@ def _registry(kind: str) -> dict[str, str]:
         from relearn.objectives import OBJECTIVES
 
         return OBJECTIVES.summaries()
+    if kind == "wrappers":
+        from relearn.training.wrappers import WRAPPERS
+
+        return WRAPPERS.summaries()
     if kind == "metrics":
         from relearn.evaluation.metrics import METRICS
 
@@ -233,7 +237,7 @@ def _registry(kind: str) -> dict[str, str]:
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(
-        f"there is no list of {kind!r}.", "Known: objectives, metrics, models, settings."
+        f"there is no list of {kind!r}.", "Known: objectives, wrappers, metrics, models, settings."
     )
 
 

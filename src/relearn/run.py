@@ -26,6 +26,8 @@ from relearn.training.engine import train
 from relearn.training.memorize import memorize
 from relearn.training.wrappers import WRAPPERS
 
+ALTERNATIVES = "synthesis/alternatives.jsonl"
+
 RecordSets = Mapping[str, Sequence[Record]]
 
 
@@ -85,6 +87,9 @@ class _Job:
             "target": self.target,
             "synthesis": self.synthesis,
         }
+        wanted = {OBJECTIVES[t.objective].chosen_data for t in self.trainings.values()}
+        if "alternative" in wanted:
+            stages["alternatives"] = self.alternatives
         for name, training in self.trainings.items():
             stages[f"training/{name}"] = lambda n=name, t=training: self.training(n, t)  # type: ignore[misc]
         for name in ("target", *self.trainings):
@@ -140,6 +145,13 @@ class _Job:
         write_jsonl(folder / "rejected.jsonl", result.rejected)
         write_json(folder / "summary.json", result.summary)
 
+    def alternatives(self) -> None:
+        """Write a made-up answer to each forget question."""
+        once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
+        config = self.config.synthesis.model_copy(update=once)
+        result = synthesize(self.sets["forget"], config, self.config.seed)
+        write_jsonl(self.path / ALTERNATIVES, result.accepted)
+
     def training(self, name: str, config: TrainingConfig) -> None:
         """Train one adapter on the target model."""
         output = self.path / "training" / name
@@ -153,6 +165,7 @@ class _Job:
             OBJECTIVES.named(config.objective),
             self.sets["forget"],
             read_jsonl(self.path / "synthesis" / "augmented.jsonl"),
+            read_jsonl(file) if (file := self.path / ALTERNATIVES).is_file() else [],
             self.config.seed,
         )
         train(
