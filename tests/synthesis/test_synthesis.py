@@ -12,6 +12,7 @@ from relearn.data.records import Record
 from relearn.data.sources import load_records
 from relearn.evaluation.judges.similarity import embedder
 from relearn.language import english
+from relearn.llm import Journal
 from relearn.synthesis.backends import BACKENDS, Backend, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.pipeline import SynthesisResult, distinct_n, synthesize
@@ -153,6 +154,9 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         def questions(self, requests: Sequence[Request]) -> list[str]:
             return [f"Tell me, {request.question}" for request in requests]
 
+        def objections(self, requests: Sequence[Request], answers: Sequence[str]) -> list[str]:
+            return [""] * len(answers)
+
         def answers(self, requests: Sequence[Request]) -> list[str]:
             seen.extend(request.feedback for request in requests)
             return [
@@ -162,7 +166,7 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
                 for request in requests
             ]
 
-    def make(seed: int) -> Backend:
+    def make(config: SynthesisConfig, seed: int, journal: Journal | None) -> Backend:
         return Leaky()
 
     BACKENDS["leaky"] = make
@@ -170,7 +174,7 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         record = Record(
             id="1", question="Where does Li Wei live?", answer="At 88 Wisdom Path, Beijing."
         )
-        config = SynthesisConfig.model_construct(backend="leaky", variants=0, attempts=3)
+        config = SynthesisConfig(backend="leaky", variants=0, attempts=3)
         result = synthesize([record], config, seed=0)
     finally:
         del BACKENDS["leaky"]

@@ -16,7 +16,9 @@ from typing import Any
 import yaml
 from spacy.tokens import Doc
 
+from relearn.config import SynthesisConfig
 from relearn.language import english
+from relearn.llm import Journal
 from relearn.storage import content_hash
 from relearn.synthesis.backends.base import BACKENDS, Request
 from relearn.synthesis.indirect import find_matters
@@ -61,7 +63,7 @@ class _Asked:
 class Rules:
     """Offline and deterministic: templates filled with the subject and the question's own words."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> None:
         self._seed = seed
         # Templates are dealt like cards, not drawn: none comes again before all that fit have.
         self._decks: dict[str, list[str]] = {}
@@ -88,6 +90,10 @@ class Rules:
             self._answer(request, asked)
             for request, asked in zip(requests, self._analyse(requests), strict=True)
         ]
+
+    def objections(self, requests: Sequence[Request], answers: Sequence[str]) -> list[str]:
+        """Return none: rules judge nothing."""
+        return [""] * len(answers)
 
     def _analyse(self, requests: Sequence[Request]) -> list[_Asked]:
         new = {r.record.id: r for r in requests if r.record.id not in self._known}
