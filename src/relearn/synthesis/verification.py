@@ -100,6 +100,13 @@ def leaked(secrets: Secrets, text: str) -> str:
     return ""
 
 
+def telling_parts(text: str) -> set[str | tuple[str, ...]]:
+    """Return the stems of a text's content words, and its runs of three words."""
+    words = _words(text)
+    stems = {_stem(word) for word in words if word not in STOP_WORDS}
+    return stems | set(zip(words, words[1:], words[2:], strict=False))
+
+
 def malformed(text: str) -> str:
     """Return what is wrong with a text as language; "" if nothing."""
     words = text.split()
