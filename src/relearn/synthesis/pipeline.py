@@ -222,6 +222,8 @@ class _Job:
                 if isinstance(text, Failure)
             ]
             candidates = [(r, text) for r, text in written if isinstance(text, str)]
+            if not candidates:
+                return
             pending = [r for r, _ in candidates]
             texts = [text for _, text in candidates]
             self.checks += len(texts)

@@ -23,7 +23,7 @@ from relearn.config import SynthesisConfig
 from relearn.language import english
 from relearn.llm import Journal
 from relearn.storage import content_hash
-from relearn.synthesis.backends.base import BACKENDS, Request
+from relearn.synthesis.backends.base import BACKENDS, Failure, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
@@ -73,6 +73,7 @@ class Rules:
     """Offline and deterministic: templates filled with the subject and the question's own words."""
 
     def __init__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> None:
+        self._strategy = config.strategy
         self._seed = seed
         self._seen: set[tuple[str, str]] = set()
         # Questions are dealt like cards, not drawn: none comes again before all that fit have.
@@ -102,8 +103,10 @@ class Rules:
             for request, asked in zip(requests, self._analyse(requests), strict=True)
         ]
 
-    def answers(self, requests: Sequence[Request]) -> list[str]:
-        """Write one vague answer to each request's question."""
+    def answers(self, requests: Sequence[Request]) -> list[str | Failure]:
+        """Write one new answer to each request's question."""
+        if self._strategy == "alternative":
+            return [_alternative(request) for request in requests]
         return [
             self._answer(request, asked)
             for request, asked in zip(requests, self._analyse(requests), strict=True)
@@ -175,16 +178,21 @@ class Rules:
 
     def _candidate(self, asked: _Asked, rng: random.Random) -> str:
         kind, frames = self._answers["kinds"][asked.kind], self._frames
+        if self._strategy != "vague":
+            return self._built(rng.choice(_fitting(frames[self._strategy], asked)), asked, rng)
         sources = {name: share for name, share in _SOURCES.items() if name != "asked"}
         if "ask" in asked.slots:
             sources = _SOURCES
         source = rng.choices(list(sources), list(sources.values()))[0]
         bodies = kind["bodies"] if source == "kind" else frames[source]
-        template = rng.choice([body for body in bodies if _slots(body) <= asked.slots.keys()])
+        template = rng.choice(_fitting(bodies, asked))
         if source == "subject" and template.startswith("{S}") and rng.random() < _OPENED:
             template = f"{rng.choice(frames['openers'])} {template}"
         if rng.random() < _CLOSED:
             template += " " + rng.choice([*frames["closings"], *kind.get("closings", [])])
+        return self._built(template, asked, rng)
+
+    def _built(self, template: str, asked: _Asked, rng: random.Random) -> str:
         while _POOL.search(template):
             template = _POOL.sub(lambda match: rng.choice(self._words[match[1]]), template)
         return _fill(template, asked.slots, rng)
@@ -239,6 +247,19 @@ def _starts_with_name(subject: Subject, question: str) -> bool:
 def _slots(template: str) -> set[str]:
     plain = _ALTERNATIVES.sub(lambda match: match[1], template)
     return {name for _, name, _, _ in Formatter().parse(plain) if name}
+
+
+def _fitting(templates: list[str], asked: _Asked) -> list[str]:
+    """Return the templates whose slots can all be filled."""
+    return [template for template in templates if _slots(template) <= asked.slots.keys()]
+
+
+def _alternative(request: Request) -> str | Failure:
+    """Return the record's next wrong answer: rules can't invent one."""
+    wrong = request.record.wrong_answers
+    if request.attempt < len(wrong):
+        return wrong[request.attempt]
+    return Failure(f"the record has {len(wrong) or 'no'} wrong answers, and rules invent none")
 
 
 def _bigrams(text: str) -> set[tuple[str, str]]:
