@@ -91,6 +91,50 @@ def compare(
 
 
 @app.command()
+def synthesize(
+    forget: Annotated[str, typer.Option(help="What is to be forgotten.")],
+    output: Output,
+    backend: Annotated[
+        str | None, typer.Option(help="Where text comes from: rules, openai, transformers, vllm.")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="The backend's model.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count calls and tokens; send and write nothing.")
+    ] = False,
+    model: ModelName = None,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write verified new answers for a forget set. The same command resumes a killed job."""
+    named = {
+        "synthesis.backend": backend,
+        "synthesis.llm.model": llm,
+        "synthesis.llm.base_url": base_url,
+        "model.name": model,
+    }
+    settings = _settings(config, named, overrides)
+    from relearn.data.sources import load_records
+    from relearn.models.loading import model_folder
+    from relearn.synthesis.backends import BACKENDS
+    from relearn.synthesis.folder import synthesize_into
+    from relearn.synthesis.mixing import answerer
+    from relearn.synthesis.plan import plan
+
+    BACKENDS.named(settings.synthesis.backend)
+    records = load_records(forget, settings.data.columns, "forget")
+    if dry_run:
+        _print_plan(plan(records, settings.synthesis, settings.seed, output))
+        return
+    answer = None
+    if settings.synthesis.self_distilled:
+        answer = answerer(model_folder(settings.model.name), settings.model)
+    result = synthesize_into(output, records, settings.synthesis, settings.seed, answer)
+    _print_synthesis(result.summary)
+    console.print(f"training set: {output / 'augmented.jsonl'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def memorize(
     data: Annotated[str, typer.Option(help="The full set to learn.")],
     output: Output,
@@ -271,6 +315,31 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for metric in summary["target"]:
         values = [figures.get(metric) for figures in models.values()]
         table.add_row(metric, *("" if v is None else f"{v:.3f}" for v in values))
+    console.print(table)
+
+
+def _print_plan(steps: dict[str, Any]) -> None:
+    """Print what a synthesis would ask of its language model."""
+    table = Table("step", "calls", "tokens sent, about", "tokens received, at most", "cost")
+    total = [0, 0, 0, 0.0]
+    for name, step in steps.items():
+        row = [step.calls, step.prompt_tokens, step.completion_tokens, step.cost]
+        total = [a + (b or 0) for a, b in zip(total, row, strict=True)]
+        table.add_row(name, *("" if v is None else f"{v:,.2f}".removesuffix(".00") for v in row))
+    table.add_row("in all", *(f"{v:,.2f}".removesuffix(".00") for v in total))
+    console.print(table)
+    console.print("Each candidate that fails the verification costs one call more.")
+
+
+def _print_synthesis(summary: dict[str, Any]) -> None:
+    """Print the counts of a synthesis."""
+    table = Table("", "")
+    for name in ("records", "accepted", "rejected", "distinct_2", "self_bleu", "mean_similarity"):
+        table.add_row(name.replace("_", " "), str(summary[name]))
+    for name, count in (summary["kinds"] | summary["reasons"]).items():
+        table.add_row(Text(f"  {name}"), str(count))
+    if missing := summary["records_without_answer"]:
+        table.add_row(Text("records without any answer", style="red"), str(len(missing)))
     console.print(table)
 
 

@@ -204,14 +204,32 @@ class SynthesisConfig(Section):
     """How the forget set is turned into new answers.
 
     Attributes:
-        backend: Where text comes from.
+        backend: Where text comes from: `rules` (offline), `openai`, `transformers` or `vllm`.
+        strategy: What a new answer does: `vague`, `refusal`, `idk` or `alternative`.
         variants: Question variants for each record, beside the original question.
         attempts: Candidates tried for each question before it is given up.
+        chunk_words: A longer private answer is replaced in chunks of whole sentences.
+        privacy_check: Let the language model, where there is one, check each answer as well.
+        completion_share: Share of an answer's words that a completion row gives; 0 for no such row.
+        generic: Questions of common knowledge to mix in: `shipped`, or any source of records.
+        generic_ratio: Generic rows for each other row; the paper's is 1.2.
+        self_distilled: Let the target model answer the generic questions itself.
+        prompts: Folder with prompt files of your own; None takes the shipped ones.
+        llm: The language model.
     """
 
-    backend: Literal["rules"] = "rules"
-    variants: int = Field(3, ge=0, le=12)
-    attempts: PositiveInt = 5
+    backend: str = "rules"
+    strategy: Literal["vague", "refusal", "idk", "alternative"] = "vague"
+    variants: int = Field(4, ge=0, le=12)
+    attempts: PositiveInt = 8
+    chunk_words: PositiveInt = 150
+    privacy_check: bool = True
+    completion_share: float = Field(0.25, ge=0, lt=1)
+    generic: str = "shipped"
+    generic_ratio: NonNegativeFloat = 1.2
+    self_distilled: bool = False
+    prompts: str | None = None
+    llm: LLMConfig = LLMConfig()
 
 
 class EvaluationConfig(Section):

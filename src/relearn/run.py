@@ -20,6 +20,8 @@ from relearn.objectives import OBJECTIVES
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
+from relearn.synthesis.folder import synthesize_into
+from relearn.synthesis.mixing import answerer
 from relearn.synthesis.pipeline import synthesize
 from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
@@ -135,15 +137,13 @@ class _Job:
 
     def synthesis(self) -> None:
         """Write new answers for the forget set."""
-        result = synthesize(self.sets["forget"], self.config.synthesis, self.config.seed)
-        if not result.accepted:
-            raise UserError(
-                "synthesis: no answer passed the verification.", "Raise synthesis.attempts."
-            )
-        folder = self.path / "synthesis"
-        write_jsonl(folder / "augmented.jsonl", result.accepted)
-        write_jsonl(folder / "rejected.jsonl", result.rejected)
-        write_json(folder / "summary.json", result.summary)
+        config = self.config
+        answer = None
+        if config.synthesis.self_distilled:
+            answer = answerer(target_folder(self.path), config.model)
+        synthesize_into(
+            self.path / "synthesis", self.sets["forget"], config.synthesis, config.seed, answer
+        )
 
     def alternatives(self) -> None:
         """Write a made-up answer to each forget question."""
