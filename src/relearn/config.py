@@ -45,6 +45,7 @@ class ColumnsConfig(Section):
         answer: Column with the answer.
         subject: Column with whom or what the record is about.
         paraphrases: Column with other phrasings of the question.
+        paraphrased_answer: Column with the answer in other words.
         wrong_answers: Column with false answers of the same form.
     """
 
@@ -53,6 +54,7 @@ class ColumnsConfig(Section):
     answer: str | None = None
     subject: str | None = None
     paraphrases: str | None = None
+    paraphrased_answer: str | None = None
     wrong_answers: str | None = None
 
 

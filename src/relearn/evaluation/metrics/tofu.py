@@ -5,12 +5,17 @@ these functions reproduce. All losses are means over an answer's tokens, its end
 in nats.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hmean, ks_2samp
+
+from relearn.evaluation.metrics.base import joint_metric, keep_scores, metric, row_scores
+from relearn.evaluation.metrics.rouge import rouge_l_recall
+from relearn.evaluation.rows import EvaluatedRow, Rows, RowSets
 
 Array = NDArray[np.float64]
 
@@ -70,6 +75,86 @@ def forget_quality(ratios: ArrayLike, retain_model_ratios: ArrayLike) -> tuple[f
     """
     test = ks_2samp(ratios, retain_model_ratios)
     return float(test.pvalue), float(test.statistic)
+
+
+_ALTERNATIVES = ("paraphrased_loss", "wrong_losses")
+_UTILITY_SETS = ("retain", "real_authors", "world_facts")
+
+
+def _probability_of(row: EvaluatedRow) -> float:
+    options = row.set in ("real_authors", "world_facts") and row.wrong_losses
+    return float(probabilities([row.answer_loss], [row.wrong_losses] if options else None)[0])  # type: ignore[list-item]
+
+
+def _truth_ratio_of(row: EvaluatedRow) -> float:
+    return float(truth_ratios([row.paraphrased_loss], [row.wrong_losses])[0])  # type: ignore[list-item]
+
+
+@metric("probability", needs=("answer_log_probs",))
+def probability(rows: Rows) -> float:
+    """Mean probability of the reference: geometric mean of its tokens' probabilities, 0 to 1.
+
+    On real authors and world facts its share of the probability of true and wrong answers.
+    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    """
+    return math.fsum(row_scores(rows, "probability", _probability_of)) / len(rows)
+
+
+@metric("truth_ratio", needs=_ALTERNATIVES, columns=("truth_score",))
+def truth_ratio(rows: Rows) -> float:
+    """How little the model tells true from false (forget), how well (retain), 0 to 1; higher good.
+
+    With r = P(wrong answers) / P(paraphrased true answer), kept for each row as `truth_ratio`: mean
+    of min(r, 1/r) on forget sets, of max(0, 1 - r) on others.
+    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    """
+    ratios = np.array(row_scores(rows, "truth_ratio", _truth_ratio_of))
+    scores = truth_scores(ratios, forgets=rows[0].forgets)
+    return keep_scores(rows, "truth_score", [float(score) for score in scores])
+
+
+@joint_metric(
+    "model_utility",
+    needs={name: ("generation", "answer_log_probs", *_ALTERNATIVES) for name in _UTILITY_SETS},
+)
+def model_utility(sets: RowSets, _: Mapping[str, float]) -> float:
+    """Harmonic mean of probability, ROUGE-L recall and truth ratio on three sets, 0 to 1.
+
+    The sets are retain, real authors and world facts.
+    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    """
+    parts = (probability, rouge_l_recall, truth_ratio)
+    return float(hmean([part.compute(sets[name]) for name in _UTILITY_SETS for part in parts]))
+
+
+def _forget_quality(sets: RowSets) -> tuple[float, float]:
+    ratios = (
+        row_scores(sets[name], "truth_ratio", _truth_ratio_of)
+        for name in ("forget", "retain_model/forget")
+    )
+    return forget_quality(*ratios)
+
+
+_BOTH_MODELS = {"forget": _ALTERNATIVES, "retain_model/forget": _ALTERNATIVES}
+
+
+@joint_metric("forget_quality", needs=_BOTH_MODELS)
+def forget_quality_p_value(sets: RowSets, _: Mapping[str, float]) -> float:
+    """Chance that the forget set's truth ratios come from a model that never saw it, 0 to 1.
+
+    p-value of the Kolmogorov-Smirnov test against the retain model. Its logarithm is often shown.
+    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    """
+    return _forget_quality(sets)[0]
+
+
+@joint_metric("ks_statistic", needs=_BOTH_MODELS)
+def ks_statistic(sets: RowSets, _: Mapping[str, float]) -> float:
+    """Greatest gap of the truth ratios' distributions under model and retain model, 0 to 1.
+
+    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    """
+    return _forget_quality(sets)[1]
 
 
 def from_recorded(
