@@ -41,6 +41,7 @@ def greedy_continuations(
     ids, mask = ids.to(model.device), mask.to(model.device)
     ends = _end_tokens(model).to(model.device)
     known = inspect.signature(model.forward).parameters
+    cache_name = "cache" if "cache" in known else "past_key_values"
     continuations: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
     alive = torch.ones(len(rows), dtype=torch.bool, device=model.device)
@@ -51,11 +52,11 @@ def greedy_continuations(
         output = model(
             input_ids=ids,
             attention_mask=mask,
-            past_key_values=cache,
             use_cache=True,
+            **{cache_name: cache},
             **{name: value for name, value in also.items() if name in known},
         )
-        cache = output.past_key_values
+        cache = output.get("cache", output.get("past_key_values"))
         ids = output.logits[:, -1].argmax(-1, keepdim=True)
         alive &= ~torch.isin(ids[:, 0], ends)
         for row, token, lives in zip(rows, ids[:, 0].tolist(), alive.tolist(), strict=True):

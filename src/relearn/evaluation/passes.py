@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from relearn.config import EvaluationConfig
 from relearn.data.tokenization import Example, PromptFormat
@@ -95,9 +96,11 @@ class Generation(Pass):
 
     fills = ("generation",)
 
+    @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
         return [Example(prompt_format.encode_prompt(row.question), [])]
 
+    @override
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[str]:
@@ -110,6 +113,7 @@ class Generation(Pass):
         decode = model.prompt_format.tokenizer.decode
         return [str(decode(ids, skip_special_tokens=True)).strip() for ids in new]
 
+    @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         (row.generation,) = values
 
@@ -120,11 +124,13 @@ class Continuation(Generation):
 
     fills = ("continuation", "continuation_reference")
 
+    @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
         whole = prompt_format.encode(row.question, row.reference, end=False)
         half = len(whole.answer) // 2
         return [Example(whole.prompt + whole.answer[:half], whole.answer[half:])]
 
+    @override
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[Any]:
@@ -132,6 +138,7 @@ class Continuation(Generation):
         rests = [decode(example.answer[: config.max_new_tokens]) for example in examples]
         return list(zip(super().run(model, examples, config), rests, strict=True))
 
+    @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         row.continuation, row.continuation_reference = values[0]
 
@@ -142,15 +149,18 @@ class Likelihood(Pass):
 
     fills = ("answer_log_probs", "answer_greedy", "answer_z_scores")
 
+    @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
         return [prompt_format.encode(row.question, row.reference)]
 
+    @override
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[Any]:
         found = likelihood.token_statistics(model.model, examples, model.pad_token_id)
         return [[s.log_probs.tolist(), s.greedy.tolist(), s.z_scores.tolist()] for s in found]
 
+    @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         row.answer_log_probs, row.answer_greedy, row.answer_z_scores = values[0]
 
@@ -158,6 +168,7 @@ class Likelihood(Pass):
 class _Losses(Pass):
     """Mean token losses of whole answers."""
 
+    @override
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[float]:
@@ -171,14 +182,38 @@ class Alternatives(_Losses):
 
     fills = ("paraphrased_loss", "wrong_losses")
 
+    @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
         if not row.wrong_answers:
             return []
         answers = [row.paraphrased_answer or row.reference, *row.wrong_answers]
         return [prompt_format.encode(row.question, answer) for answer in answers]
 
+    @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         row.paraphrased_loss, *row.wrong_losses = values
+
+
+@_registered("gradient")
+class Gradient(Pass):
+    """How steep the loss of the reference is."""
+
+    fills = ("gradient_norm",)
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        return [prompt_format.encode(row.question, row.reference)]
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[float]:
+        # A norm for each row takes a backward pass for each.
+        return [likelihood.gradient_norm(model.model, e, model.pad_token_id) for e in examples]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        (row.gradient_norm,) = values
 
 
 @_registered("base_likelihood")
@@ -188,9 +223,11 @@ class BaseLikelihood(_Losses):
     fills = ("base_loss",)
     of = "base"
 
+    @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
         return [prompt_format.encode(row.question, row.reference)]
 
+    @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         (row.base_loss,) = values
 
@@ -203,36 +240,20 @@ class Perplexity(Pass):
     needs = ("generation",)
     of = "base"
 
+    @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
         return [prompt_format.encode(row.question, row.generation, end=False)]
 
+    @override
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[float]:
         found = likelihood.batch_log_probs(model.model, examples, model.pad_token_id)
         return [likelihood.perplexity_of(log_probs, model.model) for log_probs in found]
 
+    @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         (row.perplexity,) = values
-
-
-@_registered("gradient")
-class Gradient(Pass):
-    """How steep the loss of the reference is."""
-
-    fills = ("gradient_norm",)
-
-    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
-        return [prompt_format.encode(row.question, row.reference)]
-
-    def run(
-        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
-    ) -> list[float]:
-        # A norm for each row takes a backward pass for each.
-        return [likelihood.gradient_norm(model.model, e, model.pad_token_id) for e in examples]
-
-    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
-        (row.gradient_norm,) = values
 
 
 def passes_for(fields: Iterable[str]) -> list[str]:

@@ -97,7 +97,7 @@ def metric(
 def joint_metric(
     name: str, needs: Mapping[str, tuple[str, ...]], values: tuple[str, ...] = ()
 ) -> Callable[[Callable[[RowSets, Mapping[str, float]], float]], JointMetric]:
-    """Return a decorator that registers a function as a joint metric; fields as in `JointMetric`."""
+    """Return a decorator that registers a joint metric; fields as in `JointMetric`."""
 
     def register(compute: Callable[[RowSets, Mapping[str, float]], float]) -> JointMetric:
         made = JointMetric(compute, needs, values)
