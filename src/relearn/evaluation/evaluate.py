@@ -4,8 +4,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from relearn.config import EvaluationConfig
+from transformers import PreTrainedModel
+
+from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.records import Record
+from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.evaluation.general import general_ability
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
@@ -13,7 +16,10 @@ from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import JUDGED, by_set, judge, score, write_results
 from relearn.evaluation.significance import compare
-from relearn.storage import read_json, read_jsonl, write_json
+from relearn.evaluation.suites import load_sets, load_suite
+from relearn.models.adapters import merge_adapter
+from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.storage import content_hash, read_json, read_jsonl, write_json
 
 _KEY = "key.json"
 
@@ -70,8 +76,64 @@ def evaluate_model(
         judge(members, config, wanted[set_name] & set(JUDGED))
     values = score(rows, metrics, of_retain_model, general)
     write_results(output, rows, values, of_retain_model)
-    shutil.rmtree(parts)
+    # Renamed first: half a folder of finished batches would be taken for somebody else's.
+    shutil.rmtree(parts.rename(output / ".parts"))
     return values
+
+
+def evaluate_named(
+    settings: RunConfig,
+    data: Sequence[str],
+    metrics: Sequence[str],
+    output: Path,
+    retain_model: Path | None = None,
+) -> dict[str, float]:
+    """Evaluate the model that the settings name by their suite, as `relearn evaluate` does.
+
+    Args:
+        settings: Model, columns, suite, judges.
+        data: Folders of the suite's files, and `SET=SOURCE`.
+        metrics: Names of metrics to take instead of the suite's.
+        output: Folder of the results.
+        retain_model: Folder of the results of a model that never saw the forget set.
+
+    Raises:
+        UserError: bad settings, data, model or folder; nothing is written in these cases.
+    """
+    suite = load_suite(settings.evaluation.suite)
+    for name in metrics:
+        METRICS.named(name)
+    records = load_sets(suite, data, settings.data.columns)
+    folder = model_folder(settings.model.name)
+    base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
+    chosen = list(metrics) or suite.metric_names
+    texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
+    key = content_hash(
+        folder, base, settings.model.model_dump(mode="json"),
+        settings.evaluation.model_dump(mode="json"), chosen, texts,
+    )  # fmt: skip
+    return evaluate_model(
+        loaded_when_needed(folder, settings.model),
+        loaded_when_needed(base, settings.model),
+        records,
+        chosen,
+        settings.evaluation,
+        output,
+        key=key,
+        retain_model=retain_model,
+    )
+
+
+def loaded_when_needed(
+    folder: Path, config: ModelConfig, adapter: Path | None = None
+) -> EvaluatedModel:
+    """Return the model in `folder`, with the adapter in `adapter`, for evaluation."""
+
+    def load() -> PreTrainedModel:
+        model = load_model(folder, config)
+        return merge_adapter(model, adapter) if adapter else model
+
+    return EvaluatedModel(PromptFormat(load_tokenizer(folder, config), config.system), load)
 
 
 def _row(name: SetName, record: Record) -> EvaluatedRow:
@@ -91,6 +153,7 @@ def wanted_fields(rows: Sequence[EvaluatedRow], metrics: Sequence[str]) -> dict[
     sets = by_set(rows)
     wanted: dict[str, set[str]] = {name: set() for name in sets}
     for metric in map(METRICS.named, metrics):
+        needs: dict[str, tuple[str, ...]] = {}
         if isinstance(metric, Metric):
             needs = {name: metric.needs for name, rows in sets.items() if metric.is_about(rows)}
         elif isinstance(metric, JointMetric):
@@ -98,9 +161,9 @@ def wanted_fields(rows: Sequence[EvaluatedRow], metrics: Sequence[str]) -> dict[
             needs = needs if needs.keys() <= sets.keys() else {}
         for name, fields in needs.items():
             wanted[name] |= set(fields)
-    for fields in wanted.values():
-        if fields & set(JUDGED):
-            fields.add("generation")
+    for of_set in wanted.values():
+        if of_set & set(JUDGED):
+            of_set.add("generation")
     return wanted
 
 
@@ -118,7 +181,7 @@ def _claimed(output: Path, key: str) -> Path:
                 "Choose another --output.",
             )
         return parts
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or any(f != parts for f in output.iterdir())):
         raise UserError(f"output folder {output} is already used.", "Choose another --output.")
     write_json(parts / _KEY, key)
     return parts

@@ -25,7 +25,8 @@ def general_ability(model: EvaluatedModel, config: EvaluationConfig) -> dict[str
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise UserError(
-            "evaluation.lm_eval_tasks needs lm-evaluation-harness.", "pip install 'relearn[lm-eval]'"
+            "evaluation.lm_eval_tasks needs lm-evaluation-harness.",
+            "pip install 'relearn[lm-eval]'",
         ) from error
     tasks = TaskManager(include_path=config.lm_eval_path)
     unknown = [name for name in config.lm_eval_tasks if name not in tasks.all_tasks]

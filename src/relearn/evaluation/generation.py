@@ -121,6 +121,6 @@ def generate_answers(
                 pad_token_id=tokenizer.pad_token_id,
             )
             for i, ids in zip(batch, new, strict=True):
-                answers[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+                answers[i] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
             advance(start + len(batch), len(order), "")
     return answers

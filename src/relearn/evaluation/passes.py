@@ -94,7 +94,7 @@ def _registered(name: str) -> Callable[[type[Pass]], type[Pass]]:
 class Generation(Pass):
     """What the model answers."""
 
-    fills = ("generation",)
+    fills: ClassVar[tuple[str, ...]] = ("generation",)
 
     @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
@@ -122,7 +122,7 @@ class Generation(Pass):
 class Continuation(Generation):
     """How the model goes on when the first half of the reference is put into its mouth."""
 
-    fills = ("continuation", "continuation_reference")
+    fills: ClassVar[tuple[str, ...]] = ("continuation", "continuation_reference")
 
     @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
@@ -147,7 +147,7 @@ class Continuation(Generation):
 class Likelihood(Pass):
     """What the model thinks of the reference's tokens and the end token."""
 
-    fills = ("answer_log_probs", "answer_greedy", "answer_z_scores")
+    fills: ClassVar[tuple[str, ...]] = ("answer_log_probs", "answer_greedy", "answer_z_scores")
 
     @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
@@ -180,7 +180,7 @@ class _Losses(Pass):
 class Alternatives(_Losses):
     """How likely the paraphrased and the wrong answers are."""
 
-    fills = ("paraphrased_loss", "wrong_losses")
+    fills: ClassVar[tuple[str, ...]] = ("paraphrased_loss", "wrong_losses")
 
     @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
@@ -198,7 +198,7 @@ class Alternatives(_Losses):
 class Gradient(Pass):
     """How steep the loss of the reference is."""
 
-    fills = ("gradient_norm",)
+    fills: ClassVar[tuple[str, ...]] = ("gradient_norm",)
 
     @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
@@ -220,7 +220,7 @@ class Gradient(Pass):
 class BaseLikelihood(_Losses):
     """How likely the reference is under the base model."""
 
-    fills = ("base_loss",)
+    fills: ClassVar[tuple[str, ...]] = ("base_loss",)
     of = "base"
 
     @override
@@ -236,7 +236,7 @@ class BaseLikelihood(_Losses):
 class Perplexity(Pass):
     """How surprising the answer is to the base model, its end token left out."""
 
-    fills = ("perplexity",)
+    fills: ClassVar[tuple[str, ...]] = ("perplexity",)
     needs = ("generation",)
     of = "base"
 

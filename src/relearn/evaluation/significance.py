@@ -98,7 +98,7 @@ def _joint_interval(metric: JointMetric, sets: RowSets) -> tuple[float, float]:
 
 
 def _bootstrapped(
-    data: Sequence[Array], value: Callable[..., Any], **options: Any
+    data: Sequence[NDArray[Any]], value: Callable[..., Any], **options: Any
 ) -> tuple[float, float]:
     given = {"confidence_level": CONFIDENCE, "batch": _CHUNK, "method": "BCa"} | options
     with warnings.catch_warnings():

@@ -53,7 +53,7 @@ def truth_ratios(paraphrased_losses: ArrayLike, wrong_losses: Sequence[ArrayLike
         paraphrased_losses: (rows,).
         wrong_losses: The false answers' of each row, at least one.
     """
-    wrong = np.array([np.mean(losses) for losses in wrong_losses])
+    wrong = np.array([np.asarray(losses, dtype=float).mean() for losses in wrong_losses])
     return np.exp(np.asarray(paraphrased_losses, dtype=float) - wrong)
 
 
@@ -82,12 +82,15 @@ _UTILITY_SETS = ("retain", "real_authors", "world_facts")
 
 
 def _probability_of(row: EvaluatedRow) -> float:
-    options = row.set in ("real_authors", "world_facts") and row.wrong_losses
-    return float(probabilities([row.answer_loss], [row.wrong_losses] if options else None)[0])  # type: ignore[list-item]
+    # Its share among true and wrong answers, where the benchmark takes it so.
+    wrong = row.wrong_losses if row.set in ("real_authors", "world_facts") else None
+    return float(probabilities([row.answer_loss], [wrong] if wrong else None)[0])
 
 
 def _truth_ratio_of(row: EvaluatedRow) -> float:
-    return float(truth_ratios([row.paraphrased_loss], [row.wrong_losses])[0])  # type: ignore[list-item]
+    assert row.paraphrased_loss is not None
+    assert row.wrong_losses is not None
+    return float(truth_ratios([row.paraphrased_loss], [row.wrong_losses])[0])
 
 
 @metric("probability", needs=("answer_log_probs",))

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from relearn.config import ColumnsConfig, Section
 from relearn.data.formats import SUFFIXES
@@ -27,9 +27,9 @@ class Suite(Section):
     """
 
     description: str = ""
-    sets: dict[SetName, str] = {}
-    optional_sets: dict[SetName, str] = {}
-    metrics: list[str] = []
+    sets: dict[SetName, str] = Field({})
+    optional_sets: dict[SetName, str] = Field({})
+    metrics: list[str] = Field([])
 
     @property
     def metric_names(self) -> list[str]:
