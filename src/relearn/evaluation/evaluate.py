@@ -65,7 +65,7 @@ def evaluate_model(
     for name in passes_for(set().union(*wanted.values())):
         readers = [row for row in rows if name in passes_for(wanted[row.set])]
         reader = model if PASSES[name].of == "evaluated" else base
-        if reader is base:
+        if reader is not model:
             model.release()
         heading = f"{name} of {title}" if title else name
         make_pass(name, readers, reader, config, parts / f"{name}.jsonl", heading)
