@@ -163,16 +163,49 @@ def memorize(
 
 @app.command()
 def evaluate(
-    generations: Annotated[Path, typer.Option(help="JSON lines that any system wrote.")],
     output: Output,
+    generations: Annotated[
+        Path | None, typer.Option(help="JSON lines that any system wrote.")
+    ] = None,
+    model: ModelName = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Suite by name, or a YAML file; relearn by default.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Folder of the suite's files, or SET=SOURCE.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Take these metrics, not the suite's.")
+    ] = None,
+    retain_model: Annotated[
+        Path | None, typer.Option(help="Results of a model that never saw the forget set.")
+    ] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Results to compare with, by paired tests.")
+    ] = None,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Score answers that any system wrote; no language model is loaded."""
-    settings = _settings(config, {}, overrides)
-    from relearn.evaluation.scoring import evaluate_generations
+    """Evaluate a model by a suite, or score answers that any system wrote, with no model loaded."""
+    if (generations is None) == (model is None):
+        raise UserError("evaluate takes either --generations or --model.", "Give one of them.")
+    named = {"model.name": model, "evaluation.suite": suite}
+    settings = _settings(config, named, overrides)
+    from relearn.evaluation.evaluate import read_results, write_comparison
 
-    metrics = evaluate_generations(generations, output, settings.evaluation)
+    others = {folder.name: folder for folder in against or []}
+    for folder in [*others.values(), *([retain_model] if retain_model else [])]:
+        read_results(folder)  # a mistake is found before anything is computed
+    if generations:
+        from relearn.evaluation.scoring import evaluate_generations
+
+        metrics = evaluate_generations(generations, output, settings.evaluation)
+    else:
+        from relearn.evaluation.evaluate import evaluate_named
+
+        metrics = evaluate_named(settings, data or [], metric or [], output, retain_model)
+    if others:
+        write_comparison(output, others)
     table = Table("metric", "value")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}")
@@ -240,7 +273,9 @@ def chat(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="objectives, wrappers, metrics, models or settings.")],
+    kind: Annotated[
+        str, typer.Argument(help="objectives, wrappers, metrics, suites, models or settings.")
+    ],
 ) -> None:
     """List what there is by name, with one line each."""
     if kind == "settings":
@@ -276,6 +311,10 @@ def _registry(kind: str) -> dict[str, str]:
         from relearn.evaluation.metrics import METRICS
 
         return METRICS.summaries()
+    if kind == "suites":
+        from relearn.evaluation.suites import load_suite, suite_names
+
+        return {name: load_suite(name).description for name in suite_names()}
     if kind == "models":
         from relearn.models.embedded import EMBEDDED
 

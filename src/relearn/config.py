@@ -45,6 +45,7 @@ class ColumnsConfig(Section):
         answer: Column with the answer.
         subject: Column with whom or what the record is about.
         paraphrases: Column with other phrasings of the question.
+        paraphrased_answer: Column with the answer in other words.
         wrong_answers: Column with false answers of the same form.
     """
 
@@ -53,6 +54,7 @@ class ColumnsConfig(Section):
     answer: str | None = None
     subject: str | None = None
     paraphrases: str | None = None
+    paraphrased_answer: str | None = None
     wrong_answers: str | None = None
 
 
@@ -236,20 +238,28 @@ class EvaluationConfig(Section):
     """How answers are generated and judged.
 
     Attributes:
+        suite: Which metrics are taken: a suite by name (`relearn list suites`) or a YAML file.
         batch_size: Prompts of one generation batch.
         max_new_tokens: Longest answer, in tokens.
         perplexity_model: Model under which perplexity is taken; None means `model.name`, the base.
         entities: Judge that extracts entities.
         similarity: Sentence-embedding model: embedded, hub name or folder.
         entailment: Judge that labels pairs.
+        lm_eval_tasks: Tasks of lm-evaluation-harness that measure general ability; none by default.
+        lm_eval_path: Folder with task files of your own.
+        lm_eval_limit: Questions of each task; None means all.
     """
 
+    suite: str = "relearn"
     batch_size: PositiveInt = 32
     max_new_tokens: PositiveInt = 128
     perplexity_model: str | None = None
     entities: str = "spacy"
     similarity: str = "minilm"
     entailment: str = "provisional"
+    lm_eval_tasks: list[str] = []
+    lm_eval_path: str | None = None
+    lm_eval_limit: PositiveInt | None = None
 
 
 class ReportConfig(Section):
