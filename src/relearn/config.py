@@ -45,6 +45,7 @@ class ColumnsConfig(Section):
         answer: Column with the answer.
         subject: Column with whom or what the record is about.
         paraphrases: Column with other phrasings of the question.
+        paraphrased_answer: Column with the answer in other words.
         wrong_answers: Column with false answers of the same form.
     """
 
@@ -53,6 +54,7 @@ class ColumnsConfig(Section):
     answer: str | None = None
     subject: str | None = None
     paraphrases: str | None = None
+    paraphrased_answer: str | None = None
     wrong_answers: str | None = None
 
 
@@ -81,6 +83,8 @@ class LoraConfig(Section):
         alpha: The update is scaled by alpha / rank.
         dropout: On the adapter's input.
         target_modules: `all-linear`, or the names of modules.
+        options: Further fields of peft's LoraConfig, by name: `use_rslora`, `use_dora`,
+            `init_lora_weights`, `lora_bias`, `rank_pattern` …
         scale: What the trained adapter is multiplied by in the end; below 0, with the objective
             `sft`, this is the negation of a task vector.
     """
@@ -89,6 +93,7 @@ class LoraConfig(Section):
     alpha: PositiveFloat = 32
     dropout: float = Field(0.05, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
+    options: dict[str, Any] = {}
     scale: float = 1.0
 
 
@@ -96,6 +101,8 @@ class TrainingConfig(Section):
     """How a model is trained; the defaults are the paper's for TOFU.
 
     Attributes:
+        method: `lora` trains an adapter; `qlora` too, on weights quantized to 4 bits; `full`
+            trains all weights.
         objective: Forget objective by name (`relearn list objectives`).
         objective_options: The objective's own hyper-parameters.
         wrapper: `sure` or `memflex` let only that part of the model change which they find by
@@ -112,10 +119,19 @@ class TrainingConfig(Section):
         max_grad_norm: Gradients are clipped to this norm.
         batch_size: Forget rows of one forward pass; retain rows ride along.
         gradient_accumulation: Forward passes of one optimizer step.
+        optimizer: As transformers names it.
+        packing: Put a batch's rows one behind the other instead of padding them, where the model
+            gives the same log-probabilities then.
+        gradient_checkpointing: Compute activations anew in the backward pass: less memory, more
+            time.
+        evaluation_steps: Optimizer steps between evaluations; None for no evaluation.
+        evaluation_rows: First rows of each kind whose cross-entropy an evaluation takes.
+        report_to: Trackers that get the history too: `tensorboard`, `wandb`, `trackio` …
         checkpoint_steps: Optimizer steps between checkpoints.
         max_length: Tokens of a row; a longer row is refused rather than cut.
     """
 
+    method: Literal["lora", "qlora", "full"] = "lora"
     objective: str = "relearn"
     objective_options: dict[str, Any] = {}
     wrapper: Literal["sure", "memflex"] | None = None
@@ -131,6 +147,12 @@ class TrainingConfig(Section):
     max_grad_norm: PositiveFloat = 1.0
     batch_size: PositiveInt = 4
     gradient_accumulation: PositiveInt = 2
+    optimizer: str = "adamw_torch"
+    packing: bool = True
+    gradient_checkpointing: bool = False
+    evaluation_steps: PositiveInt | None = None
+    evaluation_rows: PositiveInt = 16
+    report_to: list[str] = []
     checkpoint_steps: PositiveInt = 20
     max_length: PositiveInt = 1024
     lora: LoraConfig = LoraConfig()
@@ -184,34 +206,60 @@ class SynthesisConfig(Section):
     """How the forget set is turned into new answers.
 
     Attributes:
-        backend: Where text comes from.
+        backend: Where text comes from: `rules` (offline), `openai`, `transformers` or `vllm`.
+        strategy: What a new answer does: `vague`, `refusal`, `idk` or `alternative`.
         variants: Question variants for each record, beside the original question.
         attempts: Candidates tried for each question before it is given up.
+        chunk_words: A longer private answer is replaced in chunks of whole sentences.
+        privacy_check: Let the language model, where there is one, check each answer as well.
+        completion_share: Share of an answer's words that a completion row gives; 0 for no such row.
+        generic: Questions of common knowledge to mix in: `shipped`, or any source of records.
+        generic_ratio: Generic rows for each other row; the paper's is 1.2.
+        self_distilled: Let the target model answer the generic questions itself.
+        prompts: Folder with prompt files of your own; None takes the shipped ones.
+        llm: The language model.
     """
 
-    backend: Literal["rules"] = "rules"
-    variants: int = Field(3, ge=0, le=12)
-    attempts: PositiveInt = 5
+    backend: str = "rules"
+    strategy: Literal["vague", "refusal", "idk", "alternative"] = "vague"
+    variants: int = Field(4, ge=0, le=12)
+    attempts: PositiveInt = 8
+    chunk_words: PositiveInt = 150
+    privacy_check: bool = True
+    completion_share: float = Field(0.25, ge=0, lt=1)
+    generic: str = "shipped"
+    generic_ratio: NonNegativeFloat = 1.2
+    self_distilled: bool = False
+    prompts: str | None = None
+    llm: LLMConfig = LLMConfig()
 
 
 class EvaluationConfig(Section):
     """How answers are generated and judged.
 
     Attributes:
+        suite: Which metrics are taken: a suite by name (`relearn list suites`) or a YAML file.
         batch_size: Prompts of one generation batch.
         max_new_tokens: Longest answer, in tokens.
         perplexity_model: Model under which perplexity is taken; None means `model.name`, the base.
         entities: Judge that extracts entities.
         similarity: Sentence-embedding model: embedded, hub name or folder.
         entailment: Judge that labels pairs.
+        lm_eval_tasks: Tasks of lm-evaluation-harness that measure general ability; none by default.
+        lm_eval_path: Folder with task files of your own.
+        lm_eval_limit: Questions of each task; None means all.
     """
 
+    suite: str = "relearn"
     batch_size: PositiveInt = 32
     max_new_tokens: PositiveInt = 128
     perplexity_model: str | None = None
     entities: str = "spacy"
     similarity: str = "minilm"
     entailment: str = "provisional"
+    lm_eval_tasks: list[str] = []
+    lm_eval_path: str | None = None
+    lm_eval_limit: PositiveInt | None = None
 
 
 class ReportConfig(Section):

@@ -157,8 +157,7 @@ def adapter_folder(run: Path, trained: str) -> Path:
         UserError: the run has none of that name.
     """
     folders = {
-        folder.parent.name: folder.parent
-        for folder in (run / "training").glob("*/adapter_config.json")
+        folder.parent.name: folder.parent for folder in (run / "training").glob("*/history.jsonl")
     }
     if trained not in folders:
         raise UserError(

@@ -1,5 +1,6 @@
 """The engine's promises: the right loss, and the same however a step is split."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,10 @@ def rows(prompt_format: PromptFormat) -> list[TrainingRow]:
     return [*forget, *retain]
 
 
+def padded(some: Sequence[TrainingRow]) -> dict[str, torch.Tensor]:
+    return collate(some, pad_token_id=2)
+
+
 def randomize_adapter(model: torch.nn.Module) -> None:
     torch.manual_seed(1)
     for name, parameter in model.named_parameters():
@@ -73,7 +78,7 @@ def test_statistics_equal_transformers_loss_and_a_second_model(
     policy = add_adapter(model, LoraConfig(rank=4, dropout=0))
     randomize_adapter(policy)
     policy.eval()
-    cache = ReferenceCache(policy, policy.disable_adapter(), all_rows, 2, batch_size=2)
+    cache = ReferenceCache(policy, policy.disable_adapter(), all_rows, padded, batch_size=2)
     stats = token_statistics(policy, collate(all_rows, 2), cache)
     second = load_model(tiny_model, CONFIG)
     assert stats.reference_log_probs is not None
@@ -101,7 +106,7 @@ def test_statistics_equal_transformers_loss_and_a_second_model(
 
 def test_kl_is_zero_before_training(model: PreTrainedModel, prompt_format: PromptFormat) -> None:
     policy = add_adapter(model, LoraConfig(rank=4))
-    cache = ReferenceCache(policy, policy.disable_adapter(), rows(prompt_format), 2)
+    cache = ReferenceCache(policy, policy.disable_adapter(), rows(prompt_format), padded)
     stats = token_statistics(policy.eval(), collate(rows(prompt_format), 2), cache)
     assert stats.kl is not None
     assert stats.kl[~stats.forget_tokens].abs().max() < 1e-6

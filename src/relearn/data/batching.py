@@ -1,13 +1,17 @@
-"""Batches of forget and retain rows together, grouped by length so that little is padding."""
+"""Batches of forget and retain rows together, packed, or grouped by length and padded."""
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice, repeat
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from relearn.data.layout import RowLayout
 from relearn.data.tokenization import Example
 
 IGNORE = -100
@@ -31,6 +35,27 @@ class TrainingRow:
     is_chosen: bool = False
 
 
+class TrainingRows(Sequence[TrainingRow]):
+    """The training set; row -1 - i is row i with no label, which no loss sees.
+
+    Args:
+        rows: In order of their index.
+    """
+
+    def __init__(self, rows: Sequence[TrainingRow]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> TrainingRow:  # type: ignore[override]
+        if index >= 0:
+            return self.rows[index]
+        row = self.rows[-1 - index]
+        prompt = row.example.prompt + row.example.answer
+        return replace(row, example=Example(prompt, []))
+
+
 class MixedBatchSampler(Sampler[list[int]]):
     """Batches with forget and retain rows of like length, in an order fixed by seed and epoch.
 
@@ -42,6 +67,10 @@ class MixedBatchSampler(Sampler[list[int]]):
         forget_per_batch: Forget rows of a batch; the last batch may have fewer.
         retain_per_batch: Retain rows of a batch.
         seed: With the epoch it fixes the order.
+        grouped: Put rows of like length together.
+        process: Which of several processes this is: it gets every `processes`-th batch.
+        processes: How many there are; all get equally many batches, the last ones perhaps one of a
+            row without labels.
     """
 
     # Rows are sorted by length within blocks of this many batches: enough to group well, few
@@ -49,7 +78,14 @@ class MixedBatchSampler(Sampler[list[int]]):
     BLOCK = 16
 
     def __init__(
-        self, rows: Sequence[TrainingRow], forget_per_batch: int, retain_per_batch: int, seed: int
+        self,
+        rows: Sequence[TrainingRow],
+        forget_per_batch: int,
+        retain_per_batch: int,
+        seed: int,
+        grouped: bool = True,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         self.lengths = np.array([len(row.example) for row in rows])
         self.forget = np.flatnonzero([row.is_forget for row in rows])
@@ -61,6 +97,8 @@ class MixedBatchSampler(Sampler[list[int]]):
         self.retain_per_batch = retain_per_batch if len(self.retain) else 0
         self.batch_size = forget_per_batch + self.retain_per_batch
         self.seed = seed
+        self.grouped = grouped
+        self.process, self.processes = process, processes
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -68,17 +106,27 @@ class MixedBatchSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
+        return -(-self._batches // self.processes)
+
+    @property
+    def _batches(self) -> int:
         return -(-len(self.forget) // self.forget_per_batch)
 
     def __iter__(self) -> Iterator[list[int]]:
+        unlabelled = [-1 - int(self.forget[0])]
+        everything = chain(self._all(), repeat(unlabelled, len(self) * self.processes))
+        return islice(everything, self.process, len(self) * self.processes, self.processes)
+
+    def _all(self) -> Iterator[list[int]]:
+        """Yield the batches of all processes."""
         rng = np.random.default_rng((self.seed, self.epoch))
         forget = self._grouped(rng.permutation(self.forget), self.forget_per_batch)
-        needed = len(self) * self.retain_per_batch
+        needed = self._batches * self.retain_per_batch
         repeats = -(-needed // max(len(self.retain), 1))
         cycle = [rng.permutation(self.retain) for _ in range(repeats)]
         retain = np.concatenate([*cycle, self.retain[:0]])[:needed]
         retain = self._grouped(retain, self.retain_per_batch)
-        for batch in rng.permutation(len(self)):
+        for batch in rng.permutation(self._batches):
             forgotten = _slice(forget, batch, self.forget_per_batch)
             yield [
                 *forgotten,
@@ -87,7 +135,9 @@ class MixedBatchSampler(Sampler[list[int]]):
             ]
 
     def _grouped(self, indices: np.ndarray, per_batch: int) -> np.ndarray:
-        """Sort blocks of `indices` by length."""
+        """Sort blocks of `indices` by length, if so asked."""
+        if not self.grouped:
+            return indices
         block = max(self.BLOCK * per_batch, 1)
         return np.concatenate(
             [
@@ -108,7 +158,7 @@ def collate(rows: Sequence[TrainingRow], pad_token_id: int) -> dict[str, Tensor]
     Returns:
         `input_ids`, `attention_mask`, `labels` of shape (rows, length), where `labels` holds at
         each position the *next* token if that is an answer's, else -100; `index`, `is_forget`
-        and `is_chosen` of shape (rows,).
+        and `is_chosen` of shape (rows,); `row` (labels,), the row of each label.
     """
     length = max(len(row.example) for row in rows)
     input_ids = torch.full((len(rows), length), pad_token_id)
@@ -123,6 +173,42 @@ def collate(rows: Sequence[TrainingRow], pad_token_id: int) -> dict[str, Tensor]
         "input_ids": input_ids,
         "attention_mask": attention_mask,
         "labels": labels,
+        **_about(rows),
+    }
+
+
+def pack(rows: Sequence[TrainingRow]) -> dict[str, Any]:
+    """Put rows one behind the other in one sequence, what they all begin with once at its start.
+
+    Returns:
+        `input_ids`, `position_ids`, `labels` of shape (1, tokens), `labels` as in `collate`;
+        `row_layout`; and about the rows what `collate` returns.
+    """
+    first = rows[0].example.prompt
+    # The first label stands at the prompt's last token, which therefore is each row's own.
+    shared = os.path.commonprefix([row.example.prompt[:-1] for row in rows])
+    start = len(shared) if len(rows) > 1 else 0
+    ids, positions, labels = first[:start], list(range(start)), [IGNORE] * start
+    for row in rows:
+        prompt, answer = row.example.prompt, row.example.answer
+        ids = ids + (prompt + answer)[start:]
+        positions += range(start, len(row.example))
+        unlabelled = [IGNORE] * (len(prompt) - 1 - start)
+        labels += unlabelled + answer + [IGNORE]
+    layout = RowLayout(start, [len(row.example) - start for row in rows])
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "labels": torch.tensor([labels]),
+        "row_layout": layout,
+        **_about(rows),
+    }
+
+
+def _about(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
+    answers = torch.tensor([len(row.example.answer) for row in rows])
+    return {
+        "row": torch.arange(len(rows)).repeat_interleave(answers),
         "index": torch.tensor([row.index for row in rows]),
         "is_forget": torch.tensor([row.is_forget for row in rows]),
         "is_chosen": torch.tensor([row.is_chosen for row in rows]),

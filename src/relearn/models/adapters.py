@@ -9,18 +9,29 @@ from peft import PeftModel, TaskType, get_peft_model
 from transformers import PreTrainedModel
 
 from relearn.config import LoraConfig
+from relearn.errors import UserError
 
 
 def add_adapter(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
-    """Return `model` with a fresh, trainable adapter that does not change it yet."""
-    peft_config = PeftLoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=config.rank,
-        lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft divides only
-        lora_dropout=config.dropout,
-        target_modules=config.target_modules,
-    )
-    return cast(PeftModel, get_peft_model(model, peft_config))
+    """Return `model` with a fresh, trainable adapter that does not change it yet.
+
+    Raises:
+        UserError: peft does not know one of the options, or not for this model.
+    """
+    fields = {
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "lora_dropout": config.dropout,
+        "target_modules": config.target_modules,
+    }
+    try:
+        peft_config = PeftLoraConfig(task_type=TaskType.CAUSAL_LM, **fields | config.options)
+        return cast(PeftModel, get_peft_model(model, peft_config))
+    except (TypeError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"training.lora can't be had: {reason}", "See peft's documentation of LoraConfig."
+        ) from error
 
 
 @torch.no_grad()
@@ -36,6 +47,14 @@ def scale_adapter(policy: PeftModel, factor: float) -> None:
 
 
 def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """Return `model` with the adapter in `adapter` added to its weights, in place."""
+    """Return `model` with the adapter in `adapter` added to its weights, in place.
+
+    A folder with a fully fine-tuned model takes the place of `model`.
+    """
+    if not (adapter / "adapter_config.json").is_file():
+        trained = type(model).from_pretrained(
+            adapter, dtype=model.dtype, attn_implementation=model.config._attn_implementation
+        )
+        return cast(PreTrainedModel, trained.to(model.device)).eval()  # type: ignore[arg-type]
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
     return cast(PreTrainedModel, merged)

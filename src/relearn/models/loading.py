@@ -7,6 +7,7 @@ from filelock import FileLock
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -65,8 +66,39 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase
     return tokenizer
 
 
-def load_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
+def check_quantization() -> None:
+    """Refuse 4-bit weights where there is nothing to compute with them.
+
+    Raises:
+        UserError: bitsandbytes can't be imported.
+    """
+    try:
+        import bitsandbytes  # noqa: F401
+    except Exception as error:  # it may fail on its native library in ways of its own
+        raise UserError(
+            "training.method: qlora needs the package bitsandbytes, which can't be imported here.",
+            "Install it, or take the method lora.",
+        ) from error
+
+
+def _four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Return QLoRA's quantization: double-quantized 4-bit NormalFloat (arXiv 2305.14314)."""
+    check_quantization()
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) -> PreTrainedModel:
     """Load the language model in `folder` for inference on the best device there is.
+
+    Args:
+        folder: Of the model.
+        config: How it is loaded.
+        quantized: Keep the weights of linear layers in 4 bits, to train an adapter on.
 
     Raises:
         UserError: the folder holds no causal language model that transformers can load.
@@ -79,9 +111,11 @@ def load_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
             trust_remote_code=config.trust_remote_code,
             # On a CPU the backward pass of fused attention is slower than the plain one.
             attn_implementation="eager" if device.type == "cpu" else None,
+            quantization_config=_four_bits(torch.bfloat16) if quantized else None,
         )
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"model {folder} can't be loaded: {reason}", "Check --model.") from error
-    model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
+    if not quantized:
+        model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
     return model.eval()

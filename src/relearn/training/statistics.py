@@ -1,33 +1,47 @@
 """Token statistics of a batch, from one forward pass of the policy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from relearn.data.batching import IGNORE, TrainingRow, collate
+from relearn.data.batching import IGNORE, TrainingRow
 from relearn.models.hidden_states import layer_output
-from relearn.models.label_logits import label_hidden_states, label_logits
+from relearn.models.label_logits import (
+    has_plain_head,
+    label_hidden_states,
+    label_logits,
+    output_head,
+    replaced_head,
+)
+from relearn.models.vocabulary import Head, Wanted, statistics
 from relearn.objectives import OBJECTIVES, Objective, TokenStatistics
+
+Batch = Mapping[str, Any]
+Collate = Callable[[Sequence[TrainingRow]], Batch]
 
 
 class ReferenceCache:
     """The reference model's hidden states at answer tokens, computed once before training.
 
-    With an adapter the reference is the same weights with the adapter off, never a second model;
-    and since it does not change, one pass over the rows serves all epochs. Hidden states instead
-    of logits: (tokens, hidden) is some hundred times smaller than (tokens, vocabulary).
+    With an adapter the reference is the same weights with the adapter off, with full fine-tuning
+    the model as it is before; never a second model. Since it does not change, one pass over the
+    rows serves all epochs. Hidden states instead of logits: (tokens, hidden) is some hundred times
+    smaller than (tokens, vocabulary).
 
     Args:
         model: The policy before training.
         adapter_off: Context in which `model` is the reference.
         rows: Those whose reference is needed.
-        pad_token_id: For batching.
+        collate: Makes batches.
         batch_size: Rows of one forward pass.
         layer: Decoder layer whose output is kept; None means what goes into the output head.
+
+    Attributes:
+        head: The reference's output head where the policy's own is trained; else None.
     """
 
     def __init__(
@@ -35,44 +49,62 @@ class ReferenceCache:
         model: nn.Module,
         adapter_off: AbstractContextManager[Any],
         rows: Sequence[TrainingRow],
-        pad_token_id: int,
+        collate: Collate,
         batch_size: int = 16,
         layer: int | None = None,
     ) -> None:
         self._hidden: dict[int, Tensor] = {}
         device = next(model.parameters()).device
+        head = cast(nn.Linear, output_head(model))
+        trained = layer is None and any(p.requires_grad for p in head.parameters())
+        self.head = _frozen(head) if trained else None
         ordered = sorted(rows, key=lambda row: len(row.example))
         was_training = model.training
         model.eval()
         with adapter_off:
             for start in range(0, len(ordered), batch_size):
-                batch = collate(ordered[start : start + batch_size], pad_token_id)
-                keep = (batch["labels"] != IGNORE).to(device)
-                inputs = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+                batch = on_device(collate(ordered[start : start + batch_size]), device)
+                keep = batch["labels"] != IGNORE
                 with _catching(model, layer, keep) as caught:
-                    hidden = label_hidden_states(model, *inputs, keep)
+                    hidden = label_hidden_states(model, keep=keep, **_model_inputs(batch))
                 if layer is not None:
                     (hidden,) = caught
-                pieces = hidden.cpu().split(keep.sum(1).tolist())
+                counts = torch.bincount(batch["row"], minlength=len(batch["index"]))
+                pieces = hidden.detach().cpu().split(counts.tolist())
                 self._hidden |= dict(zip(batch["index"].tolist(), pieces, strict=True))
         model.train(was_training)
 
-    def hidden(self, index: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Return the cached states of a batch.
+    def states(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Return the cached states of a batch's tokens.
 
         Args:
-            index: (rows,) indices of training rows.
+            batch: On the model's device.
 
         Returns:
-            (tokens, hidden) states of those rows that are cached, None if none is; and (rows,)
-            whether each is.
+            (cached tokens, hidden) states, and (tokens,) row of it for each of the batch's tokens,
+            -1 where there is none; None if no row is cached.
         """
-        cached = [self._hidden.get(int(i)) for i in index]
+        cached = [self._hidden.get(int(i)) for i in batch["index"]]
         present = [states for states in cached if states is not None]
-        return (
-            torch.cat(present) if present else None,
-            torch.tensor([states is not None for states in cached]),
-        )
+        if not present:
+            return None
+        row = batch["row"]
+        at = torch.tensor([states is not None for states in cached]).to(row.device)[row]
+        return torch.cat(present).to(row.device), torch.where(at, at.cumsum(0) - 1, -1)
+
+
+def _frozen(head: nn.Linear) -> Head:
+    return Head(head.weight.detach().clone(), None if head.bias is None else head.bias.clone())
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch with its tensors on `device`."""
+    return {name: v.to(device) if isinstance(v, Tensor) else v for name, v in batch.items()}
+
+
+def _model_inputs(batch: Batch) -> dict[str, Any]:
+    names = ("input_ids", "attention_mask", "position_ids", "row_layout")
+    return {"attention_mask": None} | {name: batch[name] for name in names if name in batch}
 
 
 def _catching(
@@ -83,7 +115,7 @@ def _catching(
 
 def token_statistics(
     model: nn.Module,
-    batch: dict[str, Tensor],
+    batch: Batch,
     reference: ReferenceCache | None,
     objective: Objective = OBJECTIVES["sft"],
     options: Mapping[str, Any] | None = None,
@@ -93,59 +125,67 @@ def token_statistics(
 
     Args:
         model: The policy.
-        batch: As `relearn.data.batching.collate` makes it, on the model's device.
+        batch: As `relearn.data.batching` makes it, on the model's device.
         reference: Where the reference's final states are, if anything asks for them.
         objective: Says what else to compute.
         options: The objective's.
         reference_layer: Where the reference's states of the objective's layer are.
     """
     options = options or {}
-    labels = batch["labels"]
-    keep = labels != IGNORE
-    row = torch.nonzero(keep)[:, 0]
-    targets = labels[keep]
-    layer = objective.hidden_layer(options)
-    states, cached = (None, None) if reference is None else reference.hidden(batch["index"])
-    if states is not None:
-        states = states.to(labels.device)
-    with _catching(model, layer, keep) as caught:
-        logits = label_logits(model, batch["input_ids"], batch["attention_mask"], keep, also=states)
-    policy = logits[: len(targets)].float().log_softmax(-1)
-    stats = TokenStatistics(
-        policy.gather(1, targets[:, None])[:, 0],
+    row = batch["row"]
+    keep = batch["labels"] != IGNORE
+    functions = objective.vocabulary_functions(options)
+    states = reference.states(batch) if reference else None
+    is_retain = ~(batch["is_forget"] | batch["is_chosen"])
+    wanted = Wanted(
+        batch["labels"][keep],
+        *(states or (None, None)),
+        kl=is_retain[row],
+        functions=functions,
+        function_tokens=batch["is_forget"][row],
+        function_reference=objective.needs_reference,
+    )
+    with _catching(model, objective.hidden_layer(options), keep) as caught:
+        values = _answer_statistics(model, batch, keep, wanted, reference and reference.head)
+    return TokenStatistics(
+        values[:, 0],
         row,
         batch["is_forget"],
-        is_chosen=batch["is_chosen"],
-        hidden=caught[0] if caught else None,
-        reference_hidden=_spread(reference_layer, batch["index"], row),
+        values[:, 1].detach() if states else None,
+        values[:, 2] if states else None,
+        batch["is_chosen"],
+        dict(zip(functions, values[:, 3:].unbind(1), strict=True)),
+        caught[0] if caught else None,
+        _spread(reference_layer, batch),
     )
-    ref = None
-    if states is not None and cached is not None:
-        at = cached.to(labels.device)[row]
-        ref = policy.new_full(policy.shape, torch.nan)
-        ref[at] = logits[len(targets) :].detach().float().log_softmax(-1)
-        retain = at & stats.retain_tokens
-        kl = torch.full_like(stats.log_probs, torch.nan)
-        kl[retain] = nn.functional.kl_div(
-            policy[retain], ref[retain], reduction="none", log_target=True
-        ).sum(-1)
-        reference_log_probs = ref.gather(1, targets[:, None])[:, 0]
-        stats = replace(stats, reference_log_probs=reference_log_probs, kl=kl)
-    forget = stats.forget_tokens
-    vocabulary = {}
-    for name, function in objective.vocabulary_functions(options).items():
-        values = torch.full_like(stats.log_probs, torch.nan)
-        seen = None if ref is None or not objective.needs_reference else ref[forget]
-        values[forget] = function(policy[forget], targets[forget], seen)
-        vocabulary[name] = values
-    return replace(stats, vocabulary=vocabulary)
 
 
-def _spread(cache: ReferenceCache | None, index: Tensor, row: Tensor) -> Tensor | None:
+def _answer_statistics(
+    model: nn.Module, batch: Batch, keep: Tensor, wanted: Wanted, reference_head: Head | None
+) -> Tensor:
+    """Return what `vocabulary.statistics` does, of the tokens whose predictions are kept."""
+    inputs = _model_inputs(batch)
+    if not has_plain_head(model):
+        logits = label_logits(model, keep=keep, also=wanted.reference_hidden, **inputs)
+        count = len(wanted.targets)
+        if wanted.reference_hidden is not None:
+            wanted = replace(wanted, reference_hidden=logits[count:].detach())
+        return statistics(logits[:count], Head(None), Head(None), wanted)
+
+    def compute(hidden: Tensor) -> Tensor:
+        linear = cast(nn.Linear, output_head(model))
+        head = Head(linear.weight, linear.bias)
+        return statistics(hidden[keep], head, reference_head or head, wanted)
+
+    # In place of the logits, so that a parallel wrapper sees what the loss depends on.
+    with replaced_head(model, compute):
+        return model(use_cache=False, **inputs).logits
+
+
+def _spread(cache: ReferenceCache | None, batch: Batch) -> Tensor | None:
     """Return the cached states of a batch's tokens, (tokens, hidden), NaN where there are none."""
-    states, cached = (None, None) if cache is None else cache.hidden(index)
-    if states is None or cached is None:
+    found = cache.states(batch) if cache else None
+    if found is None:
         return None
-    spread = states.new_full((len(row), states.shape[1]), torch.nan).to(row.device)
-    spread[cached.to(row.device)[row]] = states.to(row.device)
-    return spread
+    states, at = found
+    return torch.where((at >= 0)[:, None], states[at.clamp(min=0)], torch.nan)

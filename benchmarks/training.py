@@ -1,0 +1,379 @@
+"""Training speed and memory beside the recipes of two other code bases, on the same rows.
+
+    python benchmarks/training.py [--quick] [--json FILE] [--scaling]
+
+Three sides train a LoRA adapter (rank 32, no dropout, so that losses can be compared) on the same
+model with ReLearn's loss, CE(forget) + CE(retain) + KL(reference || policy on retain):
+
+- *fixed padding*, as zjunlp/unlearn trains: rows padded on the left to 512 tokens, a second model
+  as reference, separate forward passes of forget and retain rows, logits and KL over the full
+  vocabulary at every position;
+- *dynamic padding*, as open-unlearning's GradDiff with KL: rows padded to the longest of the batch,
+  a deep copy of the model as reference, retain rows forwarded twice, the first time for nothing;
+- *relearn*: `relearn.training.engine.train` as it is.
+
+Both recipes are written anew here, on transformers and peft as one would, with a bare loop instead
+of a Trainer. Each side runs in a process of its own; a first optimizer step, on rows of its own, is
+not timed. What relearn computes once before training counts as training. The KL is averaged over
+padding too in both recipes, so what is compared are the cross-entropies.
+"""
+
+import argparse
+import copy
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.nn.functional import kl_div, log_softmax
+
+from relearn.config import LoraConfig, ModelConfig, TrainingConfig
+from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow
+from relearn.data.sources import load_records
+from relearn.config import ColumnsConfig
+from relearn.data.tokenization import Example, PromptFormat
+from relearn.models.adapters import add_adapter
+from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.storage import read_jsonl, write_json
+from relearn.training.engine import train
+
+SIDES = {
+    "fixed_padding": "fixed padding (zjunlp/unlearn's recipe)",
+    "dynamic_padding": "dynamic padding (open-unlearning's recipe)",
+    "relearn": "relearn",
+}
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "knowundo_privacy"
+FIXED_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What every side does.
+
+    Attributes:
+        model: Name of the model.
+        rows: Forget rows, and as many retain rows.
+        batch_size: Forget rows of an optimizer step, and as many retain rows.
+        epochs: Passes over them.
+        length: Rows are made this many tokens long by repeating their answers; 0 leaves them.
+    """
+
+    model: str
+    rows: int
+    batch_size: int
+    epochs: int
+    length: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rows; within 3 minutes")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--scaling", action="store_true", help="cost by forget-set size and length")
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--rows", type=int, help="forget rows, and as many retain rows")
+    parser.add_argument("--batch-size", type=int, help="forget rows of an optimizer step")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--workload", type=json.loads, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        print(json.dumps(run_side(arguments.side, Workload(**arguments.workload))))
+        return
+    rows, batch_size, epochs = (8, 4, 2) if arguments.quick else (32, 8, 2)
+    workload = Workload(
+        arguments.model,
+        arguments.rows or rows,
+        arguments.batch_size or batch_size,
+        arguments.epochs or epochs,
+    )
+    result = scaling(workload) if arguments.scaling else comparison(workload)
+    if arguments.json:
+        write_json(arguments.json, result)
+
+
+def comparison(workload: Workload) -> dict[str, object]:
+    """Run the three sides, print the table and return the figures."""
+    sides = {side: in_process(side, workload) for side in SIDES}
+    ours, peak = sides["relearn"], matmul_peak()
+    table = Table("", "examples/s", "speedup", "peak GiB", "memory", "loss", "first", "peak share")
+    for side, title in SIDES.items():
+        figures = sides[side]
+        figures["matmul_peak_share"] = figures["flops_per_second"] / peak
+        table.add_row(
+            title,
+            f"{figures['examples_per_second']:.2f}",
+            f"{ours['examples_per_second'] / figures['examples_per_second']:.1f}",
+            f"{figures['peak_memory_bytes'] / 2**30:.2f}",
+            f"{ours['peak_memory_bytes'] / figures['peak_memory_bytes']:.2f}",
+            f"{figures['loss']:.4f}",
+            f"{figures['first_loss']:.4f}",
+            f"{figures['matmul_peak_share']:.0%}",
+        )
+    table.caption = (
+        "speedup and memory: relearn's over the side's. loss: CE(forget) + CE(retain), mean over "
+        "all steps, and at the first. peak share: products that the unpadded rows need, over "
+        f"this machine's {peak / 1e9:.0f} GFLOP/s in bfloat16."
+    )
+    Console().print(table)
+    return {
+        **sides,
+        **{
+            f"speedup_{side}": ours["examples_per_second"] / sides[side]["examples_per_second"]
+            for side in ("fixed_padding", "dynamic_padding")
+        },
+        **{
+            f"memory_ratio_{side}": ours["peak_memory_bytes"] / sides[side]["peak_memory_bytes"]
+            for side in ("fixed_padding", "dynamic_padding")
+        },
+        "matmul_peak_flops_per_second": peak,
+        "workload": asdict(workload),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def scaling(workload: Workload) -> dict[str, object]:
+    """Show relearn's cost by forget-set size and by length of the rows."""
+    table = Table("forget rows", "tokens a row", "seconds", "seconds / (rows x tokens) x 1000")
+    points = []
+    sizes = [(n, 64) for n in (8, 16, 32)] + [(8, length) for length in (128, 256)]
+    for rows, length in sizes:
+        figures = in_process(
+            "relearn", Workload(workload.model, rows, workload.batch_size, 1, length)
+        )
+        points.append({"rows": rows, "length": length, "seconds": figures["seconds"]})
+        cost = figures["seconds"] / (2 * rows * length) * 1000
+        table.add_row(str(rows), str(length), f"{figures['seconds']:.2f}", f"{cost:.3f}")
+    Console().print(table)
+    return {"points": points}
+
+
+def in_process(side: str, workload: Workload) -> dict[str, float]:
+    """Run one side in a process of its own, whose peak memory is that side's alone."""
+    command = [sys.executable, __file__, "--side", side, "--workload", json.dumps(asdict(workload))]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def run_side(side: str, workload: Workload) -> dict[str, float]:
+    """Train one side's way and return its figures."""
+    folder = model_folder(workload.model)
+    tokenizer = load_tokenizer(folder, ModelConfig())
+    forget, retain = load_rows(PromptFormat(tokenizer), workload)
+    ways: dict[str, Callable[..., tuple[float, list[float]]]] = {
+        "fixed_padding": fixed_padding,
+        "dynamic_padding": dynamic_padding,
+        "relearn": relearn,
+    }
+    size = workload.batch_size
+    ways[side](folder, tokenizer, forget[-size:], retain[-size:], size, 1)  # warm up
+    forget, retain = forget[: workload.rows], retain[: workload.rows]
+    seconds, losses = ways[side](folder, tokenizer, forget, retain, size, workload.epochs)
+    examples = workload.epochs * 2 * workload.rows
+    flops = workload.epochs * needed_flops(folder, forget, retain)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "examples_per_second": examples / seconds,
+        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "loss": sum(losses) / len(losses),
+        "first_loss": losses[0],
+        "seconds": seconds,
+        "steps": len(losses),
+        "examples": examples,
+        "flops_per_second": flops / seconds,
+    }
+
+
+def load_rows(
+    prompt_format: PromptFormat, workload: Workload
+) -> tuple[list[Example], list[Example]]:
+    """Return KnowUnDo's rows, and after them those of the warm-up."""
+    sets = []
+    for name in ("unlearn_train", "retention_train"):
+        file = SHARED / f"{name}.json"
+        source = str(file) if file.is_file() else f"demo:{'forget' if 'un' in name else 'retain'}"
+        records = load_records(source, ColumnsConfig(), name)
+        examples = [prompt_format.encode(r.question, r.answer) for r in records]
+        wanted = workload.rows + workload.batch_size
+        examples = (examples * -(-wanted // len(examples)))[:wanted]
+        sets.append([lengthened(e, workload.length) for e in examples])
+    return sets[0], sets[1]
+
+
+def lengthened(example: Example, length: int) -> Example:
+    if not length:
+        return example
+    room = max(length - len(example.prompt), 1)
+    return Example(example.prompt, (example.answer * room)[:room])
+
+
+def needed_flops(folder: Path, forget: list[Example], retain: list[Example]) -> float:
+    """Return the floating-point operations of one epoch's products, unpadded, nothing shared.
+
+    Two for each weight of a linear layer and token forward, two backward, for the input's gradient
+    alone as the weights are frozen; of the output head for answer tokens only. The reference's
+    forward pass and attention's products are left out.
+    """
+    with torch.device("meta"):
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    head = model.get_output_embeddings()
+    body = sum(
+        m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear) and m is not head
+    )
+    examples = [*forget, *retain]
+    tokens, answers = sum(map(len, examples)), sum(len(e.answer) for e in examples)
+    return 4.0 * (body * tokens + head.weight.numel() * answers)
+
+
+def matmul_peak() -> float:
+    """Return the floating-point operations a second of a large bfloat16 matrix product."""
+    size = 2048
+    a, b = (torch.randn(size, size).to(torch.bfloat16) for _ in range(2))
+    times = []
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
+# The three sides. Each returns seconds, and CE(forget) + CE(retain) of every optimizer step.
+
+
+def batches(
+    forget: list[Example], retain: list[Example], batch_size: int, epochs: int
+) -> Iterator[tuple[list[Example], list[Example]]]:
+    """Yield the rows of every optimizer step, the same that relearn's sampler takes."""
+    rows = [TrainingRow(i, e, True) for i, e in enumerate(forget)]
+    rows += [TrainingRow(len(rows) + i, e, False) for i, e in enumerate(retain)]
+    sampler = MixedBatchSampler(rows, batch_size, batch_size, seed=0, grouped=False)
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        for batch in sampler:
+            chosen = [rows[i] for i in batch]
+            yield (
+                [row.example for row in chosen if row.is_forget],
+                [row.example for row in chosen if not row.is_forget],
+            )
+
+
+def pad(examples: list[Example], pad_token_id: int, length: int | None) -> dict[str, Tensor]:
+    """Pad on the left, to the longest row or to `length`."""
+    length = length or max(map(len, examples))
+    ids = torch.full((len(examples), length), pad_token_id)
+    labels, mask = torch.full_like(ids, IGNORE), torch.zeros_like(ids)
+    for i, example in enumerate(examples):
+        ids[i, length - len(example) :] = torch.tensor(example.prompt + example.answer)
+        mask[i, length - len(example) :] = 1
+        labels[i, length - len(example.answer) :] = torch.tensor(example.answer)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def kl_everywhere(policy: Tensor, reference: Tensor) -> Tensor:
+    """Return the mean KL(reference || policy) over all positions, padding included."""
+    return kl_div(
+        log_softmax(policy, -1).flatten(0, 1),
+        log_softmax(reference, -1).flatten(0, 1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def plain_loop(
+    policy: nn.Module,
+    data: Iterator[tuple[list[Example], list[Example]]],
+    loss: Callable[[list[Example], list[Example]], tuple[Tensor, float]],
+) -> tuple[float, list[float]]:
+    """Train with AdamW as transformers' Trainer would, without its overhead."""
+    trained = [p for p in policy.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.01)
+    policy.train()
+    losses = []
+    start = time.perf_counter()
+    for forget, retain in data:
+        with torch.autocast("cpu", torch.bfloat16):
+            value, cross_entropy = loss(forget, retain)
+        value.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(cross_entropy)
+    return time.perf_counter() - start, losses
+
+
+def adapter() -> LoraConfig:
+    return LoraConfig(rank=32, alpha=32, dropout=0.0)
+
+
+def fixed_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    policy = add_adapter(load_model(folder, ModelConfig()), adapter())
+    reference = load_model(folder, ModelConfig())
+
+    def loss(forget: list[Example], retain: list[Example]) -> tuple[Tensor, float]:
+        forget_batch, retain_batch = (
+            pad(rows, tokenizer.pad_token_id, FIXED_LENGTH) for rows in (forget, retain)
+        )
+        forgotten = policy(**forget_batch)
+        kept = policy(**retain_batch)
+        with torch.no_grad():
+            before = reference(**retain_batch)
+        cross_entropy = forgotten.loss + kept.loss
+        return cross_entropy + kl_everywhere(kept.logits, before.logits), cross_entropy.item()
+
+    return plain_loop(policy, batches(forget, retain, batch_size, epochs), loss)
+
+
+def dynamic_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    policy = add_adapter(load_model(folder, ModelConfig()), adapter())
+    reference = copy.deepcopy(policy).eval()
+
+    def loss(forget: list[Example], retain: list[Example]) -> tuple[Tensor, float]:
+        forget_batch, retain_batch = (
+            pad(rows, tokenizer.pad_token_id, None) for rows in (forget, retain)
+        )
+        forgotten = policy(**forget_batch)
+        _unused = policy(**retain_batch)
+        with torch.no_grad():
+            before = reference(**retain_batch)
+        kept = policy(**retain_batch)
+        cross_entropy = forgotten.loss + kept.loss
+        return cross_entropy + kl_everywhere(kept.logits, before.logits), cross_entropy.item()
+
+    return plain_loop(policy, batches(forget, retain, batch_size, epochs), loss)
+
+
+def relearn(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    config = TrainingConfig(
+        epochs=epochs,
+        learning_rate=1e-4,
+        scheduler="constant",
+        warmup_ratio=0,
+        batch_size=batch_size,
+        gradient_accumulation=1,
+        checkpoint_steps=10**6,
+        lora=adapter(),
+    )
+    model = load_model(folder, ModelConfig())
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "out"
+        start = time.perf_counter()
+        train(model, tokenizer, forget, retain, config, output, seed=0, title="")
+        seconds = time.perf_counter() - start
+        history = read_jsonl(output / "history.jsonl")
+    return seconds, [row["forget_ce"] + row["retain_ce"] for row in history]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Attention among rows that lie one behind the other in a single sequence, without padding.
+
+Everything but attention treats each token by itself, so there rows need no padding, and a prefix
+that all rows begin with (a chat template's system message) is computed once. For attention alone
+the rows are laid out as a padded batch, each with the prefix's keys and values before its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+from relearn.data.layout import RowLayout
+
+NAME = "relearn_packed"
+
+
+class _ToRows(torch.autograd.Function):
+    """(tokens, ...) to (rows * longest, ...); what stands in the padding is never read."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, layout: RowLayout) -> Tensor:
+        ctx.layout = layout
+        return tokens.index_select(0, layout.to_rows)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return grad.index_select(0, ctx.layout.from_rows), None
+
+
+class _FromRows(torch.autograd.Function):
+    """The other way; the gradient of the padding is 0."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, layout: RowLayout) -> Tensor:
+        ctx.layout = layout
+        return rows.index_select(0, layout.from_rows)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        layout = ctx.layout
+        grad_rows = grad.new_zeros(len(layout.to_rows), *grad.shape[1:])
+        return grad_rows.index_copy_(0, layout.from_rows, grad), None
+
+
+def packed_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    row_layout: RowLayout,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attend within rows; an attention function in the sense of transformers.
+
+    Args:
+        module: The attention layer.
+        query: (1, heads, tokens, size).
+        key: (1, key heads, tokens, size).
+        value: (1, key heads, tokens, size).
+        attention_mask: None; the layout says it all.
+        row_layout: Where the rows lie.
+        scaling: Of the scores; None for 1 / sqrt(size).
+        dropout: Of the attention's weights.
+        sliding_window: How far back a token sees; None for all.
+
+    Returns:
+        (1, tokens, heads, size), and None.
+    """
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    q = _rows(query, row_layout)
+    k, v = (_with_prefix(states, row_layout) for states in (key, value))
+    window = sliding_window if sliding_window and sliding_window < k.shape[2] else None
+    mask = row_layout.mask(window, query.dtype)
+    if query.device.type == "cpu":
+        out = _attend(q, k, v, mask, scale, dropout if module.training else 0.0)
+    else:
+        out = scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale, enable_gqa=True
+        )
+    return _FromRows.apply(out.transpose(1, 2).flatten(0, 1), row_layout)[None], None
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
+    """Plain attention: on a CPU its backward pass is several times faster than the fused one's."""
+    rows, heads, length, size = q.shape
+    groups = heads // k.shape[1]  # query heads that share a key head
+    q = q.reshape(rows * k.shape[1], groups * length, size)
+    k, v = k.flatten(0, 1), v.flatten(0, 1)
+    scores = (q * scale) @ k.transpose(1, 2)
+    scores = scores.view(rows, heads, length, -1).add_(mask)
+    weights = torch.nn.functional.dropout(scores.softmax(-1), dropout, dropout > 0)
+    return (weights.view(len(k), groups * length, -1) @ v).view(rows, heads, length, size)
+
+
+def _rows(states: Tensor, layout: RowLayout) -> Tensor:
+    """Lay (1, heads, tokens, size) out as (rows, heads, longest, size)."""
+    taken = _ToRows.apply(states[0].transpose(0, 1), layout)
+    return taken.view(layout.rows, layout.longest, *taken.shape[1:]).transpose(1, 2)
+
+
+def _with_prefix(states: Tensor, layout: RowLayout) -> Tensor:
+    """Likewise, each row with the prefix before it: (rows, heads, prefix + longest, size)."""
+    rows = _rows(states, layout)
+    if not layout.prefix:
+        return rows
+    prefix = states[:, :, : layout.prefix].expand(layout.rows, -1, -1, -1)  # sums gradients
+    return torch.cat([prefix, rows], dim=2)
+
+
+def can_pack(model: PreTrainedModel) -> bool:
+    """Tell whether attention functions can be chosen in `model` at all."""
+    return bool(getattr(model, "_supports_attention_backend", False))
+
+
+@contextmanager
+def packing(model: PreTrainedModel) -> Iterator[None]:
+    """Let `model` attend by `row_layout`, a keyword of its forward pass, while this lasts."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, lambda *args, **kwargs: None)

@@ -1,0 +1,284 @@
+"""The Hugging Face Trainer, stepping on an objective's terms."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.data_loader import prepare_data_loader
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import (
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainingArguments,
+)
+
+from relearn.config import TrainingConfig
+from relearn.data.batching import MixedBatchSampler, TrainingRow, TrainingRows
+from relearn.objectives import OBJECTIVES, Term, TokenStatistics
+from relearn.objectives.regularizers import retain_terms
+from relearn.progress import console
+from relearn.training.divergence import Divergence
+from relearn.training.statistics import Batch, Collate, ReferenceCache, on_device, token_statistics
+from relearn.training.wrappers import Wrapper, apply_masks
+
+UNITS = ("forget_tokens", "retain_tokens", "chosen_tokens", "forget_rows", "retain_rows")
+
+
+class ObjectiveTrainer(Trainer):
+    """Trainer whose loss is an objective on forget rows plus a regularizer on retain rows.
+
+    Args:
+        policy: What is trained.
+        tokenizer: Saved in checkpoints.
+        rows: The training set.
+        collate: Makes batches.
+        reference: The reference's final hidden states, if anything asks for them.
+        reference_layer: The reference's states of the layer that the objective names.
+        config: Objective and hyper-parameters.
+        regularizer: What is added on retain rows.
+        autocast: Type of the products where it is not the weights'.
+        checkpoints: Folder of the checkpoints.
+        seed: Fixes the order of the rows, and dropout.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Sequence[TrainingRow],
+        collate: Collate,
+        reference: ReferenceCache | None,
+        reference_layer: ReferenceCache | None,
+        config: TrainingConfig,
+        regularizer: str,
+        autocast: torch.dtype | None,
+        checkpoints: Path,
+        seed: int,
+    ) -> None:
+        super().__init__(
+            model=policy,
+            processing_class=tokenizer,
+            train_dataset=TrainingRows(rows),
+            eval_dataset=TrainingRows(rows),
+            data_collator=collate,
+            args=_arguments(config, autocast, checkpoints, seed),
+        )
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        # The terms are already means over the optimizer step.
+        self.loss_is_scaled_for_ga = True
+        self._rows = rows
+        self._sampler = MixedBatchSampler(
+            rows,
+            config.batch_size,
+            max(1, round(config.batch_size * config.retain_ratio)),
+            seed,
+            grouped=not config.packing,
+            process=self.args.process_index,
+            processes=self.args.world_size,
+        )
+        self._reference = reference
+        self._reference_layer = reference_layer
+        self._config = config
+        self._objective = OBJECTIVES.named(config.objective)
+        self._regularizer = regularizer
+        self._parts: dict[str, Tensor] = defaultdict(
+            lambda: torch.zeros((), device=self.args.device)
+        )
+        self._divergence = Divergence(policy.config.get_text_config().vocab_size)
+
+    def get_train_dataloader(self) -> DataLoader:
+        loader = DataLoader(
+            self.train_dataset,  # type: ignore[arg-type]  # a sequence serves as a dataset
+            batch_sampler=self._sampler,
+            collate_fn=self.data_collator,
+        )
+        # The sampler itself gives each process its share.
+        return prepare_data_loader(loader, self.args.device, 1, 0, put_on_device=False)
+
+    def _get_num_items_in_batch(  # type: ignore[override]
+        self, batch_samples: list[dict[str, Tensor]], device: torch.device
+    ) -> dict[str, Tensor]:
+        """Count each unit over all micro-batches and ranks of the optimizer step."""
+        counts = torch.zeros(len(UNITS), dtype=torch.long, device=device)
+        for batch in batch_samples:
+            forget, chosen = batch["is_forget"], batch["is_chosen"]
+            retain = ~(forget | chosen)
+            tokens = torch.bincount(batch["row"], minlength=len(forget))
+            some = tokens > 0
+            counts += torch.stack(
+                [tokens[forget].sum(), tokens[retain].sum(), tokens[chosen].sum(),
+                 some[forget].sum(), some[retain].sum()]
+            ).to(device)  # fmt: skip
+        if self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts, "sum")
+        return dict(zip(UNITS, counts.clamp(min=1), strict=True))
+
+    def _prepare_inputs(self, inputs: Batch) -> Batch:  # type: ignore[override]
+        if "row_layout" in inputs:
+            inputs["row_layout"].to(self.args.device)
+        return on_device(inputs, self.args.device)
+
+    def compute_loss(  # type: ignore[override]
+        self,
+        model: nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Return this micro-batch's share of the optimizer step's loss."""
+        assert num_items_in_batch is not None
+        stats = self._statistics(model, inputs)
+        terms = self._objective.terms(stats, **self._options())
+        terms += retain_terms(stats, self._regularizer, self._config.retain_weight)
+        # Also where no term reads a statistic, every process has a gradient to share.
+        loss = 0.0 * stats.log_probs.sum()
+        for term in terms:
+            mean = term.values.sum() / num_items_in_batch[term.unit]
+            self._parts[term.name] += mean.detach()
+            loss = loss + term.weight * mean
+        kept = -stats.log_probs.detach()[stats.retain_tokens].sum()
+        self._parts["_retain_ce"] += kept / num_items_in_batch["retain_tokens"]
+        # Data parallelism averages gradients over ranks, but the terms are already shares.
+        return loss * self.accelerator.num_processes
+
+    def _statistics(self, model: nn.Module, inputs: Batch) -> TokenStatistics:
+        return token_statistics(
+            model, inputs, self._reference, self._objective, self._options(), self._reference_layer
+        )
+
+    def localize(self, policy: nn.Module, wrapper: Wrapper) -> None:
+        """Let only what the wrapper finds change."""
+        options = self._options()
+
+        def forgetting(stats: TokenStatistics) -> list[Term]:
+            terms = self._objective.terms(stats, **options)
+            return [term for term in terms if not term.unit.startswith("retain")]
+
+        def keeping(stats: TokenStatistics) -> list[Term]:
+            return retain_terms(stats, "ce", 1.0)  # the KL's gradient is still zero
+
+        masks = wrapper.masks(
+            self._gradients(policy, forgetting),
+            self._gradients(policy, keeping) if wrapper.needs_retain else {},
+            **self._config.wrapper_options,
+        )
+        self.trained_share = apply_masks(policy, masks)
+
+    def _gradients(
+        self, policy: nn.Module, terms: Callable[[TokenStatistics], list[Term]]
+    ) -> dict[str, Tensor]:
+        """Return the gradients of the mean of `terms` over all rows, where there are any."""
+        batches = [self._prepare_inputs(batch) for batch in self.get_train_dataloader()]
+        counts = self._get_num_items_in_batch(batches, self.args.device)
+        policy.eval()
+        for batch in batches:
+            stats = self._statistics(policy, batch)
+            loss = sum(
+                (t.weight * t.values.sum() / counts[t.unit] for t in terms(stats)),
+                torch.zeros((), device=self.args.device),
+            )
+            if loss.requires_grad:
+                loss.backward()
+        gradients = {}
+        for name, parameter in policy.named_parameters():
+            if parameter.grad is not None:
+                gradients[name] = self.accelerator.reduce(parameter.grad, "sum")
+                parameter.grad = None
+        # With LoRA, A's gradient is exactly zero as long as B is: there is nothing to look at.
+        return {name: g for name, g in gradients.items() if g.any()}
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Log the cross-entropy of the first rows of each kind, in nats per answer token."""
+        kinds = {
+            "forget": [row for row in self._rows if row.is_forget],
+            "chosen": [row for row in self._rows if row.is_chosen],
+            "retain": [row for row in self._rows if not (row.is_forget or row.is_chosen)],
+        }
+        values = {
+            f"eval_{kind}_ce": self._cross_entropy(rows[: self._config.evaluation_rows])
+            for kind, rows in kinds.items()
+            if rows
+        }
+        self.log({"step": self.state.global_step, **values})
+        return values
+
+    @torch.no_grad()
+    def _cross_entropy(self, rows: Sequence[TrainingRow]) -> float:
+        model, size = self.model_wrapped, self._config.batch_size
+        was_training = model.training
+        model.eval()
+        parts = [
+            token_statistics(
+                model, self._prepare_inputs(self.data_collator(rows[i : i + size])), None
+            )
+            for i in range(0, len(rows), size)
+        ]
+        model.train(was_training)
+        return -torch.cat([stats.log_probs for stats in parts]).mean().item()
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the terms to the step's log; stop where the loss shows that nothing is left."""
+        if "loss" in logs:
+            parts = self._step_means()
+            logs |= {"step": self.state.global_step} | parts
+            retain_ce = logs.pop("_retain_ce")
+            if self._objective.update:
+                logs |= self._objective.update(parts, **self._options())
+            if reason := self._divergence.seen_in(logs, retain_ce):
+                console.print(f"stopped: {reason}", style="yellow", highlight=False)
+                logs["stopped"] = reason  # type: ignore[assignment]
+                self.control.should_training_stop = True
+        super().log(logs, *args, **kwargs)
+
+    def _step_means(self) -> dict[str, float]:
+        """Return the step's mean of each term over all ranks, and forget them."""
+        values = torch.stack(list(self._parts.values()))
+        if self.args.world_size > 1:
+            values = self.accelerator.reduce(values, "sum")
+        means = dict(zip(self._parts, values.tolist(), strict=True))
+        self._parts.clear()
+        return means
+
+    def _options(self) -> dict[str, Any]:
+        """Return the objective's options; those that change live in the log, as checkpoints do."""
+        options = self._objective.options() | self._config.objective_options
+        last = self.state.log_history[-1] if self.state.log_history else {}
+        return options | {name: last[name] for name in self._objective.state if name in last}
+
+
+def _arguments(
+    config: TrainingConfig, autocast: torch.dtype | None, checkpoints: Path, seed: int
+) -> TrainingArguments:
+    has_accelerator = torch.accelerator.is_available()
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        seed=seed,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        optim=config.optimizer,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.scheduler,
+        warmup_steps=config.warmup_ratio,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        bf16=autocast == torch.bfloat16,
+        fp16=autocast == torch.float16 and has_accelerator,
+        use_cpu=not has_accelerator,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if config.evaluation_steps else "no",
+        eval_steps=config.evaluation_steps,
+        save_steps=config.checkpoint_steps,
+        save_total_limit=2,
+        report_to=config.report_to or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
