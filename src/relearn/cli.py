@@ -320,7 +320,8 @@ def _registry(kind: str) -> dict[str, str]:
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(
-        f"there is no list of {kind!r}.", "Known: objectives, wrappers, metrics, models, settings."
+        f"there is no list of {kind!r}.",
+        "Known: objectives, wrappers, metrics, suites, models, settings.",
     )
 
 
