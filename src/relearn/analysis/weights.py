@@ -11,7 +11,6 @@ from peft import LoraConfig
 from safetensors import safe_open
 from torch import Tensor
 
-LARGEST_SPECTRUM = 2048
 _LAYER = re.compile(r"\.(\d+)\.")
 _COLUMNS = ["layer", "module", "norm", "relative_norm", "effective_rank"]
 
@@ -48,8 +47,8 @@ def full_changes(before: Path, after: Path) -> pd.DataFrame:
 
     Returns:
         A row for each matrix of a layer that both have: layer, module, `norm` (Frobenius norm of
-        the difference), `relative_norm` (that over the norm before) and `effective_rank`; this is
-        NaN where nothing changed or the smaller side has over `LARGEST_SPECTRUM` rows.
+        the difference), `relative_norm` (that over the norm before) and `effective_rank`, NaN
+        where nothing changed.
     """
     old, new = Checkpoint(before), Checkpoint(after)
     rows = []
@@ -58,18 +57,18 @@ def full_changes(before: Path, after: Path) -> pd.DataFrame:
             continue
         weight, changed = old.tensor(name), new.tensor(name)
         if weight.dim() == 2 and weight.shape == changed.shape:
-            rows.append(_row(name, weight, _spectrum(changed - weight)))
+            rows.append(_row(name, weight, changed - weight))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def adapter_changes(before: Path, adapter: Path) -> pd.DataFrame:
     """Return what a LoRA adapter adds to a model folder, in the form of `full_changes`.
 
-    From the two factors, so the spectrum costs next to nothing and has no rounding in it.
+    From the two factors, so it costs next to nothing and has no rounding in it.
     """
     old = Checkpoint(before)
     rows = [
-        _row(name, old.tensor(name), torch.linalg.svdvals(core))
+        _row(name, old.tensor(name), core)
         for name, core in _lora_cores(adapter)
         if name in old
     ]
@@ -91,35 +90,27 @@ def _lora_cores(adapter: Path) -> Iterator[tuple[str, Tensor]]:
         yield f"{module}.weight", scale * core
 
 
-def effective_rank(singular_values: Tensor) -> float:
-    """Return exp of the entropy of the normalized singular values; 1 to their number.
+def effective_rank(update: Tensor) -> float:
+    """Return the participation ratio of the squared singular values of a matrix, 1 to its rank.
 
-    Source: Roy & Vetterli 2007, The Effective Rank: A Measure of Effective Dimensionality.
+    (sum s^2)^2 / sum s^4: how many directions share the update evenly. No spectrum is computed.
+
+    Source: Gao et al. 2017, A Theory of Multineuronal Dimensionality, Dynamics and Measurement.
     """
-    total = singular_values.sum()
-    if not len(singular_values) or total <= 0:
-        return float("nan")
-    shares = singular_values / total
-    return torch.special.entr(shares).sum().exp().item()
+    small = update if update.shape[0] <= update.shape[1] else update.T
+    gram = small @ small.T
+    total = gram.trace().item()
+    return total**2 / gram.square().sum().item() if total > 0 else float("nan")
 
 
-def _spectrum(difference: Tensor) -> Tensor:
-    """Return the singular values, or where they would cost too much the norm alone."""
-    small = difference if difference.shape[0] <= difference.shape[1] else difference.T
-    if len(small) > LARGEST_SPECTRUM:
-        return difference.norm()[None]
-    gram = (small @ small.T).double()
-    return torch.linalg.eigvalsh(gram).clamp_min(0).sqrt().float()
-
-
-def _row(name: str, weight: Tensor, values: Tensor) -> dict[str, float | int | str]:
+def _row(name: str, weight: Tensor, update: Tensor) -> dict[str, float | int | str]:
     found = _LAYER.search(name)
     assert found
-    norm = values.norm().item()
+    norm = update.norm().item()
     return {
         "layer": int(found[1]),
         "module": name[found.end() :].removesuffix(".weight"),
         "norm": norm,
         "relative_norm": norm / max(weight.norm().item(), 1e-12),
-        "effective_rank": effective_rank(values) if len(values) > 1 else float("nan"),
+        "effective_rank": effective_rank(update),
     }
