@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from relearn.analysis.frozen_norm import FrozenNorm
-from relearn.analysis.layout import ATTENTION, Branch, Layout, on_input, on_output
+from relearn.analysis.layout import Branch, Layout, on_input, on_output
+from relearn.analysis.names import ATTENTION
 from relearn.analysis.observe import Tables, joined, key_rows
 from relearn.analysis.probes import Batch
 
@@ -28,7 +29,7 @@ class Components:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._mean = layout.head.weight.detach().float().mean(0)
+        self._mean: Tensor = layout.head.weight.detach().float().mean(0)
         self._seen: dict[str, Tensor] = {}
         self._frames: list[pd.DataFrame] = []
 
@@ -75,7 +76,7 @@ class Components:
             mean of all logits.
         """
         layout, seen = self._layout, self._seen
-        head: Any = layout.head
+        head = layout.head
         unembedding = head.weight.detach()[tokens.to(head.weight.device)].float() - self._mean
         norm = FrozenNorm.at(layout.final_norm, _as_model(layout, seen["stream"]))
         direction = norm.pull_back(unembedding)

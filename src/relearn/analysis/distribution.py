@@ -20,12 +20,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from relearn.analysis.names import CLASSES
 from relearn.analysis.observe import Tables, joined
 from relearn.analysis.probes import Batch
 
 NUCLEUS = 0.95
 CANDIDATES = 5
-CLASSES = ("private", "plausible", "subject", "rest")
 
 
 class Reference:

@@ -168,9 +168,7 @@ def _memory_claim(
     hits = [
         name
         for name in reverse
-        if learned in shifts
-        and name in shifts
-        and shifts[name] >= MEMORY_FACTOR * shifts[learned]
+        if learned in shifts and name in shifts and shifts[name] >= MEMORY_FACTOR * shifts[learned]
     ]
     measured = learned in shifts and any(name in shifts for name in reverse)
     return Claim(

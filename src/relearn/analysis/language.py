@@ -129,9 +129,7 @@ def loops(ids: Sequence[int]) -> bool:
     for period in range(1, min(_LONGEST_PERIOD, len(ids) // LOOP_REPEATS) + 1):
         length = max(LOOP_REPEATS * period, _SHORTEST_LOOP)
         tail = ids[-length:]
-        if len(tail) == length and all(
-            tail[i] == tail[i + period] for i in range(length - period)
-        ):
+        if len(tail) == length and all(tail[i] == tail[i + period] for i in range(length - period)):
             return True
     return False
 

@@ -9,17 +9,16 @@ found is checked: every block's output must be its input plus what its two branc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from relearn.analysis.names import ATTENTION, MLP
 from relearn.errors import UserError
 from relearn.models.label_logits import label_logits
-
-ATTENTION, MLP = "attention", "mlp"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Layout:
     blocks: Sequence[nn.Module]
     branches: tuple[Branch, ...]
     final_norm: nn.Module
-    head: nn.Module
+    head: nn.Linear
     heads: int
 
     @property
@@ -123,7 +122,7 @@ def find_layout(model: PreTrainedModel) -> Layout:
     branches = tuple(
         branch for layer, block in enumerate(blocks) for branch in _branches(layer, block, calls)
     )
-    head = model.get_output_embeddings()
+    head = cast(nn.Linear, model.get_output_embeddings())
     given = next(call.given for call in calls if call.module is head)
     norms = [call.module for call in calls if _is_norm(call.module) and call.feeds(given)]
     if not norms:

@@ -36,14 +36,11 @@ class Parts:
     def __enter__(self) -> "Parts":
         file = self.folder / "request.json"
         with disk_errors(self.folder):
-            if self.folder.exists() and not file.is_file():
-                if not self.folder.is_dir() or any(
-                    not entry.name.startswith(".") for entry in self.folder.iterdir()
-                ):
-                    raise UserError(
-                        f"output folder {self.folder} is already used, and not by an analysis.",
-                        "Choose another --output.",
-                    )
+            if not file.is_file() and self._used():
+                raise UserError(
+                    f"output folder {self.folder} is already used, and not by an analysis.",
+                    "Choose another --output.",
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=0)
@@ -58,6 +55,12 @@ class Parts:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    def _used(self) -> bool:
+        """Whether something stands at the folder's place, but for hidden files."""
+        if self.folder.is_dir():
+            return any(not entry.name.startswith(".") for entry in self.folder.iterdir())
+        return self.folder.exists()
 
     def has(self, name: str) -> bool:
         """Whether the part `name` is there."""

@@ -1,13 +1,12 @@
 """The analysis of two or more models, part by part."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
@@ -39,7 +38,6 @@ from relearn.analysis.tracing import (
     subject_saliency,
     trace,
 )
-from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat, check_lengths
 from relearn.errors import UserError
 from relearn.models.loading import load_tokenizer
@@ -122,7 +120,7 @@ class _Analysis:
 
     @property
     def _pad(self) -> int:
-        return int(self.prompt_format.tokenizer.pad_token_id)  # type: ignore[arg-type]
+        return int(self.prompt_format.tokenizer.pad_token_id)
 
     @cached_property
     def unkeyed(self) -> list[Probe]:
@@ -131,9 +129,7 @@ class _Analysis:
         for name, records in self.subject.sets.items():
             chosen = _spread(records, self.settings.prompts)
             probes += make_probes(chosen, name, self.prompt_format)
-        check_lengths(
-            [p.example for p in probes], [p.id for p in probes], self.settings.max_length
-        )
+        check_lengths([p.example for p in probes], [p.id for p in probes], self.settings.max_length)
         return by_length(probes)
 
     @cached_property
@@ -182,8 +178,8 @@ class _Analysis:
         def compute(folder: Path) -> Tables:
             tokens = sum(len(p.example.answer) for p in self.unkeyed)
             layout = self._layout(source)
-            vocabulary = layout.head.weight.shape[0]
-            writer = ReferenceWriter(folder / "distributions.npy", tokens, int(vocabulary))
+            file = folder / "distributions.npy"
+            writer = ReferenceWriter(file, tokens, layout.head.weight.shape[0])
             self._pass(layout, self.unkeyed, [writer], f"what {source.name} expects")
             writer.tables()
             return {"tokens": pd.DataFrame({"log_prob": torch.cat(writer.token_log_probs)})}

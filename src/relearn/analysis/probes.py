@@ -30,7 +30,7 @@ class Probe:
             the subject does not stand in it.
         related: Token ids that stand for the subject or a content word of the question.
         candidates: Positions in the answer where a word begins that the question does not hold.
-        keys: Those of `candidates` whose token is the knowledge that is looked for; see `with_keys`.
+        keys: Those of `candidates` whose token is the knowledge looked for; see `with_keys`.
     """
 
     set: str
@@ -105,9 +105,7 @@ def make_probes(
     return probes
 
 
-def with_keys(
-    probe: Probe, knows: Tensor, does_not: Tensor | None, count: int
-) -> Probe:
+def with_keys(probe: Probe, knows: Tensor, does_not: Tensor | None, count: int) -> Probe:
     """Return the probe with its keys: the answer's words that one model knows and one does not.
 
     They are the at most `count` candidates, one at least, of the largest gain
@@ -126,11 +124,15 @@ def with_keys(
     return replace(probe, keys=tuple(sorted(best)))
 
 
-def batches(probes: Sequence[Probe], rows: int, pad_token_id: int, device: torch.device) -> Iterator[Batch]:
+def batches(
+    probes: Sequence[Probe], rows: int, pad_token_id: int, device: torch.device
+) -> Iterator[Batch]:
     """Yield the probes in padded batches of at most `rows`, in their order."""
     for start in range(0, len(probes), rows):
         chosen = tuple(probes[start : start + rows])
-        made = collate([TrainingRow(i, p.example, True) for i, p in enumerate(chosen)], pad_token_id)
+        made = collate(
+            [TrainingRow(i, p.example, True) for i, p in enumerate(chosen)], pad_token_id
+        )
         answers = made["labels"] != IGNORE
         yield Batch(
             probes=chosen,
@@ -170,11 +172,13 @@ def _starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> tuple[str
 
     Decoding ever longer beginnings works for every tokenizer, offsets or none.
     """
-    texts = [tokenizer.decode(list(ids[:stop])) for stop in range(len(ids) + 1)]
+    texts = [str(tokenizer.decode(list(ids[:stop]))) for stop in range(len(ids) + 1)]
     return texts[-1], [len(text) for text in texts]
 
 
-def _covering(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], words: str) -> tuple[int, ...]:
+def _covering(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], words: str
+) -> tuple[int, ...]:
     text, starts = _starts(tokenizer, ids)
     begin = text.rfind(words)
     if begin < 0:
@@ -194,7 +198,7 @@ def _token_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> froz
 def _new_words(
     tokenizer: PreTrainedTokenizerBase, answer: Sequence[int], question: str
 ) -> tuple[int, ...]:
-    """Return the tokens that begin a word of at least two letters or digits, not in the question."""
+    """Return the tokens that begin a word of two or more letters, or digits, new in the answer."""
     asked = {word.casefold() for word in _WORD.findall(question)}
     text, starts = _starts(tokenizer, answer)
     return tuple(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from relearn.analysis.names import BASE, LEARNED, TARGET
 from relearn.config import ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_records
@@ -17,8 +18,6 @@ from relearn.objectives import OBJECTIVES
 from relearn.run_folder import adapter_folder, target_folder
 from relearn.storage import content_hash
 
-BASE, TARGET = "base", "target"
-LEARNED = ("unlearned", "relearn")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,40}")
 
 

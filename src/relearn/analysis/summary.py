@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from relearn.analysis.distribution import CLASSES, seesaw
+from relearn.analysis.distribution import seesaw
 from relearn.analysis.memory import DECODABLE_RANK
+from relearn.analysis.names import CLASSES, CONTEXT, OUTPUT, SUBJECT
 from relearn.analysis.observe import Tables
-from relearn.analysis.tracing import OUTPUT, SUBJECT
 
 Figures = dict[str, Any]
 
@@ -132,7 +132,7 @@ def circuit_figures(frame: pd.DataFrame, model: str, target: str) -> Figures:
     others = {edge for edge, share in theirs.items() if share >= EDGE_THRESHOLD}
     both = pd.concat([ours, theirs], axis=1, keys=["ours", "theirs"]).fillna(0.0)
     sources = ours.groupby(level="source").sum()
-    inputs = sources.get(SUBJECT, 0.0) + sources.get("context", 0.0)
+    inputs = sources.get(SUBJECT, 0.0) + sources.get(CONTEXT, 0.0)
     return {
         "edges": len(chosen),
         "jaccard": len(chosen & others) / len(chosen | others) if chosen | others else None,

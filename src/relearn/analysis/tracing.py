@@ -22,11 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from relearn.analysis.frozen_norm import FrozenNorm
-from relearn.analysis.layout import ATTENTION, MLP, Branch, Layout, hooks, on_input, on_output
+from relearn.analysis.layout import Branch, Layout, hooks, on_input, on_output
+from relearn.analysis.names import ATTENTION, CONTEXT, MLP, OUTPUT, SUBJECT
 from relearn.analysis.probes import Batch
 from relearn.models.label_logits import label_logits
 
-SUBJECT, CONTEXT, OUTPUT = "subject", "context", "output"
 WINDOWS = 6
 
 Activations = dict[str, Tensor]

@@ -68,9 +68,7 @@ def adapter_changes(before: Path, adapter: Path) -> pd.DataFrame:
     """
     old = Checkpoint(before)
     rows = [
-        _row(name, old.tensor(name), core)
-        for name, core in _lora_cores(adapter)
-        if name in old
+        _row(name, old.tensor(name), core) for name, core in _lora_cores(adapter) if name in old
     ]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
