@@ -13,7 +13,7 @@ import pandas as pd
 
 from relearn.analysis.names import ATTENTION, BASE, CLASSES, MLP
 from relearn.analysis.observe import Tables
-from relearn.analysis.summary import EDGE_THRESHOLD, Figures, mean_edges, recovery
+from relearn.analysis.summary import EDGE_FACTOR, Figures, circuit, mean_edges, recovery
 
 Kind = Literal["lines", "bars", "stacked", "heatmaps", "graphs"]
 Values = list[float | None]
@@ -189,15 +189,13 @@ def _graphs(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
     """The target, what learned, and the first rivals: more than a few can't be compared by eye."""
     series = {}
     for model in [m for m in models if m != BASE][:_GRAPHS]:
-        shares = mean_edges(frame, model)
         series[model] = [
             [str(source), str(sink), float(share)]
-            for (source, sink), share in shares.items()
-            if share >= EDGE_THRESHOLD
+            for (source, sink), share in circuit(mean_edges(frame, model)).items()
         ]
     return Chart(
         "circuits", "circuits", "graphs", "The circuit of the private word",
-        f"Paths that carry at least {EDGE_THRESHOLD:.0%} of the effect on the private word, from "
+        f"Paths that carry at least {EDGE_FACTOR} times an even share of the effect on the private word, from "
         "the question's tokens (bottom) through the layers to the output (top). Thick is strong.",
         series=series,
     )  # fmt: skip

@@ -11,6 +11,7 @@ Verdict = Literal["seen", "partly seen", "not seen", "not measured"]
 
 SEESAW = 0.5
 SEESAW_MARGIN = 0.1
+KEPT = 0.5
 MEMORY_FACTOR = 1.5
 WEAKENED = 0.1
 
@@ -53,9 +54,10 @@ def claims(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> lis
 def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> list[str]:
     """Return sentences about what was measured, model by model."""
     target, *others = (model.name for model in models)
+    before = _get(figures, target, "distribution", "forget", "private_probability")
     sentences = [
-        f"At the words that matter, {target} gives the private token a probability of "
-        f"{_share(_get(figures, target, 'distribution', 'forget', 'private_probability'))}."
+        "All models are given the true answer up to the word that is asked for. There "
+        f"{target} gives the private token a probability of {_share(before)}."
     ]
     for name in others:
         sentences += filter(
@@ -71,17 +73,24 @@ def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> l
 
 
 def _about_distribution(figures: Mapping[str, Figures], name: str, target: str) -> str | None:
-    after = _get(figures, name, "distribution", "forget")
-    lost = _get(figures, name, "distribution", "forget", "seesaw")
-    if after is None:
+    after = _get(figures, name, "distribution", "forget", "private_probability")
+    before = _get(figures, target, "distribution", "forget", "private_probability")
+    astray = _get(figures, name, "distribution", "forget", "seesaw")
+    if after is None or before is None:
         return None
-    start = f"{name} gives the private token {_share(after['private_probability'])}"
-    if lost is None:
+    start = f"{name} gives the private token {_share(after)}"
+    if astray is None:
         return f"{start}: it lost nothing to speak of."
-    return (
-        f"{start}; {_share(lost)} of what the token lost went to tokens that fit neither the "
-        f"sentence nor the subject."
+    sentence = (
+        f"{start}; {_share(astray)} of what the token lost went to tokens that fit neither the "
+        "sentence nor the subject."
     )
+    if after >= KEPT * before:
+        sentence += (
+            f" So {name} still knows most of it once the true answer is begun; it no longer "
+            "begins it."
+        )
+    return sentence
 
 
 def _about_memory(figures: Mapping[str, Figures], name: str, target: str) -> str | None:
@@ -130,24 +139,24 @@ def _seesaw_claim(
         for name in [*reverse, *([learned] if learned else [])]
     }
     known = {name: value for name, value in values.items() if value is not None}
-    hits = [
-        name
-        for name in reverse
-        if learned in known
-        and name in known
-        and known[name] >= SEESAW
-        and known[name] >= known[learned] + SEESAW_MARGIN
-    ]
     measured = learned in known and any(name in known for name in reverse)
+    rivals = [known[name] for name in reverse if name in known]
+    beyond = [
+        value for value in rivals if measured and value >= known[str(learned)] + SEESAW_MARGIN
+    ]
+    most = [value for value in beyond if value >= SEESAW]
+    verdict = _verdict(measured, len(most), len(rivals))
+    if verdict == "not seen" and beyond:
+        verdict = "partly seen"  # the direction, without the size
     return Claim(
         "see-saw",
         "Methods that push the private answer down send its probability to random tokens, like a "
         "see-saw; learning new answers replaces it in an orderly way.",
-        _verdict(measured, len(hits), sum(name in known for name in reverse)),
+        verdict,
         _listed("share of the lost probability that went astray", known),
         f"Seen for a method if at least {SEESAW} of what the private tokens lost went to tokens "
         f"that fit neither sentence nor subject, and at least {SEESAW_MARGIN} more than with "
-        "learning.",
+        "learning; partly, if only the latter.",
     )
 
 

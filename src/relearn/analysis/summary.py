@@ -13,8 +13,8 @@ from relearn.analysis.observe import Tables
 
 Figures = dict[str, Any]
 
-EDGE_THRESHOLD = 0.02
-"""An edge is in the circuit if its share of all edges' absolute effect is at least this."""
+EDGE_FACTOR = 4
+"""An edge is in the circuit if it carries at least this many times an even share of the effect."""
 
 
 def summarize(tables: Tables, models: Sequence[str]) -> dict[str, Figures]:
@@ -117,6 +117,11 @@ def mean_edges(frame: pd.DataFrame, model: str) -> pd.Series:
     return shares / max(shares.sum(), 1e-30)
 
 
+def circuit(shares: pd.Series) -> pd.Series:
+    """Return the shares that are above the threshold, `EDGE_FACTOR` times an even share."""
+    return shares[shares >= EDGE_FACTOR / max(len(shares), 1)]
+
+
 def circuit_figures(frame: pd.DataFrame, model: str, target: str) -> Figures:
     """Return size and overlap of a model's circuit.
 
@@ -128,8 +133,7 @@ def circuit_figures(frame: pd.DataFrame, model: str, target: str) -> Figures:
         `output_share`: share of the edges into the output.
     """
     ours, theirs = mean_edges(frame, model), mean_edges(frame, target)
-    chosen = {edge for edge, share in ours.items() if share >= EDGE_THRESHOLD}
-    others = {edge for edge, share in theirs.items() if share >= EDGE_THRESHOLD}
+    chosen, others = set(circuit(ours).index), set(circuit(theirs).index)
     both = pd.concat([ours, theirs], axis=1, keys=["ours", "theirs"]).fillna(0.0)
     sources = ours.groupby(level="source").sum()
     inputs = sources.get(SUBJECT, 0.0) + sources.get(CONTEXT, 0.0)
