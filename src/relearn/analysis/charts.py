@@ -70,6 +70,7 @@ def charts(tables: Tables, figures: Mapping[str, Figures], models: Sequence[str]
             Chart("path", "memory", "lines", "The way to the answer",
                   "How far each layer's guess is from the model's own final one (KL divergence). A "
                   "slow fall means that layers build on each other.", "layer", "nats"),
+            first=1,
         ),
         *(
             _by_layer(
@@ -125,18 +126,20 @@ def _seesaw(figures: Mapping[str, Figures], models: Sequence[str]) -> Chart:
 
 
 def _by_layer(
-    figures: Mapping[str, Figures], models: Sequence[str], path: tuple[str, ...], chart: Chart
+    figures: Mapping[str, Figures],
+    models: Sequence[str],
+    path: tuple[str, ...],
+    chart: Chart,
+    first: int = 0,
 ) -> Chart:
-    series = {}
+    """Fill in what stands at `path` for each model, from layer `first` on."""
     for model in models:
         value: Any = figures[model]
         for step in path:
             value = value.get(step) if value else None
         if value:
-            series[model] = value
-    longest = max((len(values) for values in series.values()), default=0)
-    chart.x.extend(range(longest))
-    chart.series.update(series)
+            chart.series[model] = value[first:]
+            chart.x[:] = range(first, len(value))
     return chart
 
 
@@ -195,8 +198,9 @@ def _graphs(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
         ]
     return Chart(
         "circuits", "circuits", "graphs", "The circuit of the private word",
-        f"Paths that carry at least {EDGE_FACTOR} times an even share of the effect on the private word, from "
-        "the question's tokens (bottom) through the layers to the output (top). Thick is strong.",
+        f"Paths that carry at least {EDGE_FACTOR} times an even share of the effect on the private "
+        "word, from the question's tokens (bottom) through the layers to the output (top). Thick "
+        "is strong.",
         series=series,
     )  # fmt: skip
 

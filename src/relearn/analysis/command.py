@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from relearn.analysis.charts import charts
-from relearn.analysis.findings import Claim, claims, findings
+from relearn.analysis.findings import Claim, Finding, claims, findings
 from relearn.analysis.observe import Tables
 from relearn.analysis.pipeline import AnalysisSettings, analyze
 from relearn.analysis.sources import Subject
@@ -39,7 +39,10 @@ def run_analysis(
     draw_all(drawn, models, output / "figures")
     write_json(output / "charts.json", [chart.as_json() for chart in drawn])
     write_json(output / "candidates.json", shown_candidates(tables, subject))
-    conclusions = {"claims": [asdict(claim) for claim in judged], "findings": said}
+    conclusions = {
+        "claims": [asdict(claim) for claim in judged],
+        "findings": [asdict(finding) for finding in said],
+    }
     write_json(output / "findings.json", conclusions)
     write_text(output / "findings.md", _markdown(judged, said))
     summary = {"target": models[0], "models": models, "figures": figures} | conclusions
@@ -80,8 +83,8 @@ def shown_candidates(tables: Tables, subject: Subject) -> list[dict[str, Any]]:
     return shown
 
 
-def _markdown(judged: list[Claim], said: list[str]) -> str:
-    lines = ["# What the analysis found", "", *(f"- {sentence}" for sentence in said), ""]
+def _markdown(judged: list[Claim], said: list[Finding]) -> str:
+    lines = ["# What the analysis found", "", *(f"- {finding.text}" for finding in said), ""]
     lines += ["## The paper's three mechanistic claims (arXiv 2502.11190, section 5.2)", ""]
     for claim in judged:
         lines += [f"### {claim.name}: {claim.verdict}", "", claim.text, "", claim.evidence]

@@ -51,34 +51,48 @@ def claims(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> lis
     ]
 
 
-def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> list[str]:
-    """Return sentences about what was measured, model by model."""
-    target, *others = (model.name for model in models)
+@dataclass(frozen=True)
+class Finding:
+    """A sentence about one model, which says nothing but what its figures say."""
+
+    model: str
+    text: str
+
+
+def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> list[Finding]:
+    """Return what was measured in plain sentences, model by model, the target first."""
+    target = models[0].name
     before = _get(figures, target, "distribution", "forget", "private_probability")
-    sentences = [
-        "All models are given the true answer up to the word that is asked for. There "
-        f"{target} gives the private token a probability of {_share(before)}."
-    ]
-    for name in others:
-        sentences += filter(
-            None,
-            (
-                _about_distribution(figures, name, target),
-                _about_memory(figures, name, target),
-                _about_patching(figures, name),
-                _about_language(figures, name),
-            ),
+    found = [
+        Finding(
+            target,
+            "All models are given the true answer up to the word that is asked for. There "
+            f"{target} gives the private token a probability of {_share(before)}.",
         )
-    return sentences
+    ]
+    for model in models[1:]:
+        said = (
+            _about_distribution(figures, model, target),
+            _about_memory(figures, model.name, target),
+            _about_patching(figures, model.name),
+            _about_language(figures, model.name),
+        )
+        found += [Finding(model.name, text) for text in said if text]
+    return found
 
 
-def _about_distribution(figures: Mapping[str, Figures], name: str, target: str) -> str | None:
+def _about_distribution(
+    figures: Mapping[str, Figures], model: ModelSource, target: str
+) -> str | None:
+    name = model.name
     after = _get(figures, name, "distribution", "forget", "private_probability")
     before = _get(figures, target, "distribution", "forget", "private_probability")
     astray = _get(figures, name, "distribution", "forget", "seesaw")
     if after is None or before is None:
         return None
     start = f"{name} gives the private token {_share(after)}"
+    if model.reverse is None:  # nothing was unlearned
+        return f"{start}."
     if astray is None:
         return f"{start}: it lost nothing to speak of."
     sentence = (
@@ -86,10 +100,7 @@ def _about_distribution(figures: Mapping[str, Figures], name: str, target: str) 
         "sentence nor the subject."
     )
     if after >= KEPT * before:
-        sentence += (
-            f" So {name} still knows most of it once the true answer is begun; it no longer "
-            "begins it."
-        )
+        sentence += f" So {name} still knows most of it once the true answer is begun."
     return sentence
 
 
@@ -216,7 +227,11 @@ def _circuit_claim(
 
 
 def curve_shift(before: Sequence[float] | None, after: Sequence[float] | None) -> float | None:
-    """Return the mean distance of two curves over the mean of the first, 0 up."""
+    """Return the mean distance of two curves over the mean of the first, 0 up.
+
+    The first point, the embedding, is left out: nothing has been computed there.
+    """
+    before, after = (before or [])[1:], (after or [])[1:]
     if not before or not after or len(before) != len(after) or not sum(before):
         return None
     return sum(abs(a - b) for a, b in zip(after, before, strict=True)) / sum(before)
@@ -239,7 +254,11 @@ def _verdict(measured: bool, hits: int, rivals: int) -> Verdict:
 def _listed(what: str, values: Mapping[str, float]) -> str:
     if not values:
         return "No figures."
-    return f"{what}: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items()) + "."
+    return (
+        f"{what[0].upper()}{what[1:]}: "
+        + ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+        + "."
+    )
 
 
 def _share(value: float | None) -> str:

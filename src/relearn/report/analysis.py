@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from relearn.analysis.looks import CLASS_COLOURS, colours, graph_layers, graph_place, heat_limit
-from relearn.analysis.names import BASE
+from relearn.analysis.names import BASE, OUTPUT
 from relearn.report.figures import finish, plain, to_json
 from relearn.report.results import RunResults, visible
 from relearn.storage import read_json
@@ -46,6 +46,8 @@ PARTS = {
 }
 """Heading and explanation of each part, for a reader who does not know the paper."""
 
+UNLEARNED = "unlearned"
+
 SIGNS = {"seen": "yes", "partly seen": "partly", "not seen": "no", "not measured": "not-measured"}
 
 
@@ -67,7 +69,8 @@ def read_analysis(run_folder: Path, results: RunResults) -> dict[str, Any] | Non
     ]
     return {
         "claims": [claim | {"sign": SIGNS[claim["verdict"]]} for claim in summary["claims"]],
-        "findings": summary["findings"],
+        "about_unlearned": [f["text"] for f in summary["findings"] if f["model"] == UNLEARNED],
+        "about_others": [f["text"] for f in summary["findings"] if f["model"] != UNLEARNED],
         "parts": [
             {
                 "heading": heading,
@@ -131,11 +134,13 @@ def _bars(chart: dict[str, Any], colour: Mapping[str, str], names: Mapping[str, 
 
 def _stacked(chart: dict[str, Any], _: Mapping[str, str], names: Mapping[str, str]) -> go.Figure:
     figure = go.Figure()
+    labels = [plain(names[model]).replace(" (", "<br>(") for model in chart["x"]]
     for name, values in chart["series"].items():
-        figure.add_bar(x=[plain(names[model]) for model in chart["x"]], y=values, name=name,
+        figure.add_bar(x=labels, y=values, name=name,
                        marker={"color": CLASS_COLOURS[name], "line": {"width": 0}},
                        hovertemplate="%{fullData.name}: %{y:.3f}<extra></extra>")  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.3)
+    figure.update_xaxes(tickangle=0)
     return _with_axes(figure, chart)
 
 
@@ -179,7 +184,8 @@ def _graphs(
         text = ["" if "." in node else node for node in nodes]
         figure.add_scatter(
             x=[x for x, _ in spots], y=[y for _, y in spots], mode="markers+text", text=text,
-            textposition="top center", hovertext=nodes, hoverinfo="text", cliponaxis=False,
+            textposition=["top center" if n == OUTPUT else "bottom center" for n in nodes],
+            hovertext=nodes, hoverinfo="text", cliponaxis=False,
             marker={"color": colour[model], "size": 7}, showlegend=False, row=1, col=place,
         )  # fmt: skip
     figure.update_xaxes(range=[-1.7, 1.7], tickvals=[-1, 1], ticktext=["attention", "MLP"])
