@@ -225,6 +225,49 @@ def report(run: RunPath) -> None:
 
 
 @app.command()
+def analyze(
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Run folder; or further NAME=PATH with --models."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="Instead of a run: models to compare, two or more."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="With --models: what is to be forgotten.")
+    ] = None,
+    retain: Annotated[str | None, typer.Option(help="With --models: what is to be kept.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder to write to; default RUN/analysis.")
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Questions of each set that are used.")] = 24,
+) -> None:
+    """Look inside two or more models: why it forgets. The same command resumes a killed one."""
+    from relearn.analysis.command import run_analysis
+    from relearn.analysis.pipeline import AnalysisSettings
+    from relearn.analysis.sources import from_options, from_run
+    from relearn.report import write_report
+
+    run = None
+    if models:
+        if not data or not output:
+            raise UserError("--models needs --data FILE and --output DIR.", "Give both.")
+        subject = from_options([*models, *(places or [])], data, retain)
+    elif places and len(places) == 1:
+        run = _finished(Path(places[0]))
+        subject, output = from_run(run), output or run / "analysis"
+    else:
+        raise UserError("nothing to analyse.", "Name one run folder, or give --models and --data.")
+    summary = run_analysis(subject, output, AnalysisSettings(prompts=prompts))
+    for claim in summary["claims"]:
+        console.print(Text(f"{claim['name']}: {claim['verdict']}. {claim['evidence']}"))
+    if run is not None and output == run / "analysis":
+        console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
+    console.print(f"analysis: {output}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def merge(
     run: RunPath,
     output: Output,
@@ -324,7 +367,8 @@ def _registry(kind: str) -> dict[str, str]:
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(
-        f"there is no list of {kind!r}.", "Known: objectives, wrappers, metrics, models, settings."
+        f"there is no list of {kind!r}.",
+        "Known: objectives, wrappers, metrics, suites, models, settings.",
     )
 
 
