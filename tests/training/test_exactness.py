@@ -178,7 +178,9 @@ def test_packed_rows_equal_padded_rows(architecture: str, shared: int) -> None:
 @pytest.mark.parametrize("scale", [1, 8])
 def test_fused_lora_equals_peft(tiny_model: Path, dropout: float, scale: int) -> None:
     """Outputs, and gradients by input and adapter, with the same dropout."""
-    policy = add_adapter(load_model(tiny_model, CONFIG), LoraConfig(rank=4, alpha=4 * scale, dropout=dropout))
+    policy = add_adapter(
+        load_model(tiny_model, CONFIG), LoraConfig(rank=4, alpha=4 * scale, dropout=dropout)
+    )
     randomize(policy)
     policy.train()
     layer = policy.base_model.model.model.layers[0].mlp.down_proj
@@ -192,7 +194,14 @@ def test_fused_lora_equals_peft(tiny_model: Path, dropout: float, scale: int) ->
         else:
             y = layer(x)
         loss = (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum()
-        results.append([y, *torch.autograd.grad(loss, [x, layer.lora_A.default.weight, layer.lora_B.default.weight])])
+        results.append(
+            [
+                y,
+                *torch.autograd.grad(
+                    loss, [x, layer.lora_A.default.weight, layer.lora_B.default.weight]
+                ),
+            ]
+        )
     for plain, ours in zip(*results, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
     assert "forward" not in vars(layer)
@@ -217,8 +226,12 @@ def test_statistics_are_those_of_the_models_own_logits(architecture: str) -> Non
             with policy.disable_adapter():
                 theirs = policy(ids).logits[0, start:-1].log_softmax(-1)
         answer = torch.tensor(row.example.answer)[:, None]
-        torch.testing.assert_close(stats.log_probs[at], ours.gather(1, answer)[:, 0], rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(stats.reference_log_probs[at], theirs.gather(1, answer)[:, 0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            stats.log_probs[at], ours.gather(1, answer)[:, 0], rtol=1e-4, atol=1e-4
+        )
+        torch.testing.assert_close(
+            stats.reference_log_probs[at], theirs.gather(1, answer)[:, 0], rtol=1e-4, atol=1e-4
+        )
         if not row.is_forget:
             kl = kl_div(ours, theirs, log_target=True, reduction="none").sum(-1)
             torch.testing.assert_close(stats.kl[at], kl, rtol=1e-3, atol=1e-5)

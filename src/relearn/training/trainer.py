@@ -87,7 +87,9 @@ class ObjectiveTrainer(Trainer):
         self._config = config
         self._objective = OBJECTIVES.named(config.objective)
         self._regularizer = regularizer
-        self._parts: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))
+        self._parts: dict[str, Tensor] = defaultdict(
+            lambda: torch.zeros((), device=self.args.device)
+        )
         self._divergence = Divergence(policy.config.get_text_config().vocab_size)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -204,6 +206,9 @@ class ObjectiveTrainer(Trainer):
             if rows
         }
         self.log({"step": self.state.global_step, **values})
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, values
+        )
         return values
 
     @torch.no_grad()
@@ -212,7 +217,9 @@ class ObjectiveTrainer(Trainer):
         was_training = model.training
         model.eval()
         parts = [
-            token_statistics(model, self._prepare_inputs(self.data_collator(rows[i : i + size])), None)
+            token_statistics(
+                model, self._prepare_inputs(self.data_collator(rows[i : i + size])), None
+            )
             for i in range(0, len(rows), size)
         ]
         model.train(was_training)
