@@ -103,7 +103,7 @@ def test_gradient_checkpointing_changes_nothing(
     weights = []
     for name, on in (("plain", False), ("checkpointed", True)):
         output = tmp_path / name
-        policy, history = trained(
+        _, history = trained(
             load_model(tiny_model, CONFIG), prompt_format, output, method=method,
             gradient_checkpointing=on, learning_rate=1e-3,
         )  # fmt: skip

@@ -17,7 +17,7 @@ training: {epochs: 2, learning_rate: 1.0e-3, batch_size: 2, checkpoint_steps: 3,
 evaluation: {max_new_tokens: 4}
 """
 LAUNCH = [
-    "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+    "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
     "--mixed_precision", "no", "--dynamo_backend", "no", "-m",
 ]  # fmt: skip
 
