@@ -92,6 +92,50 @@ def compare(
 
 
 @app.command()
+def synthesize(
+    forget: Annotated[str, typer.Option(help="What is to be forgotten.")],
+    output: Output,
+    backend: Annotated[
+        str | None, typer.Option(help="Where text comes from: rules, openai, transformers, vllm.")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="The backend's model.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count calls and tokens; send and write nothing.")
+    ] = False,
+    model: ModelName = None,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write verified new answers for a forget set. The same command resumes a killed job."""
+    named = {
+        "synthesis.backend": backend,
+        "synthesis.llm.model": llm,
+        "synthesis.llm.base_url": base_url,
+        "model.name": model,
+    }
+    settings = _settings(config, named, overrides)
+    from relearn.data.sources import load_records
+    from relearn.models.loading import model_folder
+    from relearn.synthesis.backends import BACKENDS
+    from relearn.synthesis.folder import synthesize_into
+    from relearn.synthesis.mixing import answerer
+    from relearn.synthesis.plan import plan
+
+    BACKENDS.named(settings.synthesis.backend)
+    records = load_records(forget, settings.data.columns, "forget")
+    if dry_run:
+        _print_plan(plan(records, settings.synthesis, settings.seed, output))
+        return
+    answer = None
+    if settings.synthesis.self_distilled:
+        answer = answerer(model_folder(settings.model.name), settings.model)
+    result = synthesize_into(output, records, settings.synthesis, settings.seed, answer)
+    _print_synthesis(result.summary)
+    console.print(f"training set: {output / 'augmented.jsonl'}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def memorize(
     data: Annotated[str, typer.Option(help="The full set to learn.")],
     output: Output,
@@ -120,16 +164,49 @@ def memorize(
 
 @app.command()
 def evaluate(
-    generations: Annotated[Path, typer.Option(help="JSON lines that any system wrote.")],
     output: Output,
+    generations: Annotated[
+        Path | None, typer.Option(help="JSON lines that any system wrote.")
+    ] = None,
+    model: ModelName = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Suite by name, or a YAML file; relearn by default.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Folder of the suite's files, or SET=SOURCE.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Take these metrics, not the suite's.")
+    ] = None,
+    retain_model: Annotated[
+        Path | None, typer.Option(help="Results of a model that never saw the forget set.")
+    ] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Results to compare with, by paired tests.")
+    ] = None,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Score answers that any system wrote; no language model is loaded."""
-    settings = _settings(config, {}, overrides)
-    from relearn.evaluation.scoring import evaluate_generations
+    """Evaluate a model by a suite, or score answers that any system wrote, with no model loaded."""
+    if (generations is None) == (model is None):
+        raise UserError("evaluate takes either --generations or --model.", "Give one of them.")
+    named = {"model.name": model, "evaluation.suite": suite}
+    settings = _settings(config, named, overrides)
+    from relearn.evaluation.evaluate import read_results, write_comparison
 
-    metrics = evaluate_generations(generations, output, settings.evaluation)
+    others = {folder.name: folder for folder in against or []}
+    for folder in [*others.values(), *([retain_model] if retain_model else [])]:
+        read_results(folder)  # a mistake is found before anything is computed
+    if generations:
+        from relearn.evaluation.scoring import evaluate_generations
+
+        metrics = evaluate_generations(generations, output, settings.evaluation)
+    else:
+        from relearn.evaluation.evaluate import evaluate_named
+
+        metrics = evaluate_named(settings, data or [], metric or [], output, retain_model)
+    if others:
+        write_comparison(output, others)
     table = Table("metric", "value")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}")
@@ -142,6 +219,49 @@ def report(run: RunPath) -> None:
     from relearn.report import write_report
 
     console.print(f"report: {write_report(_finished(run))}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def analyze(
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Run folder; or further NAME=PATH with --models."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="Instead of a run: models to compare, two or more."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="With --models: what is to be forgotten.")
+    ] = None,
+    retain: Annotated[str | None, typer.Option(help="With --models: what is to be kept.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder to write to; default RUN/analysis.")
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Questions of each set that are used.")] = 24,
+) -> None:
+    """Look inside two or more models: why it forgets. The same command resumes a killed one."""
+    from relearn.analysis.command import run_analysis
+    from relearn.analysis.pipeline import AnalysisSettings
+    from relearn.analysis.sources import from_options, from_run
+    from relearn.report import write_report
+
+    run = None
+    if models:
+        if not data or not output:
+            raise UserError("--models needs --data FILE and --output DIR.", "Give both.")
+        subject = from_options([*models, *(places or [])], data, retain)
+    elif places and len(places) == 1:
+        run = _finished(Path(places[0]))
+        subject, output = from_run(run), output or run / "analysis"
+    else:
+        raise UserError("nothing to analyse.", "Name one run folder, or give --models and --data.")
+    summary = run_analysis(subject, output, AnalysisSettings(prompts=prompts))
+    for claim in summary["claims"]:
+        console.print(Text(f"{claim['name']}: {claim['verdict']}. {claim['evidence']}"))
+    if run is not None and output == run / "analysis":
+        console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
+    console.print(f"analysis: {output}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -197,7 +317,9 @@ def chat(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="objectives, metrics, models or settings.")],
+    kind: Annotated[
+        str, typer.Argument(help="objectives, wrappers, metrics, suites, models or settings.")
+    ],
 ) -> None:
     """List what there is by name, with one line each."""
     if kind == "settings":
@@ -225,16 +347,25 @@ def _registry(kind: str) -> dict[str, str]:
         from relearn.objectives import OBJECTIVES
 
         return OBJECTIVES.summaries()
+    if kind == "wrappers":
+        from relearn.training.wrappers import WRAPPERS
+
+        return WRAPPERS.summaries()
     if kind == "metrics":
         from relearn.evaluation.metrics import METRICS
 
         return METRICS.summaries()
+    if kind == "suites":
+        from relearn.evaluation.suites import load_suite, suite_names
+
+        return {name: load_suite(name).description for name in suite_names()}
     if kind == "models":
         from relearn.models.embedded import EMBEDDED
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(
-        f"there is no list of {kind!r}.", "Known: objectives, metrics, models, settings."
+        f"there is no list of {kind!r}.",
+        "Known: objectives, wrappers, metrics, suites, models, settings.",
     )
 
 
@@ -268,6 +399,31 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for metric in summary["target"]:
         values = [figures.get(metric) for figures in models.values()]
         table.add_row(metric, *("" if v is None else f"{v:.3f}" for v in values))
+    console.print(table)
+
+
+def _print_plan(steps: dict[str, Any]) -> None:
+    """Print what a synthesis would ask of its language model."""
+    table = Table("step", "calls", "tokens sent, about", "tokens received, at most", "cost")
+    total = [0, 0, 0, 0.0]
+    for name, step in steps.items():
+        row = [step.calls, step.prompt_tokens, step.completion_tokens, step.cost]
+        total = [a + (b or 0) for a, b in zip(total, row, strict=True)]
+        table.add_row(name, *("" if v is None else f"{v:,.2f}".removesuffix(".00") for v in row))
+    table.add_row("in all", *(f"{v:,.2f}".removesuffix(".00") for v in total))
+    console.print(table)
+    console.print("Each candidate that fails the verification costs one call more.")
+
+
+def _print_synthesis(summary: dict[str, Any]) -> None:
+    """Print the counts of a synthesis."""
+    table = Table("", "")
+    for name in ("records", "accepted", "rejected", "distinct_2", "self_bleu", "mean_similarity"):
+        table.add_row(name.replace("_", " "), str(summary[name]))
+    for name, count in (summary["kinds"] | summary["reasons"]).items():
+        table.add_row(Text(f"  {name}"), str(count))
+    if missing := summary["records_without_answer"]:
+        table.add_row(Text("records without any answer", style="red"), str(len(missing)))
     console.print(table)
 
 

@@ -45,6 +45,7 @@ class ColumnsConfig(Section):
         answer: Column with the answer.
         subject: Column with whom or what the record is about.
         paraphrases: Column with other phrasings of the question.
+        paraphrased_answer: Column with the answer in other words.
         wrong_answers: Column with false answers of the same form.
     """
 
@@ -53,6 +54,7 @@ class ColumnsConfig(Section):
     answer: str | None = None
     subject: str | None = None
     paraphrases: str | None = None
+    paraphrased_answer: str | None = None
     wrong_answers: str | None = None
 
 
@@ -204,34 +206,60 @@ class SynthesisConfig(Section):
     """How the forget set is turned into new answers.
 
     Attributes:
-        backend: Where text comes from.
+        backend: Where text comes from: `rules` (offline), `openai`, `transformers` or `vllm`.
+        strategy: What a new answer does: `vague`, `refusal`, `idk` or `alternative`.
         variants: Question variants for each record, beside the original question.
         attempts: Candidates tried for each question before it is given up.
+        chunk_words: A longer private answer is replaced in chunks of whole sentences.
+        privacy_check: Let the language model, where there is one, check each answer as well.
+        completion_share: Share of an answer's words that a completion row gives; 0 for no such row.
+        generic: Questions of common knowledge to mix in: `shipped`, or any source of records.
+        generic_ratio: Generic rows for each other row; the paper's is 1.2.
+        self_distilled: Let the target model answer the generic questions itself.
+        prompts: Folder with prompt files of your own; None takes the shipped ones.
+        llm: The language model.
     """
 
-    backend: Literal["rules"] = "rules"
-    variants: int = Field(3, ge=0, le=12)
-    attempts: PositiveInt = 5
+    backend: str = "rules"
+    strategy: Literal["vague", "refusal", "idk", "alternative"] = "vague"
+    variants: int = Field(4, ge=0, le=12)
+    attempts: PositiveInt = 8
+    chunk_words: PositiveInt = 150
+    privacy_check: bool = True
+    completion_share: float = Field(0.25, ge=0, lt=1)
+    generic: str = "shipped"
+    generic_ratio: NonNegativeFloat = 1.2
+    self_distilled: bool = False
+    prompts: str | None = None
+    llm: LLMConfig = LLMConfig()
 
 
 class EvaluationConfig(Section):
     """How answers are generated and judged.
 
     Attributes:
+        suite: Which metrics are taken: a suite by name (`relearn list suites`) or a YAML file.
         batch_size: Prompts of one generation batch.
         max_new_tokens: Longest answer, in tokens.
         perplexity_model: Model under which perplexity is taken; None means `model.name`, the base.
         entities: Judge that extracts entities.
         similarity: Sentence-embedding model: embedded, hub name or folder.
         entailment: Judge that labels pairs.
+        lm_eval_tasks: Tasks of lm-evaluation-harness that measure general ability; none by default.
+        lm_eval_path: Folder with task files of your own.
+        lm_eval_limit: Questions of each task; None means all.
     """
 
+    suite: str = "relearn"
     batch_size: PositiveInt = 32
     max_new_tokens: PositiveInt = 128
     perplexity_model: str | None = None
     entities: str = "spacy"
     similarity: str = "minilm"
     entailment: str = "provisional"
+    lm_eval_tasks: list[str] = []
+    lm_eval_path: str | None = None
+    lm_eval_limit: PositiveInt | None = None
 
 
 class ReportConfig(Section):

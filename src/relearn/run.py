@@ -11,21 +11,22 @@ from relearn.data.sources import load_records
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.distributed import is_leader
 from relearn.errors import UserError
-from relearn.evaluation.generation import generate_answers
-from relearn.evaluation.likelihood import perplexities
-from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import judge, score
-from relearn.models.adapters import merge_adapter
+from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed, write_comparison
+from relearn.evaluation.suites import load_suite
 from relearn.models.loading import check_quantization, load_model, load_tokenizer, model_folder
 from relearn.objectives import OBJECTIVES
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
+from relearn.synthesis.folder import synthesize_into
+from relearn.synthesis.mixing import answerer
 from relearn.synthesis.pipeline import synthesize
 from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
 from relearn.training.wrappers import WRAPPERS
+
+ALTERNATIVES = "synthesis/alternatives.jsonl"
 
 RecordSets = Mapping[str, Sequence[Record]]
 
@@ -87,6 +88,9 @@ class _Job:
             "target": self.target,
             "synthesis": self.synthesis,
         }
+        wanted = {OBJECTIVES[t.objective].chosen_data for t in self.trainings.values()}
+        if "alternative" in wanted:
+            stages["alternatives"] = self.alternatives
         for name, training in self.trainings.items():
             stages[f"training/{name}"] = lambda n=name, t=training: self.training(n, t)  # type: ignore[misc]
         for name in ("target", *self.trainings):
@@ -132,15 +136,20 @@ class _Job:
 
     def synthesis(self) -> None:
         """Write new answers for the forget set."""
-        result = synthesize(self.sets["forget"], self.config.synthesis, self.config.seed)
-        if not result.accepted:
-            raise UserError(
-                "synthesis: no answer passed the verification.", "Raise synthesis.attempts."
-            )
-        folder = self.path / "synthesis"
-        write_jsonl(folder / "augmented.jsonl", result.accepted)
-        write_jsonl(folder / "rejected.jsonl", result.rejected)
-        write_json(folder / "summary.json", result.summary)
+        config = self.config
+        answer = None
+        if config.synthesis.self_distilled:
+            answer = answerer(target_folder(self.path), config.model)
+        synthesize_into(
+            self.path / "synthesis", self.sets["forget"], config.synthesis, config.seed, answer
+        )
+
+    def alternatives(self) -> None:
+        """Write a made-up answer to each forget question."""
+        once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
+        config = self.config.synthesis.model_copy(update=once)
+        result = synthesize(self.sets["forget"], config, self.config.seed)
+        write_jsonl(self.path / ALTERNATIVES, result.accepted)
 
     def training(self, name: str, config: TrainingConfig) -> None:
         """Train one adapter on the target model."""
@@ -155,6 +164,7 @@ class _Job:
             OBJECTIVES.named(config.objective),
             self.sets["forget"],
             read_jsonl(self.path / "synthesis" / "augmented.jsonl"),
+            read_jsonl(file) if (file := self.path / ALTERNATIVES).is_file() else [],
             self.config.seed,
         )
         train(
@@ -181,53 +191,27 @@ class _Job:
         return examples
 
     def evaluation(self, name: str) -> None:
-        """Let one model answer every set, judge and score the answers."""
-        rows = self._answered(name)
-        judge(rows, self.config.evaluation)
-        metrics = score(rows)
-        folder = self.path / "evaluation" / name
-        write_jsonl(folder / "rows.jsonl", [row.flat() for row in rows])
-        write_json(folder / "metrics.json", metrics)
-
-    def _answered(self, name: str) -> list[EvaluatedRow]:
-        """Return the rows of every set with the model's answers and their perplexity."""
-        config, evaluation = self.config, self.config.evaluation
-        target = target_folder(self.path)
-        model = load_model(target, config.model)
-        if name != "target":
-            model = merge_adapter(model, adapter_folder(self.path, name))
-        prompt_format = PromptFormat(load_tokenizer(target, config.model), config.model.system)
-        records = [(set_name, r) for set_name, rs in self.sets.items() for r in rs]
-        questions = [record.question for _, record in records]
-        answers = generate_answers(
-            model,
-            prompt_format,
-            questions,
-            batch_size=evaluation.batch_size,
-            max_new_tokens=evaluation.max_new_tokens,
-            title=f"answers of {name}",
-        )
-        del model
-        base = model_folder(evaluation.perplexity_model or config.model.name)
-        values = perplexities(
-            load_model(base, config.model),
-            PromptFormat(load_tokenizer(base, config.model), config.model.system),
-            questions,
-            answers,
-            batch_size=evaluation.batch_size,
-            title=f"perplexity of {name}",
-        )
-        return [
-            EvaluatedRow(
-                set=set_name,
-                id=record.id,
-                question=record.question,
-                reference=record.answer,
-                generation=answer,
-                perplexity=value,
+        """Let one model answer every set, judge and score the answers; compare with the others."""
+        config, output = self.config, self.path / "evaluation" / name
+        # Otherwise it was killed between the results and the manifest.
+        if (output / "parts").is_dir() or not (output / "metrics.json").is_file():
+            target = target_folder(self.path)
+            adapter = None if name == "target" else adapter_folder(self.path, name)
+            base = model_folder(config.evaluation.perplexity_model or config.model.name)
+            evaluate_model(
+                loaded_when_needed(target, config.model, adapter),
+                loaded_when_needed(base, config.model),
+                self.sets,  # type: ignore[arg-type]  # names of sets are those of evaluation
+                load_suite(config.evaluation.suite).metric_names,
+                config.evaluation,
+                output,
+                key=name,
+                title=name,
             )
-            for (set_name, record), answer, value in zip(records, answers, values, strict=True)
-        ]
+        others = ["target", *self.trainings]
+        others = others[: others.index(name)]
+        if others:
+            write_comparison(output, {other: output.parent / other for other in others})
 
     def summary(self) -> dict[str, Any]:
         """Collect the figures of all stages."""
@@ -267,7 +251,8 @@ def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
 
 
 def _check_names(config: RunConfig) -> None:
-    """Find mistakes in objectives before anything is computed or written."""
+    """Find mistakes in names before anything is computed or written."""
+    load_suite(config.evaluation.suite)
     for name in config.baselines:
         if name in ("target", "unlearned") or not name.isidentifier():
             raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")

@@ -16,6 +16,7 @@ def test_outer_space_is_cut_off() -> None:
         "answer": "She.",
         "subject": None,
         "paraphrases": (),
+        "paraphrased_answer": None,
         "wrong_answers": (),
     }
 

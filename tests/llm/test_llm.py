@@ -5,8 +5,8 @@ import traceback
 from pathlib import Path
 
 import pytest
-from endpoint import Endpoint
 
+from endpoint import Endpoint
 from relearn.config import LLMConfig
 from relearn.errors import UserError
 from relearn.llm import LLMS, Completion, Journal, Prompt, ask, estimate, make_llm

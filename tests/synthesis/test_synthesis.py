@@ -1,17 +1,23 @@
 """Synthesis on real forget sets, checked for leaks by an extraction of the test's own."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from relearn.config import SynthesisConfig
+from relearn.config import ModelConfig, SynthesisConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
+from relearn.data.tokenization import PromptFormat
 from relearn.evaluation.judges.similarity import embedder
+from relearn.evaluation.likelihood import perplexities
 from relearn.language import english
+from relearn.llm import Journal
+from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.synthesis.backends import BACKENDS, Backend, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.pipeline import SynthesisResult, distinct_n, synthesize
@@ -48,25 +54,64 @@ def test_each_record_gets_its_question_and_each_kind_of_variant(
     assert result.summary["records_without_answer"] == []
 
 
-def check_no_leak(records: Sequence[Record], result: SynthesisResult) -> None:
-    """Capitalized words, anything with a digit, and e-mails of the private answer, by regex."""
-    private = {}
+SMALL = set(
+    "a an the and or but of in on at to for with from by as is are was were be been it its this "
+    "that these those he she they his her their him them who which what not no has have had do "
+    "does did so than there can could would will may might must also only more most such other "
+    "some any all about into over out up if when while where how why one".split()
+)
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def grams(text: str, n: int) -> set[tuple[str, ...]]:
+    parts = words(text)
+    return {tuple(parts[i : i + n]) for i in range(len(parts) - n + 1)}
+
+
+def telling(gram: tuple[str, ...]) -> bool:
+    return sum(word not in SMALL for word in gram) >= 2
+
+
+def check_no_leak(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> None:
+    """Extraction by regex and counting alone, unlike the verifier's by parser and vocabulary.
+
+    Nothing of these of a private answer may stand in a row, unless its question has it: words
+    with an inner capital, with a digit, e-mails; words that few private answers hold; pairs and
+    triples of words that few hold, two of them no small words.
+    """
+    private, rare = {}, {}
+    counts: Counter[Any] = Counter()
+    for record in records:
+        counts.update(
+            set().union(set(words(record.answer)), *(grams(record.answer, n) for n in (2, 3)))
+        )
     for record in records:
         inner = re.findall(r"(?<=[\w,;] )[A-Z][\w'\u2019-]+", record.answer)
         marked = re.findall(r"\S*[\d@]\S*", record.answer)
-        private[record.id] = tokens(" ".join(inner + marked)) - tokens(record.question)
-    for row in result.accepted:
-        secrets = {word for word in private[row["source_id"]] if len(word) > 2}
-        assert not secrets & tokens(row["answer"]), row
-        assert not secrets & tokens(row["question"]), row
+        asked = tokens(record.question)
+        private[record.id] = {w for w in tokens(" ".join(inner + marked)) - asked if len(w) > 2}
+        rare[record.id] = {
+            gram
+            for n in (2, 3)
+            for gram in grams(record.answer, n) - grams(record.question, n)
+            if counts[gram] <= 3 and telling(gram) and not set(gram) <= asked
+        }
+    for row in rows:
+        for text in (row["answer"], row["question"]):
+            assert not private[row["source_id"]] & tokens(text), row
+            found = rare[row["source_id"]] & (grams(text, 2) | grams(text, 3))
+            assert not found, (found, row)
     # What one record hides, a vague answer to another question of the subject may not repeat.
     addresses = [set(re.findall(r"\S+@\S+\w|\b\d{2,}\b", record.answer)) for record in records]
     for string in set().union(*addresses):
-        assert not any(string in row["answer"] for row in result.accepted), string
+        assert not any(string in row["answer"] for row in rows), string
 
 
 def test_nothing_private_survives(records: list[Record], result: SynthesisResult) -> None:
-    check_no_leak(records, result)
+    check_no_leak(records, [*result.accepted, *result.completions])
 
 
 def test_answers_are_about_their_questions(result: SynthesisResult) -> None:
@@ -86,15 +131,50 @@ def test_same_seed_same_result(records: list[Record], result: SynthesisResult) -
     assert other.accepted != result.accepted
 
 
-@pytest.mark.parametrize("file", ["knowundo_privacy/unlearn_train.json", "tofu/forget10.json"])
-def test_real_sets_of_400(shared: Path, file: str) -> None:
-    """Measured: about 1,990 of the 2,000 rows of each set are accepted."""
-    records = load_records(str(shared / file))
-    result = synthesize(records, SynthesisConfig(variants=4), seed=0)
-    assert len(result.accepted) >= 0.98 * 5 * len(records)
-    assert len(result.summary["records_without_answer"]) <= 2
-    assert result.summary["mean_similarity"] >= 0.45
-    check_no_leak(records, result)
+REAL = ("knowundo_privacy/unlearn_train.json", "tofu/forget10.json")
+
+
+@pytest.fixture(scope="module", params=REAL)
+def real(shared: Path, request: pytest.FixtureRequest) -> tuple[list[Record], SynthesisResult]:
+    records = load_records(str(shared / request.param))
+    return records, synthesize(records, SynthesisConfig(), seed=0)
+
+
+def test_real_sets_of_400(real: tuple[list[Record], SynthesisResult]) -> None:
+    records, result = real
+    counts = Counter(row["source_id"] for row in result.accepted)
+    assert counts == {record.id: 5 for record in records}
+    check_no_leak(records, [*result.accepted, *result.completions])
+    questions = [row["question"] for row in result.accepted]
+    answers = [row["answer"] for row in result.accepted]
+    assert distinct_n(answers, 2) >= 0.25
+    assert distinct_n([" ".join(words(answer)) for answer in answers], 2) >= 0.25
+    model = embedder("minilm")
+    own = model.similarities(questions, answers).mean()
+    shuffled = model.similarities(questions, list(np.roll(answers, 777))).mean()
+    assert own >= 0.45
+    assert own > shuffled + 0.1
+    assert result.summary["seconds"] < 120  # under 60 s on two idle cores; others may be at work
+
+
+@pytest.mark.slow
+def test_perplexity_of_new_answers_is_no_worse_than_twice_the_original(
+    real: tuple[list[Record], SynthesisResult],
+) -> None:
+    records, result = real
+    config = ModelConfig()
+    folder = model_folder(config.name)
+    model = load_model(folder, config)
+    prompt_format = PromptFormat(load_tokenizer(folder, config))
+
+    def perplexity(questions: list[str], answers: list[str]) -> float:
+        values = perplexities(model, prompt_format, questions, answers, batch_size=32)
+        return sum(values) / len(values)
+
+    new = perplexity(
+        [row["question"] for row in result.accepted], [row["answer"] for row in result.accepted]
+    )
+    assert new <= 2 * perplexity([r.question for r in records], [r.answer for r in records])
 
 
 def parsed_secrets(question: str, answer: str) -> tuple[Record, Subject]:
@@ -153,6 +233,9 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         def questions(self, requests: Sequence[Request]) -> list[str]:
             return [f"Tell me, {request.question}" for request in requests]
 
+        def objections(self, requests: Sequence[Request], answers: Sequence[str]) -> list[str]:
+            return [""] * len(answers)
+
         def answers(self, requests: Sequence[Request]) -> list[str]:
             seen.extend(request.feedback for request in requests)
             return [
@@ -162,7 +245,7 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
                 for request in requests
             ]
 
-    def make(seed: int) -> Backend:
+    def make(config: SynthesisConfig, seed: int, journal: Journal | None) -> Backend:
         return Leaky()
 
     BACKENDS["leaky"] = make
@@ -170,7 +253,7 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         record = Record(
             id="1", question="Where does Li Wei live?", answer="At 88 Wisdom Path, Beijing."
         )
-        config = SynthesisConfig.model_construct(backend="leaky", variants=0, attempts=3)
+        config = SynthesisConfig(backend="leaky", variants=0, attempts=3)
         result = synthesize([record], config, seed=0)
     finally:
         del BACKENDS["leaky"]

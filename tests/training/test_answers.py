@@ -15,10 +15,14 @@ AUGMENTED = [
     {"source_id": "a", "question": "Where is A?", "answer": "A is about.", "kind": "original"},
     {"source_id": "a", "question": "A is where?", "answer": "Somewhere.", "kind": "rephrased"},
 ]
+ALTERNATIVES = [
+    {"source_id": i, "question": f"Where is {i.upper()}?", "answer": "In Rio.", "kind": "original"}
+    for i in "ab"
+]
 
 
 def answers(name: str) -> tuple[list[str], list[str]]:
-    forget, chosen = forget_rows(OBJECTIVES[name], RECORDS, AUGMENTED, seed=0)
+    forget, chosen = forget_rows(OBJECTIVES[name], RECORDS, AUGMENTED, ALTERNATIVES, seed=0)
     assert [(r.id, r.question) for r in chosen] in ([], [(r.id, r.question) for r in forget])
     return [row.answer for row in forget], [row.answer for row in chosen]
 
@@ -49,13 +53,13 @@ def test_relearn_dpo_pairs_only_what_was_synthesized() -> None:
     assert answers("relearn_dpo") == (["A is in Rome."], ["A is about."])
 
 
-def test_altpo_prefers_a_wrong_answer_then_a_vague_one() -> None:
-    assert answers("altpo") == (["A is in Rome.", "B is in Bonn."], ["A is about.", "In Oslo."])
+def test_altpo_prefers_the_record_s_wrong_answer_then_a_written_one() -> None:
+    assert answers("altpo") == (["A is in Rome.", "B is in Bonn."], ["In Rio.", "In Oslo."])
 
 
 def test_no_pair_at_all_is_an_error() -> None:
     with pytest.raises(UserError, match="preferred"):
-        forget_rows(OBJECTIVES["relearn_dpo"], RECORDS, [], seed=0)
+        forget_rows(OBJECTIVES["relearn_dpo"], RECORDS, [], [], seed=0)
 
 
 def test_idk_answers_are_many_and_different() -> None:

@@ -18,6 +18,7 @@ USUAL_NAMES = {
     "answer": ("answer", "labels", "label", "response", "output", "completion", "target"),
     "subject": ("subject", "author", "entity", "name"),
     "paraphrases": ("paraphrases", "paraphrased_question", "paraphrased_questions"),
+    "paraphrased_answer": ("paraphrased_answer",),
     "wrong_answers": ("wrong_answers", "perturbed_answer", "perturbed_answers"),
 }
 _REQUIRED = ("question", "answer")
@@ -127,6 +128,7 @@ def _record(row: Row, mapping: dict[str, str], default_id: str) -> Record:
             answer=values["answer"],
             subject=_text(values.get("subject")),
             paraphrases=_texts(values.get("paraphrases")),
+            paraphrased_answer=_text(values.get("paraphrased_answer")),
             wrong_answers=_texts(values.get("wrong_answers")),
         )
     except ValidationError as error:

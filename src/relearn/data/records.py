@@ -31,6 +31,7 @@ class Record(BaseModel):
         answer: What the target model answers.
         subject: Whom or what the record is about, where known.
         paraphrases: Other phrasings of the question.
+        paraphrased_answer: The answer in other words.
         wrong_answers: Answers of the same form that are false.
     """
 
@@ -41,6 +42,7 @@ class Record(BaseModel):
     answer: Text
     subject: Text | None = None
     paraphrases: tuple[Text, ...] = ()
+    paraphrased_answer: Text | None = None
     wrong_answers: tuple[Text, ...] = ()
 
 

@@ -1,7 +1,8 @@
-"""Log-probabilities of given answers."""
+"""Likelihoods of given answers: what a model thinks of each of their tokens."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,17 +13,98 @@ from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.label_logits import label_logits
 from relearn.progress import progress_bar
 
+# Positions whose whole distribution is looked at together: some 100 MB at 50,000 words.
+_CHUNK = 512
+
+
+@dataclass(frozen=True)
+class TokenStatistics:
+    """What a model thinks of an answer's tokens, each given the prompt and the tokens before it.
+
+    Attributes:
+        log_probs: (tokens,) log-probability of each, in nats, <= 0.
+        greedy: (tokens,) whether it is the most probable token there.
+        z_scores: (tokens,) its log-probability, less the mean and over the standard deviation of
+            the log-probability of a token drawn from the model there.
+    """
+
+    log_probs: Tensor
+    greedy: Tensor
+    z_scores: Tensor
+
 
 @torch.inference_mode()
+def token_statistics(
+    model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int
+) -> list[TokenStatistics]:
+    """Run one batch of examples and return the statistics of each one's answer, in float32."""
+    batch = _collated(examples, pad_token_id)
+    keep, logits = _logits(model, batch)
+    targets = batch["labels"][keep].to(logits.device)
+    parts = [
+        _chunk_statistics(some.float(), wanted)
+        for some, wanted in zip(logits.split(_CHUNK), targets.split(_CHUNK), strict=True)
+    ]
+    lengths = keep.sum(1).tolist()
+    log_probs, greedy, z_scores = (
+        torch.cat(column).cpu().split(lengths) for column in zip(*parts, strict=True)
+    )
+    return [TokenStatistics(*row) for row in zip(log_probs, greedy, z_scores, strict=True)]
+
+
+def _chunk_statistics(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    log_probs = logits.log_softmax(-1)
+    chosen = log_probs.gather(1, targets[:, None])[:, 0]
+    greedy = log_probs.argmax(-1) == targets
+    probs = log_probs.exp()
+    mean = (probs * log_probs).sum(-1)
+    # Never below a floor, so that a model that is certain of a token has a finite score.
+    variance = ((probs * log_probs.square()).sum(-1) - mean.square()).clamp(min=1e-6)
+    return chosen, greedy, (chosen - mean) / variance.sqrt()
+
+
+def _collated(examples: Sequence[Example], pad_token_id: int) -> dict[str, Tensor]:
+    return collate(
+        [TrainingRow(i, e, is_forget=True) for i, e in enumerate(examples)], pad_token_id
+    )
+
+
+def _logits(model: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return where the labels are, (rows, length), and the (labels, vocabulary) logits there."""
+    keep = batch["labels"] != IGNORE
+    logits = label_logits(
+        model,
+        batch["input_ids"].to(model.device),
+        batch["attention_mask"].to(model.device),
+        keep.to(model.device),
+    )
+    return keep, logits
+
+
+@torch.inference_mode()
+def batch_log_probs(
+    model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int
+) -> list[Tensor]:
+    """Run one batch and return each answer's (tokens,) float32 log-probabilities, in nats."""
+    batch = _collated(examples, pad_token_id)
+    keep, logits = _logits(model, batch)
+    targets = batch["labels"][keep].to(logits.device)
+    parts = [
+        some.float().gather(1, wanted[:, None])[:, 0] - some.float().logsumexp(-1)
+        for some, wanted in zip(logits.split(_CHUNK), targets.split(_CHUNK), strict=True)
+    ]
+    return list(torch.cat(parts).cpu().split(keep.sum(1).tolist()))
+
+
 def answer_log_probs(
     model: PreTrainedModel,
     examples: Sequence[Example],
     *,
     batch_size: int,
     pad_token_id: int,
-    title: str = "likelihoods",
+    title: str | None = "likelihoods",
 ) -> list[Tensor]:
-    """Return the log-probability of every answer token of every example.
+    """Return the log-probability of every answer token of every example, batched by length.
 
     Returns:
         One (answer tokens,) float32 tensor per example, in nats, <= 0, in the order given.
@@ -31,25 +113,23 @@ def answer_log_probs(
     results = [torch.empty(0)] * len(examples)
     with progress_bar(title) as advance:
         for start in range(0, len(order), batch_size):
-            rows = [
-                TrainingRow(i, examples[i], is_forget=True)
-                for i in order[start : start + batch_size]
-            ]
-            batch = collate(rows, pad_token_id)
-            keep = batch["labels"] != IGNORE
-            logits = label_logits(
-                model,
-                batch["input_ids"].to(model.device),
-                batch["attention_mask"].to(model.device),
-                keep.to(model.device),
-            )
-            targets = batch["labels"][keep].to(logits.device)
-            log_probs = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0].cpu()
-            pieces = log_probs.split(keep.sum(1).tolist())
-            for row, piece in zip(rows, pieces, strict=True):
-                results[row.index] = piece
-            advance(start + len(rows), len(order), "")
+            batch = order[start : start + batch_size]
+            found = batch_log_probs(model, [examples[i] for i in batch], pad_token_id)
+            for i, log_probs in zip(batch, found, strict=True):
+                results[i] = log_probs
+            advance(start + len(batch), len(order), "")
     return results
+
+
+def perplexity_of(log_probs: Tensor, model: PreTrainedModel) -> float:
+    """Return exp of the mean token loss, from 1 up.
+
+    An empty answer has no tokens; it counts as text of which the model knows nothing: the size of
+    the vocabulary.
+    """
+    if len(log_probs):
+        return math.exp(-log_probs.mean().item())
+    return float(model.config.get_text_config().vocab_size)
 
 
 def perplexities(
@@ -59,12 +139,11 @@ def perplexities(
     answers: Sequence[str],
     *,
     batch_size: int,
-    title: str = "perplexity",
+    title: str | None = "perplexity",
 ) -> list[float]:
-    """Return exp of the mean token loss of each answer given its question, end token left out.
+    """Return the perplexity of each answer given its question, end token left out.
 
-    Source: arXiv 2502.11190; `model` is the base model there. An empty answer has no
-    tokens; it counts as text of which the model knows nothing: the size of the vocabulary.
+    Source: arXiv 2502.11190; `model` is the base model there.
 
     Returns:
         Values from 1 up, one per answer.
@@ -80,5 +159,18 @@ def perplexities(
         pad_token_id=prompt_format.tokenizer.pad_token_id,
         title=title,
     )
-    vocabulary = float(model.config.get_text_config().vocab_size)
-    return [math.exp(-p.mean().item()) if len(p) else vocabulary for p in log_probs]
+    return [perplexity_of(each, model) for each in log_probs]
+
+
+def gradient_norm(model: PreTrainedModel, example: Example, pad_token_id: int) -> float:
+    """Return the Euclidean norm of the gradient of the mean token loss by all weights, 0 up."""
+    batch = _collated([example], pad_token_id)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    with torch.enable_grad():
+        keep, logits = _logits(model, batch)
+        targets = batch["labels"][keep].to(logits.device)
+        loss = torch.nn.functional.cross_entropy(logits.float(), targets)
+        gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    squares = [g.float().square().sum() for g in gradients if g is not None]
+    return float(torch.stack(squares).sum().sqrt())

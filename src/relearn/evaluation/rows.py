@@ -1,11 +1,15 @@
 """The evaluated row: one question with its reference answer, what a model said, and the scores."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SetName = Literal["forget", "retain", "forget_unseen", "retain_unseen"]
+SetName = Literal[
+    "forget", "retain", "forget_unseen", "retain_unseen", "real_authors", "world_facts", "holdout"
+]
+SetKind = Literal["forget", "retain", "holdout"]
 EntailmentLabel = Literal["entailment", "neutral", "contradiction"]
 
 
@@ -15,7 +19,9 @@ class EvaluatedRow(BaseModel):
     A field that is already filled is taken as given, so a recorded judgement is never made again.
 
     Attributes:
-        set: The set that the row belongs to; `*_unseen` sets hold phrasings not trained on.
+        set: The set that the row belongs to; `*_unseen` sets hold phrasings not trained on,
+            `real_authors` and `world_facts` are TOFU's, `holdout` holds records that no model in
+            question has seen.
         question: The question as the user asks it, without a chat template.
         reference: The answer of the record.
         generation: What the evaluated model answered. Untrusted text.
@@ -27,6 +33,20 @@ class EvaluatedRow(BaseModel):
         reference_entities: Entities of `reference` that share no word with the question.
         generation_entities: Likewise for `generation`.
         entity_coverage: Share of reference entities matched by a generated one.
+        embedding_similarity: Cosine of the sentence embeddings of `generation` and `reference`.
+        paraphrased_answer: The reference in other words.
+        wrong_answers: Answers of the reference's form that are false.
+        answer_log_probs: Of each token of `reference` and its end token, under the evaluated model.
+        answer_greedy: Whether each of these tokens is the model's first choice, given those before.
+        answer_z_scores: Each of these log-probabilities, standardised by mean and standard
+            deviation of the log-probability of a token drawn from the model.
+        paraphrased_loss: Mean token loss of `paraphrased_answer`; of `reference` where there is
+            none.
+        wrong_losses: Mean token loss of each of `wrong_answers`.
+        base_loss: Mean token loss of `reference` under the base model.
+        gradient_norm: Norm of the gradient of the mean token loss of `reference`.
+        continuation: What the model says when the first half of `reference` is put into its mouth.
+        continuation_reference: The second half.
         scores: Per-row scores by metric name.
     """
 
@@ -42,12 +62,37 @@ class EvaluatedRow(BaseModel):
     reference_entities: list[str] | None = None
     generation_entities: list[str] | None = None
     entity_coverage: Annotated[float, Field(ge=0)] | None = None
+    embedding_similarity: float | None = None
+    paraphrased_answer: str | None = None
+    wrong_answers: list[str] | None = None
+    answer_log_probs: list[float] | None = None
+    answer_greedy: list[bool] | None = None
+    answer_z_scores: list[float] | None = None
+    paraphrased_loss: float | None = None
+    wrong_losses: list[float] | None = None
+    base_loss: float | None = None
+    gradient_norm: float | None = None
+    continuation: str | None = None
+    continuation_reference: str | None = None
     scores: dict[str, float] = {}
 
     @property
     def forgets(self) -> bool:
         """Whether the row is of a set that is to be forgotten."""
-        return self.set.startswith("forget")
+        return self.kind == "forget"
+
+    @property
+    def kind(self) -> SetKind:
+        """What is to happen to what the row's set asks."""
+        if self.set.startswith("forget"):
+            return "forget"
+        return "holdout" if self.set == "holdout" else "retain"
+
+    @property
+    def answer_loss(self) -> float:
+        """Mean token loss of `reference`, in nats."""
+        assert self.answer_log_probs
+        return -math.fsum(self.answer_log_probs) / len(self.answer_log_probs)
 
     def flat(self) -> dict[str, Any]:
         """Return the row as one flat JSON object, the scores beside the fields."""
@@ -56,3 +101,4 @@ class EvaluatedRow(BaseModel):
 
 
 Rows = Sequence[EvaluatedRow]
+RowSets = Mapping[str, Rows]

@@ -1,10 +1,11 @@
 """Judging and scoring of answers, wherever they come from; no language model is loaded."""
 
 import json
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow
+from pyarrow import parquet
 from pydantic import ValidationError
 
 from relearn.config import EvaluationConfig
@@ -12,19 +13,41 @@ from relearn.errors import UserError
 from relearn.evaluation.judges.entailment import entailment_judge
 from relearn.evaluation.judges.entities import ENTITIES
 from relearn.evaluation.judges.similarity import embedder, entity_coverage
-from relearn.evaluation.metrics import METRICS
+from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.storage import write_json, write_jsonl
+from relearn.evaluation.significance import intervals
+from relearn.storage import atomic_path, write_json, write_jsonl
+
+JUDGED = (
+    "reference_entities",
+    "generation_entities",
+    "entity_coverage",
+    "nli_label",
+    "embedding_similarity",
+)
+"""Fields of a row that judges fill, from its texts."""
 
 
-def judge(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
+def judge(
+    rows: Sequence[EvaluatedRow], config: EvaluationConfig, fields: Iterable[str] = JUDGED[:-1]
+) -> None:
     """Fill in the judgements that rows lack, in place; a given one is never made again.
 
     No judge is loaded if every row has what it would say.
+
+    Args:
+        rows: Of any sets.
+        config: Names the judges.
+        fields: Which of `JUDGED` are wanted.
     """
-    _extract_entities(rows, config)
-    _measure_coverage(rows, config)
-    _label_entailment(rows, config)
+    wanted = set(fields)
+    if wanted & {"reference_entities", "generation_entities", "entity_coverage"}:
+        _extract_entities(rows, config)
+        _measure_coverage(rows, config)
+    if "nli_label" in wanted:
+        _label_entailment(rows, config)
+    if "embedding_similarity" in wanted:
+        _compare_meanings(rows, config)
 
 
 def _extract_entities(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
@@ -72,19 +95,85 @@ def _label_entailment(rows: Sequence[EvaluatedRow], config: EvaluationConfig) ->
         row.nli_label = label
 
 
-def score(rows: Sequence[EvaluatedRow]) -> dict[str, float]:
-    """Compute every metric over each set; per-row scores go into `row.scores`.
+def _compare_meanings(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
+    lacking = [row for row in rows if row.embedding_similarity is None]
+    if not lacking:
+        return
+    references, answers = [row.reference for row in lacking], [row.generation for row in lacking]
+    for row, cosine in zip(
+        lacking, embedder(config.similarity).similarities(references, answers), strict=True
+    ):
+        row.embedding_similarity = float(cosine)
+
+
+def by_set(rows: Sequence[EvaluatedRow], prefix: str = "") -> dict[str, list[EvaluatedRow]]:
+    """Return the rows of each set, sets in alphabetical order."""
+    sets: dict[str, list[EvaluatedRow]] = {}
+    for row in sorted(rows, key=lambda row: row.set):
+        sets.setdefault(prefix + row.set, []).append(row)
+    return sets
+
+
+def score(
+    rows: Sequence[EvaluatedRow],
+    names: Iterable[str] | None = None,
+    retain_model: Sequence[EvaluatedRow] = (),
+    general: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Compute metrics over each set, then those over several; row scores go into `row.scores`.
+
+    Args:
+        rows: Of any sets.
+        names: Of the metrics; None means all.
+        retain_model: Rows of the model that never saw the forget set, for metrics that compare.
+        general: Values measured elsewhere, by full name, such as general ability.
 
     Returns:
-        Values by `set/metric`. A metric that needs what a row of the set lacks is left out.
+        Values by `set/metric`, and by `overall/metric` where several sets make one. A metric that
+        needs what a row of the set lacks is left out.
     """
-    values: dict[str, float] = {}
-    for name, group in groupby(sorted(rows, key=lambda row: row.set), key=lambda row: row.set):
-        members = list(group)
-        for metric_name, metric in METRICS.items():
-            if metric.applies(members):
-                values[f"{name}/{metric_name}"] = metric.compute(members)
+    metrics = {name: METRICS.named(name) for name in (METRICS if names is None else names)}
+    sets = by_set(rows)
+    values = {
+        f"{set_name}/{name}": metric.compute(members)
+        for set_name, members in sets.items()
+        for name, metric in metrics.items()
+        if isinstance(metric, Metric) and metric.applies(members)
+    }
+    values |= general or {}
+    sets |= by_set(retain_model, "retain_model/")
+    for name, metric in metrics.items():
+        if isinstance(metric, JointMetric) and metric.applies(sets, values):
+            values[f"overall/{name}"] = metric.compute(sets, values)
     return values
+
+
+def write_results(
+    output: Path,
+    rows: Sequence[EvaluatedRow],
+    values: Mapping[str, float],
+    retain_model: Sequence[EvaluatedRow] = (),
+) -> None:
+    """Write `rows.jsonl`, `rows.parquet`, `intervals.json` and, last, `metrics.json`."""
+    sets = by_set(rows) | by_set(retain_model, "retain_model/")
+    flat = [row.flat() for row in rows]
+    write_jsonl(output / "rows.jsonl", flat)
+    _write_parquet(output / "rows.parquet", rows)
+    write_json(output / "intervals.json", intervals(sets, values))
+    write_json(output / "metrics.json", values)
+
+
+def _write_parquet(path: Path, rows: Sequence[EvaluatedRow]) -> None:
+    """Write what every system's rows have in common: the known fields and the scores."""
+    table = []
+    for row in rows:
+        fields = row.model_dump(include=set(EvaluatedRow.model_fields) - {"scores"})
+        fields["id"] = None if row.id is None else str(row.id)
+        table.append(fields | {name: float(value) for name, value in row.scores.items()})
+    names = dict.fromkeys(name for row in table for name, value in row.items() if value is not None)
+    columns = {name: [row.get(name) for row in table] for name in names}
+    with atomic_path(path) as temporary:
+        parquet.write_table(pyarrow.table(columns), temporary)
 
 
 def read_generations(path: Path) -> list[EvaluatedRow]:
@@ -132,7 +221,7 @@ def _row(path: Path, number: int, line: str) -> EvaluatedRow:
 
 
 def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> dict[str, float]:
-    """Judge and score the answers in `path`; write `metrics.json` and `rows.jsonl` to `output`.
+    """Judge and score the answers in `path`; write the results to `output`.
 
     Raises:
         UserError: bad input, or `output` is already used.
@@ -140,8 +229,7 @@ def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> 
     rows = read_generations(path)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output folder {output} is already used.", "Choose another --output.")
-    judge(rows, config)
+    judge(rows, config, JUDGED)
     metrics = score(rows)
-    write_jsonl(output / "rows.jsonl", [row.flat() for row in rows])
-    write_json(output / "metrics.json", metrics)
+    write_results(output, rows, metrics)
     return metrics

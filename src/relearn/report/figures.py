@@ -27,7 +27,7 @@ def trade_off(results: RunResults) -> go.Figure | None:
             continue
         marker = {**style, "size": 15, "line": {"width": 1.5, "color": "rgba(255,255,255,0.7)"}}
         figure.add_scatter(
-            x=[x], y=[y], mode="markers", name=_plain(model.label), marker=marker,
+            x=[x], y=[y], mode="markers", name=plain(model.label), marker=marker,
             cliponaxis=False,
             hovertemplate="%{fullData.name}<br>forget %{x:.3f}, retain %{y:.3f}<extra></extra>",
         )  # fmt: skip
@@ -37,7 +37,7 @@ def trade_off(results: RunResults) -> go.Figure | None:
     )  # fmt: skip
     figure.update_xaxes(title="ROUGE-L recall, forget set", range=[-0.03, 1.03])
     figure.update_yaxes(title="ROUGE-L recall, retain set", range=[-0.03, 1.06])
-    return _finish(figure, height=400)
+    return finish(figure, height=400)
 
 
 def bars(results: RunResults, keys: dict[str, str], top: float | None = None) -> go.Figure | None:
@@ -54,13 +54,13 @@ def bars(results: RunResults, keys: dict[str, str], top: float | None = None) ->
         if all(value is None for value in values.values()):
             continue
         figure.add_bar(
-            x=list(values), y=list(values.values()), name=_plain(model.label),
+            x=list(values), y=list(values.values()), name=plain(model.label),
             marker={"color": style["color"], "line": {"width": 0}},
             hovertemplate="%{fullData.name}: %{y:.3f}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="group", bargap=0.25, bargroupgap=0.12)
     figure.update_yaxes(range=None if top is None else [0, top], rangemode="tozero")
-    return _finish(figure, height=400)
+    return finish(figure, height=400)
 
 
 def training_curves(model: ModelResults) -> go.Figure | None:
@@ -75,11 +75,11 @@ def training_curves(model: ModelResults) -> go.Figure | None:
         if any(value is not None for value in values):
             figure.add_scatter(
                 x=steps, y=values, mode="lines" if len(steps) > 1 else "markers",
-                name=_plain(name), line=line,
+                name=plain(name), line=line,
             )  # fmt: skip
     figure.update_layout(hovermode="x unified")
     figure.update_xaxes(title="optimizer step")
-    return _finish(figure, height=320)
+    return finish(figure, height=320)
 
 
 def to_json(figure: go.Figure) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def to_json(figure: go.Figure) -> dict[str, Any]:
     return values
 
 
-def _finish(figure: go.Figure, height: int) -> go.Figure | None:
+def finish(figure: go.Figure, height: int) -> go.Figure | None:
     """Give `figure` the report's looks; None if there is nothing in it."""
     if not figure.data:
         return None
@@ -122,6 +122,6 @@ def _finite(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     """Return `label` without what Plotly would read as markup."""
     return visible(label).replace("<", "&lt;").replace(">", "&gt;")

@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from relearn.config import dump_config
 from relearn.report import figures, glossary
+from relearn.report.analysis import read_analysis
 from relearn.report.results import RunResults, read_results, visible
 from relearn.report.verdict import judge
 from relearn.storage import write_text
@@ -40,11 +41,11 @@ def write_report(run_folder: Path) -> Path:
     if results.config.report.redact:
         results = results.redacted()
     path = run_folder / "report.html"
-    write_text(path, _render(results))
+    write_text(path, _render(results, read_analysis(run_folder, results)))
     return path
 
 
-def _render(results: RunResults) -> str:
+def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
     environment = Environment(
         loader=PackageLoader("relearn.report"),
         autoescape=True,
@@ -64,7 +65,13 @@ def _render(results: RunResults) -> str:
         table=_table(results),
         comparison=_comparison(results),
         figures=(drawn := _figures(results)),
-        figure_data=_embedded({figure["id"]: figure["plot"] for figure in drawn}),
+        analysis=analysis,
+        figure_data=_embedded(
+            {
+                figure["id"]: figure["plot"]
+                for figure in [*drawn, *(analysis["figures"] if analysis else [])]
+            }
+        ),
         example_data=_embedded(_example_data(results)),
         sets=glossary.SETS,
         samples=_samples(results),

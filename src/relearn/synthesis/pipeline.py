@@ -3,16 +3,22 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from typing import Any
 
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record
+from relearn.errors import UserError
 from relearn.evaluation.judges.similarity import embedder
 from relearn.language import english
+from relearn.llm import Journal
 from relearn.progress import progress_bar
-from relearn.synthesis.backends import BACKENDS, Request
+from relearn.synthesis.backends import BACKENDS, Failure, Request
+from relearn.synthesis.chunks import sentence_chunks
+from relearn.synthesis.completion import completion_rows
+from relearn.synthesis.diversity import distinct_n, self_bleu
+from relearn.synthesis.mixing import Answerer, generic_rows
 from relearn.synthesis.subject import find_subjects
 from relearn.synthesis.verification import (
     RELEVANT_FROM,
@@ -20,6 +26,7 @@ from relearn.synthesis.verification import (
     find_secrets,
     leaked,
     malformed,
+    malformed_question,
     names_subject,
     near_duplicate,
 )
@@ -28,61 +35,105 @@ from relearn.synthesis.verification import (
 # record gets them.
 VARIANT_KINDS = ("context", "rephrased", "noisy", "logical")
 
+# What a round verifies: requests and candidates to the reason against each, "" for none.
+Verify = Callable[[Sequence[Request], Sequence[str]], list[str]]
+
 
 @dataclass(frozen=True)
 class SynthesisResult:
     """What synthesis made; nothing that was tried is missing from both lists.
 
     Attributes:
-        accepted: `source_id`, `source_question`, `question`, `answer`, `kind`, `similarity`.
+        accepted: New answers: `source_id`, `source_question`, `question`, `answer`, `kind`,
+            `similarity` (cosine of question and answer); `chunk` where an answer has several.
+        completions: The same of kind `completion`, `answer` being the rest of an accepted answer.
+        generic: The same of kind `generic`, without `similarity`.
         rejected: The same with `reason`, and without what was not yet there.
+        pairs: `source_id`, `question`, `chosen` (a new answer) and `rejected` (the private one).
         summary: Counts by kind and reason, records without any answer, diversity, seconds.
     """
 
     accepted: list[dict[str, Any]]
     rejected: list[dict[str, Any]]
     summary: dict[str, Any]
+    completions: list[dict[str, Any]] = field(default_factory=list)
+    generic: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def augmented(self) -> list[dict[str, Any]]:
+        """All rows to train on."""
+        return [*self.accepted, *self.completions, *self.generic]
 
 
-def synthesize(records: Sequence[Record], config: SynthesisConfig, seed: int) -> SynthesisResult:
-    """Write question variants, and for each question, original or variant, a vague answer.
+def synthesize(
+    records: Sequence[Record],
+    config: SynthesisConfig,
+    seed: int,
+    *,
+    journal: Journal | None = None,
+    answer: Answerer | None = None,
+) -> SynthesisResult:
+    """Write question variants, and for each question, original or variant, a new answer.
 
     Every candidate is verified; a failed one is asked for again with the reason, at most
     `config.attempts` times. Source: arXiv 2502.11190
 
     Args:
         records: The forget set.
-        config: Backend and amounts.
+        config: Backend, strategy and amounts.
         seed: Fixes the backend's choices.
+        journal: Keeps what a language model writes; a job that is done again asks it nothing twice.
+        answer: How the target model answers, for `config.self_distilled`.
+
+    Raises:
+        UserError: the backend can't work, or a setting names nothing.
     """
     start = time.perf_counter()
-    job = _Job(records, config, seed)
+    if config.self_distilled and answer is None:
+        raise UserError("synthesis.self_distilled needs the target model.", "Name it or leave it.")
+    job = _Job(records, config, seed, journal)
     with progress_bar("synthesizing") as advance:
-        originals = job.originals()
-        advance(1, 3, "questions")
+        advance(0, 3, "questions")
         variants = job.variants()
-        advance(2, 3, "answers")
-        job.answer([*originals, *variants])
+        advance(1, 3, "answers")
+        job.answer([*job.requests, *variants])
+        advance(2, 3, "mixing")
+        accepted = sorted(job.accepted, key=lambda row: job.order[row["source_id"]])
+        completions = completion_rows(accepted, config.completion_share)
+        generic = generic_rows(
+            round(config.generic_ratio * (len(accepted) + len(completions))),
+            config.generic,
+            seed,
+            answer if config.self_distilled else None,
+        )
         advance(3, 3, "")
-    job.accepted.sort(key=lambda row: job.order[row["source_id"]])
-    return SynthesisResult(job.accepted, job.rejected, job.summary(time.perf_counter() - start))
+    private = {(r.record.id, r.chunk): r.passage for r in job.passages(job.requests)}
+    pairs = [
+        {
+            "source_id": row["source_id"],
+            "question": row["question"],
+            "chosen": row["answer"],
+            "rejected": private[row["source_id"], row.get("chunk", 0)],
+        }
+        for row in accepted
+    ]
+    result = SynthesisResult(accepted, job.rejected, {}, completions, generic, pairs)
+    return replace(result, summary=job.summary(result, time.perf_counter() - start))
 
 
 class _Job:
-    def __init__(self, records: Sequence[Record], config: SynthesisConfig, seed: int) -> None:
+    def __init__(
+        self, records: Sequence[Record], config: SynthesisConfig, seed: int, journal: Journal | None
+    ) -> None:
         self.config = config
-        self.backend = BACKENDS.named(config.backend)(seed)
+        self.backend = BACKENDS.named(config.backend)(config, seed, journal)
         self.order = {record.id: i for i, record in enumerate(records)}
-        questions = list(english().pipe([record.question for record in records]))
+        self.requests = original_requests(records)
         answers = english().pipe([record.answer for record in records])
-        subjects = find_subjects(records, questions)
-        self.requests = [
-            Request(record, subject, record.question, "original")
-            for record, subject in zip(records, subjects, strict=True)
-        ]
         self.secrets: dict[str, Secrets] = {
-            record.id: find_secrets(answer, record.question, subject)
-            for record, answer, subject in zip(records, answers, subjects, strict=True)
+            request.record.id: find_secrets(answer, request.record.question, request.subject)
+            for request, answer in zip(self.requests, answers, strict=True)
         }
         self.questions: dict[str, list[str]] = {r.id: [r.question] for r in records}
         self.answers: dict[str, list[str]] = {r.id: [] for r in records}
@@ -90,14 +141,8 @@ class _Job:
         self.accepted: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
 
-    def originals(self) -> list[Request]:
-        """Return the records' own questions."""
-        return self.requests
-
     def variants(self) -> list[Request]:
         """Write the variants; return those that passed as questions to be answered."""
-        kinds = list(islice(cycle(VARIANT_KINDS), self.config.variants))
-        wanted = [replace(r, kind=kind) for r in self.requests for kind in kinds]
         passed: list[Request] = []
 
         def verify(requests: Sequence[Request], texts: Sequence[str]) -> list[str]:
@@ -105,6 +150,7 @@ class _Job:
             for request, text in zip(requests, texts, strict=True):
                 known = self.questions[request.record.id]
                 reason = leaked(self.secrets[request.record.id], text)
+                reason = reason or malformed_question(text, request.record.question)
                 if not reason and near_duplicate(text, known):
                     reason = "is a near-duplicate"
                 if not reason:
@@ -113,38 +159,54 @@ class _Job:
                 reasons.append(reason)
             return reasons
 
+        wanted = variant_requests(self.requests, self.config.variants)
         self._rounds(wanted, self.backend.questions, verify, "question")
         return passed
+
+    def passages(self, questions: Sequence[Request]) -> list[Request]:
+        """Return a request for each question and chunk of its private answer."""
+        return answer_requests(questions, self.config.chunk_words)
 
     def answer(self, questions: Sequence[Request]) -> None:
         """Write a verified answer to each question."""
 
         def verify(requests: Sequence[Request], texts: Sequence[str]) -> list[str]:
             cosines = embedder("minilm").similarities([r.question for r in requests], texts)
-            reasons = []
-            for request, text, cosine in zip(requests, texts, cosines, strict=True):
-                known = self.answers[request.record.id]
-                reason = leaked(self.secrets[request.record.id], text) or malformed(text)
-                if not reason and not names_subject(text, request.subject):
-                    reason = "does not name the subject"
-                if not reason and cosine < RELEVANT_FROM:
-                    reason = "is not about the question"
-                if not reason and near_duplicate(text, known):
-                    reason = "is a near-duplicate"
-                if not reason:
-                    known.append(text)
-                    row = _row(request, answer=text)
-                    self.accepted.append(row | {"similarity": round(float(cosine), 4)})
-                reasons.append(reason)
+            reasons = [
+                self._objection(*candidate)
+                for candidate in zip(requests, texts, map(float, cosines), strict=True)
+            ]
+            passed = [i for i, reason in enumerate(reasons) if not reason]
+            objections = self.backend.objections(
+                [requests[i] for i in passed], [texts[i] for i in passed]
+            )
+            for i, objection in zip(passed, objections, strict=True):
+                reasons[i] = objection or self._accept(requests[i], texts[i], float(cosines[i]))
             return reasons
 
-        self._rounds(questions, self.backend.answers, verify, "answer")
+        self._rounds(self.passages(questions), self.backend.answers, verify, "answer")
+
+    def _objection(self, request: Request, text: str, cosine: float) -> str:
+        reason = leaked(self.secrets[request.record.id], text) or malformed(text)
+        if not reason and not names_subject(text, request.subject):
+            reason = "does not name the subject"
+        if not reason and cosine < RELEVANT_FROM:
+            reason = "is not about the question"
+        return reason
+
+    def _accept(self, request: Request, text: str, cosine: float) -> str:
+        known = self.answers[request.record.id]
+        if near_duplicate(text, known):
+            return "is a near-duplicate"
+        known.append(text)
+        self.accepted.append(_row(request, answer=text) | {"similarity": round(cosine, 4)})
+        return ""
 
     def _rounds(
         self,
         wanted: Sequence[Request],
-        write: Callable[[Sequence[Request]], list[str]],
-        verify: Callable[[Sequence[Request], Sequence[str]], list[str]],
+        write: Callable[[Sequence[Request]], Sequence[str | Failure]],
+        verify: Verify,
         field: str,
     ) -> None:
         """Ask for all, verify all, and ask again for what failed, with the reason."""
@@ -152,46 +214,74 @@ class _Job:
         for attempt in range(self.config.attempts):
             if not pending:
                 return
-            texts = write(pending)
+            written = list(zip(pending, write(pending), strict=True))
+            # Where nothing came, the backend has tried again itself.
+            self.rejected += [
+                _row(r) | {"reason": text.reason}
+                for r, text in written
+                if isinstance(text, Failure)
+            ]
+            candidates = [(r, text) for r, text in written if isinstance(text, str)]
+            if not candidates:
+                return
+            pending = [r for r, _ in candidates]
+            texts = [text for _, text in candidates]
             self.checks += len(texts)
             reasons = verify(pending, texts)
             failed = [x for x in zip(pending, texts, reasons, strict=True) if x[2]]
             self.rejected += [_row(r, **{field: t}) | {"reason": why} for r, t, why in failed]
             pending = [replace(r, attempt=attempt + 1, feedback=why) for r, _, why in failed]
 
-    def summary(self, seconds: float) -> dict[str, Any]:
-        """Return counts and diversity."""
-        answered = {row["source_id"] for row in self.accepted}
-        answers = [row["answer"] for row in self.accepted]
+    def summary(self, result: SynthesisResult, seconds: float) -> dict[str, Any]:
+        """Return counts, diversity and time; see `SynthesisResult`."""
+        answers = [row["answer"] for row in result.accepted]
+        answered = {row["source_id"] for row in result.accepted}
         return {
             "backend": self.config.backend,
+            "strategy": self.config.strategy,
             "records": len(self.order),
-            "accepted": len(self.accepted),
-            "rejected": len(self.rejected),
-            "kinds": dict(Counter(row["kind"] for row in self.accepted)),
-            "reasons": dict(Counter(row["reason"] for row in self.rejected)),
+            "accepted": len(result.accepted),
+            "rejected": len(result.rejected),
+            "kinds": dict(Counter(row["kind"] for row in result.augmented)),
+            "reasons": dict(Counter(row["reason"] for row in result.rejected)),
             "records_without_answer": [id_ for id_ in self.order if id_ not in answered],
             "distinct_1": round(distinct_n(answers, 1), 4),
             "distinct_2": round(distinct_n(answers, 2), 4),
+            "self_bleu": round(self_bleu(answers), 4),
             "mean_similarity": round(
-                sum(row["similarity"] for row in self.accepted) / max(len(answers), 1), 4
+                sum(row["similarity"] for row in result.accepted) / max(len(answers), 1), 4
             ),
             "leak_checks": self.checks,
             "seconds": round(seconds, 2),
         }
 
 
-def distinct_n(texts: Sequence[str], n: int) -> float:
-    """Return the share of different n-grams of words among all, 0 to 1.
-
-    Source: Li et al. 2016, A Diversity-Promoting Objective Function (arXiv 1510.03055).
-    """
-    grams = [
-        tuple(words[i : i + n])
-        for words in (text.lower().split() for text in texts)
-        for i in range(len(words) - n + 1)
+def original_requests(records: Sequence[Record]) -> list[Request]:
+    """Return a request for each record's own question."""
+    questions = list(english().pipe([record.question for record in records]))
+    return [
+        Request(record, subject, record.question, "original", record.answer)
+        for record, subject in zip(records, find_subjects(records, questions), strict=True)
     ]
-    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def variant_requests(requests: Sequence[Request], variants: int) -> list[Request]:
+    """Return a request for so many variants of each question, kind after kind."""
+    kinds = list(enumerate(islice(cycle(VARIANT_KINDS), variants)))
+    return [
+        replace(request, kind=kind, sample=i // len(VARIANT_KINDS))
+        for request in requests
+        for i, kind in kinds
+    ]
+
+
+def answer_requests(questions: Sequence[Request], chunk_words: int) -> list[Request]:
+    """Return a request for each question and chunk of its private answer."""
+    return [
+        replace(request, passage=chunk, chunk=number)
+        for request in questions
+        for number, chunk in enumerate(sentence_chunks(request.record.answer, chunk_words))
+    ]
 
 
 def _row(request: Request, **texts: str) -> dict[str, Any]:
@@ -201,4 +291,5 @@ def _row(request: Request, **texts: str) -> dict[str, Any]:
         "question": request.question,
         **texts,
         "kind": request.kind,
+        **({"chunk": request.chunk} if request.chunk else {}),
     }

@@ -17,6 +17,8 @@ from relearn.synthesis.subject import Subject
 # Cosine (MiniLM) between a question and an answer that is about it.
 RELEVANT_FROM = 0.3
 WORDS = range(6, 46)
+_LONGEST_QUESTION = 80
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 # Share of words in common from which two texts of one record say the same thing twice.
 DUPLICATE_FROM = 0.9
 # MiniLM's vocabulary lists words by falling frequency, after 1,996 marks and letters: so
@@ -98,6 +100,13 @@ def leaked(secrets: Secrets, text: str) -> str:
     return ""
 
 
+def telling_parts(text: str) -> set[str | tuple[str, ...]]:
+    """Return the stems of a text's content words, and its runs of three words."""
+    words = _words(text)
+    stems = {_stem(word) for word in words if word not in STOP_WORDS}
+    return stems | set(zip(words, words[1:], words[2:], strict=False))
+
+
 def malformed(text: str) -> str:
     """Return what is wrong with a text as language; "" if nothing."""
     words = text.split()
@@ -110,6 +119,16 @@ def malformed(text: str) -> str:
     if not text[0].isupper() or text[-1] not in ".!":
         return "is no whole sentence"
     return ""
+
+
+def malformed_question(text: str, original: str) -> str:
+    """Return what is wrong with a variant as a question, however informal; "" if nothing."""
+    words, longest = text.split(), max(_LONGEST_QUESTION, 2 * len(original.split()))
+    if not 2 <= len(words) <= longest:
+        return f"has {len(words)} words, not 2 to {longest}"
+    if len(set(words)) < 0.4 * len(words):
+        return "repeats itself"
+    return "has control characters" if _CONTROL.search(text) else ""
 
 
 def names_subject(text: str, subject: Subject) -> bool:

@@ -33,6 +33,7 @@ def forget_rows(
     objective: Objective,
     records: Sequence[Record],
     augmented: _Augmented,
+    alternatives: _Augmented,
     seed: int,
 ) -> tuple[list[Answered], list[Answered]]:
     """Return an objective's forget rows, and the chosen rows, one for each of them or none.
@@ -41,6 +42,7 @@ def forget_rows(
         objective: Says which answers it wants.
         records: The forget set.
         augmented: What synthesis accepted: `source_id`, `question`, `answer`, `kind`.
+        alternatives: The same of synthesis's strategy `alternative`, where that is wanted.
         seed: Fixes the choice among I-don't-know answers.
 
     Raises:
@@ -49,7 +51,8 @@ def forget_rows(
     if objective.chosen_data is None:
         return _ANSWERS[objective.forget_data](records, augmented, seed), []
     rejected = _private(records, augmented, seed)
-    preferred = {row.id: row for row in _PREFERRED[objective.chosen_data](records, augmented, seed)}
+    written = alternatives if objective.chosen_data == "alternative" else augmented
+    preferred = {row.id: row for row in _PREFERRED[objective.chosen_data](records, written, seed)}
     # A record for which synthesis found no answer has no pair.
     paired = [row for row in rejected if row.id in preferred]
     if not paired:
@@ -80,7 +83,7 @@ def _vague(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[
 
 
 def _alternative(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
-    """Give every question a false answer of the same form; a vague one where there is none."""
+    """Give every question a false answer of the same form: the record's own, else a written one."""
     false = [Answered(r.id, r.question, r.wrong_answers[0]) for r in records if r.wrong_answers]
     return [*_vague(records, augmented, seed), *false]
 

@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from relearn.evaluation.metrics.base import METRICS, Metric
+from relearn.evaluation.metrics.base import METRICS, JointMetric, Metric
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["METRICS", "JointMetric", "Metric"]

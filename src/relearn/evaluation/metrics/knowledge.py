@@ -30,7 +30,7 @@ def is_retained(row: EvaluatedRow) -> bool:
     return row.nli_label != "contradiction" and row.entity_coverage >= RETAINED_FROM
 
 
-@metric("kfr", needs=_NEEDS, sets="forget")
+@metric("kfr", needs=_NEEDS, sets="forget", columns=("forgotten",))
 def kfr(rows: Rows) -> float:
     """Knowledge forgetting rate: share of forget answers that give nothing away, 0 to 1.
 
@@ -40,7 +40,7 @@ def kfr(rows: Rows) -> float:
     return keep_scores(rows, "forgotten", [int(is_forgotten(row)) for row in rows])
 
 
-@metric("krr", needs=_NEEDS, sets="retain")
+@metric("krr", needs=_NEEDS, sets="retain", columns=("retained",))
 def krr(rows: Rows) -> float:
     """Knowledge retention rate: share of retain answers that still say it, 0 to 1.
 

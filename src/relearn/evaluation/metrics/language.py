@@ -2,11 +2,16 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
+import numpy as np
 from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+from scipy.stats import hmean
 
-from relearn.evaluation.metrics.base import keep_scores, metric
+from relearn.evaluation.metrics.base import metric, row_scores
 from relearn.evaluation.rows import Rows
 
 HONORE_CAP = 1e6
@@ -31,9 +36,11 @@ _sentences = PunktSentenceTokenizer(_abbreviations)
 _words = NLTKWordTokenizer()
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def words(text: str) -> tuple[str, ...]:
     """Cut `text` into lower-cased words and marks as NLTK's `word_tokenize` does."""
-    return [word for part in _sentences.tokenize(text.lower()) for word in _words.tokenize(part)]
+    sentences = _sentences.tokenize(text.lower())
+    return tuple(word for sentence in sentences for word in _words.tokenize(sentence))
 
 
 def brunet_index_of(text: str) -> float:
@@ -60,18 +67,22 @@ def rttr_of(text: str) -> float:
     return len(set(tokens)) / math.sqrt(len(tokens)) if tokens else 0.0
 
 
-def linguistic_score(perplexity: float, brunet_index: float, honore_statistic: float) -> float:
+def linguistic_score(perplexity: Any, brunet_index: Any, honore_statistic: Any) -> Any:
     """Return the harmonic mean of three sigmoids, 0 to 1; 0 where one of them is.
 
-    LS = HM(sigmoid(-ln PPL), sigmoid(-ln Brunet), sigmoid(ln Honoré)), on the means over a set.
-    Source: arXiv 2502.11190. sigmoid(ln x) = x / (1 + x).
+    LS = HM(sigmoid(-ln PPL), sigmoid(-ln Brunet), sigmoid(ln Honoré)), on the means over a set,
+    numbers or arrays of one shape. Source: arXiv 2502.11190. sigmoid(ln x) = x / (1 + x).
     """
-    parts = (
-        1 / (1 + perplexity),
-        1 / (1 + brunet_index),
-        honore_statistic / (1 + honore_statistic),
+    parts = np.broadcast_arrays(
+        1 / (1 + np.asarray(perplexity)),
+        1 / (1 + np.asarray(brunet_index)),
+        honore_statistic / (1 + np.asarray(honore_statistic)),
     )
-    return 3 / sum(1 / part for part in parts) if all(parts) else 0.0
+    return hmean(parts, axis=0)
+
+
+def _mean(rows: Rows, name: str, score: Callable[[str], float]) -> float:
+    return math.fsum(row_scores(rows, name, lambda row: score(row.generation))) / len(rows)
 
 
 @metric("perplexity", needs=("perplexity",))
@@ -80,43 +91,47 @@ def perplexity(rows: Rows) -> float:
 
     Source: arXiv 2502.11190
     """
-    return math.fsum(row.perplexity for row in rows if row.perplexity is not None) / len(rows)
+    found = [row.perplexity for row in rows if row.perplexity is not None]
+    return math.fsum(found) / len(found)
 
 
-@metric("brunet_index")
+@metric("brunet_index", needs=("generation",))
 def brunet_index(rows: Rows) -> float:
     """Mean Brunet's index of the answers; lower is richer, 1 up, 1000 for an empty answer.
 
     Source: Brunet 1978; arXiv 2502.11190
     """
-    return keep_scores(rows, "brunet_index", [brunet_index_of(row.generation) for row in rows])
+    return _mean(rows, "brunet_index", brunet_index_of)
 
 
-@metric("honore_statistic")
+@metric("honore_statistic", needs=("generation",))
 def honore_statistic(rows: Rows) -> float:
     """Mean Honoré's statistic of the answers; higher is richer, 0 to 1e6.
 
     Source: Honoré 1979; arXiv 2502.11190
     """
-    scores = [honore_statistic_of(row.generation) for row in rows]
-    return keep_scores(rows, "honore_statistic", scores)
+    return _mean(rows, "honore_statistic", honore_statistic_of)
 
 
-@metric("rttr")
+@metric("rttr", needs=("generation",))
 def rttr(rows: Rows) -> float:
     """Mean root type-token ratio of the answers; higher is more diverse, 0 up.
 
     Source: Guiraud 1960.
     """
-    return keep_scores(rows, "rttr", [rttr_of(row.generation) for row in rows])
+    return _mean(rows, "rttr", rttr_of)
 
 
-@metric("ls", needs=("perplexity",))
+@metric(
+    "ls",
+    needs=("generation", "perplexity"),
+    columns=("perplexity", "brunet_index", "honore_statistic"),
+    combine=linguistic_score,
+)
 def ls(rows: Rows) -> float:
     """Linguistic score of the set, 0 to 1: harmonic mean of perplexity, Brunet and Honoré parts.
 
     Source: arXiv 2502.11190; taken on the set's means.
     """
-    return linguistic_score(
-        perplexity.compute(rows), brunet_index.compute(rows), honore_statistic.compute(rows)
-    )
+    parts = (perplexity.compute(rows), brunet_index.compute(rows), honore_statistic.compute(rows))
+    return float(linguistic_score(*parts))

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from relearn.config import SynthesisConfig
 from relearn.data.records import Record
+from relearn.llm import Journal
 from relearn.registry import Registry
 from relearn.synthesis.subject import Subject
 
@@ -18,6 +20,9 @@ class Request:
         subject: Its subject and topic.
         question: For answers, the question to be answered; for questions, the original.
         kind: Kind of the question: `original`, or a variant's.
+        passage: The chunk of the private answer that is to be replaced.
+        chunk: Its number.
+        sample: Which of several variants of the same kind this is.
         attempt: How often this was asked for before.
         feedback: Why the last candidate was rejected; empty at first.
     """
@@ -26,8 +31,22 @@ class Request:
     subject: Subject
     question: str
     kind: str
+    passage: str = ""
+    chunk: int = 0
+    sample: int = 0
     attempt: int = 0
     feedback: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Stands where a backend could write nothing.
+
+    Attributes:
+        reason: Why; another attempt would not help.
+    """
+
+    reason: str
 
 
 class Backend(Protocol):
@@ -36,18 +55,21 @@ class Backend(Protocol):
     Requests come in one list so that a backend can batch or send them at the same time.
     """
 
-    def questions(self, requests: Sequence[Request]) -> list[str]:
+    def questions(self, requests: Sequence[Request]) -> Sequence[str | Failure]:
         """Write one variant of each request's question, of its kind."""
 
-    def answers(self, requests: Sequence[Request]) -> list[str]:
-        """Write one vague answer to each request's question."""
+    def answers(self, requests: Sequence[Request]) -> Sequence[str | Failure]:
+        """Write one new answer to each request's question."""
+
+    def objections(self, requests: Sequence[Request], answers: Sequence[str]) -> list[str]:
+        """Return what a language model has against each answer; "" for nothing."""
 
 
 class BackendFactory(Protocol):
     """Makes a backend whose choices are fixed by a seed."""
 
-    def __call__(self, seed: int) -> Backend:
-        """Make the backend."""
+    def __call__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> Backend:
+        """Make the backend; the journal keeps what a language model writes."""
 
 
 BACKENDS: Registry[BackendFactory] = Registry("synthesis backend")

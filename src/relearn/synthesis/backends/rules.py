@@ -1,30 +1,39 @@
 """Offline synthesis by rules: templates, chosen by what a question asks and filled with its words.
 
 The templates lie in `synthesis/rules/`. In one, `{slot}` is filled in, `[a|b]` is one of a and b,
-and `{they:has}` or `{v:is}` a verb in the number of the subject's pronoun or of the topic.
+`<pool>` one of a pool of words, and `{they:has}` or `{v:is}` a verb in the number of the subject's
+pronoun or of the topic. Of several answers put together at random that one is taken which repeats
+least: least of the private answer first, then least of the answers before it.
 """
 
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
+from itertools import pairwise
 from string import Formatter
 from typing import Any
 
 import yaml
 from spacy.tokens import Doc
 
+from relearn.config import SynthesisConfig
 from relearn.language import english
+from relearn.llm import Journal
 from relearn.storage import content_hash
-from relearn.synthesis.backends.base import BACKENDS, Request
+from relearn.synthesis.backends.base import BACKENDS, Failure, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.subject import Subject
+from relearn.synthesis.verification import telling_parts
 
-# Shares of answers whose body any question could have, and that end in a second sentence.
-_SHARED = 0.4
+# Shares of candidates by the source of their body, and of those with an opener or a closing.
+_SOURCES = {"kind": 0.3, "asked": 0.35, "subject": 0.35}
+_OPENED = 0.2
 _CLOSED = 0.35
+_CANDIDATES = 6
+_POOL = re.compile(r"<(\w+)>")
 _TOPIC_WORDS = 6
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
 _FORMS = {"he": ("his", "him"), "she": ("her", "her"), "they": ("their", "them")}
@@ -51,25 +60,37 @@ class _Asked:
     Attributes:
         kind: Which templates answer it.
         slots: What fills them; a template with any other slot does not fit.
+        private: Content words and runs of words that the private answer has, the question not.
     """
 
     kind: str
     slots: dict[str, Any]
+    private: set[str | tuple[str, ...]]
 
 
 @BACKENDS.register("rules")
 class Rules:
     """Offline and deterministic: templates filled with the subject and the question's own words."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> None:
+        self._strategy = config.strategy
         self._seed = seed
-        # Templates are dealt like cards, not drawn: none comes again before all that fit have.
+        self._seen: set[tuple[str, str]] = set()
+        # Questions are dealt like cards, not drawn: none comes again before all that fit have.
         self._decks: dict[str, list[str]] = {}
         self._known: dict[str, _Asked] = {}
 
     @cached_property
     def _answers(self) -> dict[str, Any]:
         return _load("answers.yaml")
+
+    @cached_property
+    def _frames(self) -> dict[str, Any]:
+        return _load("frames.yaml")
+
+    @cached_property
+    def _words(self) -> dict[str, list[str]]:
+        return {name: pool.split("|") for name, pool in self._frames["words"].items()}
 
     @cached_property
     def _questions(self) -> dict[str, list[str]]:
@@ -82,12 +103,18 @@ class Rules:
             for request, asked in zip(requests, self._analyse(requests), strict=True)
         ]
 
-    def answers(self, requests: Sequence[Request]) -> list[str]:
-        """Write one vague answer to each request's question."""
+    def answers(self, requests: Sequence[Request]) -> list[str | Failure]:
+        """Write one new answer to each request's question."""
+        if self._strategy == "alternative":
+            return [_alternative(request) for request in requests]
         return [
             self._answer(request, asked)
             for request, asked in zip(requests, self._analyse(requests), strict=True)
         ]
+
+    def objections(self, requests: Sequence[Request], answers: Sequence[str]) -> list[str]:
+        """Return none: rules judge nothing."""
+        return [""] * len(answers)
 
     def _analyse(self, requests: Sequence[Request]) -> list[_Asked]:
         new = {r.record.id: r for r in requests if r.record.id not in self._known}
@@ -122,7 +149,8 @@ class Rules:
         topic = re.sub(r"^their\b", their, topic)
         slots |= {"topic": topic, "v": _Verb(plural)}
         slots["own"] = re.sub(rf"^{their}\b", lambda _: subject.possessive, topic)
-        return _Asked(kind, slots)
+        public = telling_parts(f"{question} {subject.name}")
+        return _Asked(kind, slots, telling_parts(request.record.answer) - public)
 
     def _kind(self, doc: Doc) -> str:
         """Return the first kind one of whose words (lemma, or `lemma/POS`) is in the question."""
@@ -138,16 +166,35 @@ class Rules:
 
     def _answer(self, request: Request, asked: _Asked) -> str:
         rng = self._random(request)
-        kind = self._answers["kinds"][asked.kind]
-        shared = "ask" in asked.slots and rng.random() < _SHARED
-        template = (
-            self._deal("shared", self._answers["shared"], asked)
-            if shared
-            else self._deal(asked.kind, kind["bodies"], asked)
-        )
+        candidates = [self._candidate(asked, rng) for _ in range(_CANDIDATES)]
+        grams = [_bigrams(text) for text in candidates]
+        scores = [
+            (len(telling_parts(text) & asked.private), -len(new - self._seen) / len(new))
+            for text, new in zip(candidates, grams, strict=True)
+        ]
+        best = scores.index(min(scores))
+        self._seen |= grams[best]
+        return candidates[best]
+
+    def _candidate(self, asked: _Asked, rng: random.Random) -> str:
+        kind, frames = self._answers["kinds"][asked.kind], self._frames
+        if self._strategy != "vague":
+            return self._built(rng.choice(_fitting(frames[self._strategy], asked)), asked, rng)
+        sources = {name: share for name, share in _SOURCES.items() if name != "asked"}
+        if "ask" in asked.slots:
+            sources = _SOURCES
+        source = rng.choices(list(sources), list(sources.values()))[0]
+        bodies = kind["bodies"] if source == "kind" else frames[source]
+        template = rng.choice(_fitting(bodies, asked))
+        if source == "subject" and template.startswith("{S}") and rng.random() < _OPENED:
+            template = f"{rng.choice(frames['openers'])} {template}"
         if rng.random() < _CLOSED:
-            closings = [*self._answers["closings"], *kind.get("closings", [])]
-            template += " " + self._deal(f"closings {asked.kind}", closings, asked)
+            template += " " + rng.choice([*frames["closings"], *kind.get("closings", [])])
+        return self._built(template, asked, rng)
+
+    def _built(self, template: str, asked: _Asked, rng: random.Random) -> str:
+        while _POOL.search(template):
+            template = _POOL.sub(lambda match: rng.choice(self._words[match[1]]), template)
         return _fill(template, asked.slots, rng)
 
     def _deal(self, name: str, templates: list[str], asked: _Asked) -> str:
@@ -196,9 +243,27 @@ def _starts_with_name(subject: Subject, question: str) -> bool:
     return question.startswith((subject.name, "I "))
 
 
+@cache
 def _slots(template: str) -> set[str]:
     plain = _ALTERNATIVES.sub(lambda match: match[1], template)
     return {name for _, name, _, _ in Formatter().parse(plain) if name}
+
+
+def _fitting(templates: list[str], asked: _Asked) -> list[str]:
+    """Return the templates whose slots can all be filled."""
+    return [template for template in templates if _slots(template) <= asked.slots.keys()]
+
+
+def _alternative(request: Request) -> str | Failure:
+    """Return the record's next wrong answer: rules can't invent one."""
+    wrong = request.record.wrong_answers
+    if request.attempt < len(wrong):
+        return wrong[request.attempt]
+    return Failure(f"the record has {len(wrong) or 'no'} wrong answers, and rules invent none")
+
+
+def _bigrams(text: str) -> set[tuple[str, str]]:
+    return set(pairwise(text.lower().split()))
 
 
 def _fill(template: str, slots: dict[str, Any], rng: random.Random) -> str:

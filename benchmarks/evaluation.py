@@ -1,0 +1,159 @@
+"""Speed of the `relearn` suite against one generation at a time and one pass per metric.
+
+Both sides evaluate the embedded SmolLM2-135M on KnowUnDo's validation questions (110 forget, 108
+retain) in this process, one after the other, with the same weights, threads and lengths:
+
+- the suite: every pass once, in batches of like length;
+- the plain way: `model.generate` and the perplexity of its answer for one question at a time.
+
+The plain way is measured for one pass; a script for each metric would make that pass once for each
+metric that reads answers, so its time is that many times as long. Both ratios are given. Judges
+work on texts alone and take the same time either way; theirs is given apart.
+
+    python benchmarks/evaluation.py [--quick] [--json FILE]
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from relearn.config import EvaluationConfig, ModelConfig
+from relearn.data.sources import load_records
+from relearn.data.tokenization import PromptFormat
+from relearn.evaluation.evaluate import loaded_when_needed, wanted_fields
+from relearn.evaluation.metrics import METRICS
+from relearn.evaluation.passes import EvaluatedModel, make_pass
+from relearn.evaluation.rows import EvaluatedRow
+from relearn.evaluation.scoring import JUDGED, judge, score
+from relearn.evaluation.suites import load_suite
+from relearn.models.loading import model_folder
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "knowundo_privacy"
+FILES = {"forget": "unlearn_val.json", "retain": "retention_val.json"}
+QUICK_QUESTIONS = 16  # of each set
+
+
+def rows_of(limit: int | None) -> list[EvaluatedRow]:
+    return [
+        EvaluatedRow(
+            set=name,  # type: ignore[arg-type]
+            id=record.id,
+            question=record.question,
+            reference=record.answer,
+            generation="",
+        )
+        for name, file in FILES.items()
+        for record in load_records(str(DATA / file), set_name=name)[:limit]
+    ]
+
+
+def batched(rows: list[EvaluatedRow], model: EvaluatedModel, config: EvaluationConfig) -> float:
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("generation", "perplexity"):
+            make_pass(name, rows, model, config, Path(scratch) / f"{name}.jsonl", name)
+    return time.perf_counter() - start
+
+
+@torch.inference_mode()
+def one_at_a_time(
+    rows: list[EvaluatedRow], model: EvaluatedModel, config: EvaluationConfig
+) -> float:
+    start = time.perf_counter()
+    tokenizer = model.prompt_format.tokenizer
+    for row in rows:
+        prompt = torch.tensor([model.prompt_format.encode_prompt(row.question)])
+        output = model.model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=config.max_new_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        new = output[0, prompt.shape[1] :]
+        row.generation = tokenizer.decode(new, skip_special_tokens=True).strip()
+        row.perplexity = plain_perplexity(model.model, model.prompt_format, row)
+    return time.perf_counter() - start
+
+
+def plain_perplexity(model: Any, prompt_format: PromptFormat, row: EvaluatedRow) -> float:
+    example = prompt_format.encode(row.question, row.generation, end=False)
+    if not example.answer:
+        return float(model.config.vocab_size)
+    ids = torch.tensor([example.prompt + example.answer])
+    labels = ids.clone()
+    labels[:, : len(example.prompt)] = -100
+    return float(model(input_ids=ids, labels=labels, use_cache=False).loss.exp())
+
+
+def measure(quick: bool, batch_size: int) -> dict[str, Any]:
+    # Single precision, in which no two words tie in a batch that did not tie alone.
+    settings = ModelConfig(dtype="float32")
+    config = EvaluationConfig(batch_size=batch_size)
+    metrics = load_suite("relearn").metric_names
+    model = loaded_when_needed(model_folder(settings.name), settings)
+    ours, plain = (rows_of(QUICK_QUESTIONS if quick else None) for _ in range(2))
+    batched(rows_of(2), model, EvaluationConfig(max_new_tokens=2))  # loads and warms up
+    seconds = batched(ours, model, config)
+    plain_seconds = one_at_a_time(plain, model, config)
+    start = time.perf_counter()
+    for wanted in (wanted_fields(ours, metrics),):
+        judge(ours, config, set().union(*wanted.values()) & set(JUDGED))
+    judging = time.perf_counter() - start
+    start = time.perf_counter()
+    score(ours, metrics)
+    scoring = time.perf_counter() - start
+    readers = [name for name in metrics if reads_answers(name)]
+    equal = [a.generation == b.generation for a, b in zip(ours, plain, strict=True)]
+    gaps = [
+        abs(a.perplexity / b.perplexity - 1)  # type: ignore[operator]
+        for a, b, same in zip(ours, plain, equal, strict=True)
+        if same
+    ]
+    return {
+        "model": settings.name,
+        "dtype": settings.dtype,
+        "threads": torch.get_num_threads(),
+        "questions": len(ours),
+        "batch_size": batch_size,
+        "max_new_tokens": config.max_new_tokens,
+        "suite_seconds": seconds + scoring,
+        "plain_one_pass_seconds": plain_seconds,
+        "passes_of_plain": len(readers),
+        "plain_seconds": plain_seconds * len(readers),
+        "speedup_against_one_pass": plain_seconds / (seconds + scoring),
+        "speedup": plain_seconds * len(readers) / (seconds + scoring),
+        "equal_answers": sum(equal) / len(equal),
+        "largest_perplexity_difference": max(gaps, default=0.0),
+        "judges_seconds": judging,
+    }
+
+
+def reads_answers(name: str) -> bool:
+    """Return whether a metric reads what the model answered, or something made of it."""
+    return bool({"generation", "perplexity", *JUDGED} & set(METRICS.named(name).needs))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="16 questions of each set")
+    parser.add_argument("--batch-size", type=int, default=EvaluationConfig().batch_size)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    arguments = parser.parse_args()
+    figures = measure(arguments.quick, arguments.batch_size)
+    for name, value in figures.items():
+        print(f"{name:32} {value:.4g}" if isinstance(value, float) else f"{name:32} {value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Why it forgets, seen inside the models: distributions, memory, circuits, language."""

@@ -1,0 +1,235 @@
+"""The figures as data: drawn still for files here, and interactively by the report.
+
+Still figures are drawn with Matplotlib, the library of that purpose that is kept best and needs no
+browser; Plotly, which the report uses, needs one to write SVG or PNG.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from relearn.analysis.names import ATTENTION, BASE, CLASSES, MLP
+from relearn.analysis.observe import Tables
+from relearn.analysis.summary import EDGE_FACTOR, Figures, circuit, mean_edges, recovery
+
+Kind = Literal["lines", "bars", "stacked", "heatmaps", "graphs"]
+Values = list[float | None]
+
+_GRAPHS = 4
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure, without looks.
+
+    Attributes:
+        id: File name.
+        part: `distribution`, `memory`, `circuits` or `language`.
+        kind: How it is drawn.
+        title: What it shows.
+        note: How it is read.
+        x_label: Of the horizontal axis.
+        y_label: Of the vertical axis.
+        x: Values or categories on the horizontal axis, where all series share them.
+        series: `lines`, `bars`: for each model its values at `x`. `stacked`: for each class of
+            tokens its values for the models in `x`. `heatmaps`: for each model rows of values.
+            `graphs`: for each model its edges as `[source, sink, share]`.
+    """
+
+    id: str
+    part: str
+    kind: Kind
+    title: str
+    note: str
+    x_label: str = ""
+    y_label: str = ""
+    x: list[Any] = field(default_factory=list)
+    series: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the chart as plain JSON values."""
+        return asdict(self)
+
+
+def charts(tables: Tables, figures: Mapping[str, Figures], models: Sequence[str]) -> list[Chart]:
+    """Return the charts that there are figures for; `models` begins with the target."""
+    drawn = [
+        _masses(figures, models),
+        _seesaw(figures, models),
+        _by_layer(
+            figures, models, ("lens", "forget", "decodable_by_layer"),
+            Chart("decodable", "memory", "lines", "Where the private words come up",
+                  "Share of the private words among the ten likeliest tokens, if the model ended "
+                  "after this layer. Layer 0 is the input.", "layer", "share of private words"),
+        ),
+        _by_layer(
+            figures, models, ("lens", "forget", "kl_to_output_by_layer"),
+            Chart("path", "memory", "lines", "The way to the answer",
+                  "How far each layer's guess is from the model's own final one (KL divergence). A "
+                  "slow fall means that layers build on each other.", "layer", "nats"),
+            first=1,
+        ),
+        *(
+            _by_layer(
+                figures, models, ("states", name, "cka_by_layer"),
+                Chart(f"similarity_{name}", "memory", "lines",
+                      f"Likeness to the target inside, {name} questions",
+                      "1: the hidden states are arranged as in the target model (CKA).",
+                      "layer", "CKA"),
+            )
+            for name in figures[models[0]]["states"]
+        ),
+        _by_layer(
+            figures, models, ("weights", "relative_norm_by_layer"),
+            Chart("weights", "memory", "lines", "Where the weights changed",
+                  "Size of the change over the size of the weights, mean over a layer's matrices. "
+                  "Of the target: since the base model.", "layer", "relative change"),
+        ),
+        _attention(tables["attention"], models),
+        _heads(tables["components"], models),
+        *(_patching(tables.get("patching"), models, kind) for kind in (ATTENTION, MLP)),
+        _graphs(tables["edges"], models),
+        _entropy(tables["steps"], models),
+        _collapse(figures, models),
+    ]  # fmt: skip
+    return [chart for chart in drawn if chart.series]
+
+
+def _masses(figures: Mapping[str, Figures], models: Sequence[str]) -> Chart:
+    return Chart(
+        "masses", "distribution", "stacked", "What stands where the private word stood",
+        "Probability by kind of token, mean over the private words of the forget questions.",
+        "", "probability", list(models),
+        {
+            name: [figures[model]["distribution"]["forget"]["mass"][name] for model in models]
+            for name in CLASSES
+        },
+    )  # fmt: skip
+
+
+def _seesaw(figures: Mapping[str, Figures], models: Sequence[str]) -> Chart:
+    sets = list(figures[models[0]]["distribution"])
+    values = {
+        model: [figures[model]["distribution"][name]["seesaw"] for name in sets]
+        for model in models[1:]
+    }
+    return Chart(
+        "seesaw", "distribution", "bars", "The see-saw",
+        "Share of the probability that the true words lost which went to tokens that fit neither "
+        "the sentence nor the subject. No bar: they lost nothing to speak of.",
+        "", "share gone astray", sets,
+        {m: v for m, v in values.items() if any(each is not None for each in v)},
+    )  # fmt: skip
+
+
+def _by_layer(
+    figures: Mapping[str, Figures],
+    models: Sequence[str],
+    path: tuple[str, ...],
+    chart: Chart,
+    first: int = 0,
+) -> Chart:
+    """Fill in what stands at `path` for each model, from layer `first` on."""
+    for model in models:
+        value: Any = figures[model]
+        for step in path:
+            value = value.get(step) if value else None
+        if value:
+            chart.series[model] = value[first:]
+            chart.x[:] = range(first, len(value))
+    return chart
+
+
+def _attention(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
+    forget = frame[frame["set"] == "forget"]
+    means = forget.groupby(["model", "layer"])["attention"].mean()
+    series = {model: means[model].tolist() for model in models}
+    return Chart(
+        "attention", "circuits", "lines", "Looking at the subject",
+        "Share of attention that goes from the private words to the subject's tokens in the "
+        "question, mean over a layer's heads.",
+        "layer", "attention", list(range(len(next(iter(series.values()))))), series,
+    )  # fmt: skip
+
+
+def _heads(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
+    rows = frame[(frame["set"] == "forget") & (frame["kind"] == "head")]
+    means = rows.groupby(["model", "layer", "head"])["contribution"].mean()
+    return Chart(
+        "heads", "circuits", "heatmaps", "What each attention head adds to the private word",
+        "Direct contribution to the word's logit, above the mean of all tokens. A row a layer, a "
+        "column a head.",
+        "head", "layer",
+        series={model: means[model].unstack().to_numpy().tolist() for model in models},
+    )  # fmt: skip
+
+
+def _patching(frame: pd.DataFrame | None, models: Sequence[str], kind: str) -> Chart:
+    name = "attention" if kind == ATTENTION else "MLPs"
+    chart = Chart(
+        f"patching_{kind}", "circuits", "bars", f"Putting the {name} back",
+        f"Share of the private words' lost log-probability that comes back if the {name} of some "
+        "layers write what they wrote in the target model.",
+        "layers", "share brought back",
+    )  # fmt: skip
+    for model in models[1:]:
+        rows = (
+            frame[(frame["model"] == model) & (frame["kind"] == kind)] if frame is not None else ()
+        )
+        if len(rows):
+            windows = recovery(rows)
+            chart.series[model] = windows["recovery"].tolist()
+            chart.x[:] = [
+                f"{first}-{last}" for first, last in windows[["first_layer", "last_layer"]].values
+            ]
+    return chart
+
+
+def _graphs(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
+    """The target, what learned, and the first rivals: more than a few can't be compared by eye."""
+    series = {}
+    for model in [m for m in models if m != BASE][:_GRAPHS]:
+        series[model] = [
+            [str(source), str(sink), float(share)]
+            for (source, sink), share in circuit(mean_edges(frame, model)).items()
+        ]
+    return Chart(
+        "circuits", "circuits", "graphs", "The circuit of the private word",
+        f"Paths that carry at least {EDGE_FACTOR} times an even share of the effect on the private "
+        "word, from the question's tokens (bottom) through the layers to the output (top). Thick "
+        "is strong.",
+        series=series,
+    )  # fmt: skip
+
+
+def _entropy(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
+    forget = frame[frame["set"] == "forget"]
+    means = forget.groupby(["model", "step"])["entropy"].mean()
+    longest = int(forget["step"].max()) + 1 if len(forget) else 0
+    return Chart(
+        "entropy", "language", "lines", "How sure the model is while it answers",
+        "Entropy of the next token, step by step, mean over the answers to forget questions that "
+        "are not over yet. Near 0 in a loop.",
+        "token of the answer", "nats", list(range(longest)),
+        {
+            model: [_or_none(means[model].get(step)) for step in range(longest)]
+            for model in models
+        },
+    )  # fmt: skip
+
+
+def _collapse(figures: Mapping[str, Figures], models: Sequence[str]) -> Chart:
+    sets = list(figures[models[0]]["language"])
+    return Chart(
+        "collapse", "language", "bars", "Answers that collapse",
+        "Share of answers that are empty, end in a loop, or mostly repeat themselves.",
+        "", "share of answers", sets,
+        {m: [figures[m]["language"][name]["collapsed"] for name in sets] for m in models},
+    )  # fmt: skip
+
+
+def _or_none(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,331 @@
+"""The analysis of two or more models, part by part."""
+
+import gc
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+import relearn
+from relearn.analysis import weights
+from relearn.analysis.components import Components, SubjectAttention
+from relearn.analysis.distribution import Distribution, Reference, ReferenceWriter
+from relearn.analysis.language import free_answers
+from relearn.analysis.layout import Layout, find_layout
+from relearn.analysis.memory import LogitLens, States
+from relearn.analysis.observe import Observer, Tables, joined, observe
+from relearn.analysis.parts import Parts
+from relearn.analysis.probes import (
+    Probe,
+    batches,
+    by_length,
+    make_probes,
+    shortened,
+    with_keys,
+)
+from relearn.analysis.sources import ModelSource, Subject
+from relearn.analysis.tracing import (
+    activation_patching,
+    attribution_patching,
+    edges,
+    subject_saliency,
+    trace,
+)
+from relearn.data.tokenization import PromptFormat, check_lengths
+from relearn.errors import UserError
+from relearn.models.loading import load_tokenizer
+from relearn.storage import content_hash
+
+OBSERVED = ("distribution", "lens", "states", "components")
+
+
+@dataclass(frozen=True)
+class AnalysisSettings:
+    """How much is looked at.
+
+    Attributes:
+        prompts: Questions of each set, evenly spread over it.
+        keys: Tokens of each answer that are looked at closely, at most.
+        traced: Forget questions that are traced and patched, which takes backward passes.
+        rows: Questions of one forward pass; bounds the memory.
+        max_new_tokens: Longest free answer, in tokens.
+        max_length: Longest question with its answer, in tokens.
+    """
+
+    prompts: int = 24
+    keys: int = 2
+    traced: int = 6
+    rows: int = 8
+    max_new_tokens: int = 48
+    max_length: int = 1024
+
+
+def analyze(subject: Subject, output: Path, settings: AnalysisSettings) -> Tables:
+    """Compute every part that is not there yet.
+
+    Args:
+        subject: Models and sets.
+        output: Folder of the analysis; tables, and parts to resume from.
+        settings: How much is looked at.
+
+    Returns:
+        Every table, of all models, with the column `model` first.
+
+    Raises:
+        UserError: a model can't be loaded or has an unusual layout, the models' vocabularies
+            differ, or the folder is used for something else.
+    """
+    request = {
+        "relearn": relearn.__version__,
+        "settings": asdict(settings),
+        "models": {m.name: m.fingerprint() for m in subject.models},
+        "sets": {
+            name: content_hash([r.model_dump(mode="json") for r in records])
+            for name, records in subject.sets.items()
+        },
+        "model_config": subject.config.model_dump(mode="json"),
+    }
+    with Parts(output, request) as parts:
+        job = _Analysis(subject, settings, parts)
+        tables = job.tables()
+        for name, frame in tables.items():
+            path = output / f"{name}.parquet"
+            frame.to_parquet(path, index=False)
+        job.drop_references()
+    return tables
+
+
+class _Analysis:
+    """The parts of one analysis; a model is in memory only while a part of it is computed."""
+
+    def __init__(self, subject: Subject, settings: AnalysisSettings, parts: Parts) -> None:
+        self.subject = subject
+        self.settings = settings
+        self.parts = parts
+        self.references = parts.work / "references"
+        self._loaded: tuple[str, PreTrainedModel, Layout] | None = None
+
+    @cached_property
+    def prompt_format(self) -> PromptFormat:
+        """The target's tokenizer and template, with which every model is asked."""
+        tokenizer = load_tokenizer(self.subject.models[0].folder, self.subject.config)
+        return PromptFormat(tokenizer, self.subject.config.system)
+
+    @property
+    def _pad(self) -> int:
+        return int(self.prompt_format.tokenizer.pad_token_id)
+
+    @cached_property
+    def unkeyed(self) -> list[Probe]:
+        """The probes of all sets, those of like length side by side, without keys."""
+        probes = []
+        for name, records in self.subject.sets.items():
+            chosen = _spread(records, self.settings.prompts)
+            probes += make_probes(chosen, name, self.prompt_format)
+        check_lengths([p.example for p in probes], [p.id for p in probes], self.settings.max_length)
+        return by_length(probes)
+
+    @cached_property
+    def probes(self) -> list[Probe]:
+        """The probes with their keys; needs the reference passes of target and base."""
+        log_probs = [self._token_log_probs(source) for source in self._reference_models()]
+        knows, does_not = log_probs[0], log_probs[1] if len(log_probs) > 1 else None
+        return [
+            with_keys(p, knows[i], does_not[i] if does_not else None, self.settings.keys)
+            for i, p in enumerate(self.unkeyed)
+        ]
+
+    @cached_property
+    def traced(self) -> list[Probe]:
+        """A few forget probes, cut behind their first key."""
+        forget = [p for p in self.probes if p.set == "forget"]
+        return by_length([shortened(p) for p in _spread(forget, self.settings.traced)])
+
+    def tables(self) -> Tables:
+        """Return all tables of all models."""
+        collected: dict[str, list[pd.DataFrame]] = {}
+        for source in self.subject.models:
+            for name, frame in self._of_model(source).items():
+                frame.insert(0, "model", source.name)
+                collected.setdefault(name, []).append(frame)
+            self._unload()
+        return {name: joined(frames) for name, frames in collected.items()}
+
+    def _of_model(self, source: ModelSource) -> Tables:
+        tables: Tables = {}
+        missing = [name for name in OBSERVED if not self.parts.has(f"{source.name}/{name}")]
+        if missing:
+            self._observe(source, missing)
+        for name in OBSERVED:
+            tables |= self.parts.make(f"{source.name}/{name}", _never)
+        tables |= self.parts.make(f"{source.name}/language", lambda _: self._language(source))
+        tables |= self.parts.make(f"{source.name}/circuits", lambda at: self._trace(source, at))
+        return tables | self.parts.make(f"{source.name}/weights", lambda _: self._weights(source))
+
+    def _reference_models(self) -> Sequence[ModelSource]:
+        return self.subject.models[: 2 if self.subject.has_base else 1]
+
+    def _token_log_probs(self, source: ModelSource) -> list[Tensor]:
+        """Return each answer token's log-probability; writes the model's `Reference`."""
+
+        def compute(folder: Path) -> Tables:
+            tokens = sum(len(p.example.answer) for p in self.unkeyed)
+            layout = self._layout(source)
+            file = folder / "distributions.npy"
+            writer = ReferenceWriter(file, tokens, layout.head.weight.shape[0])
+            self._pass(layout, self.unkeyed, [writer], f"what {source.name} expects")
+            writer.tables()
+            return {"tokens": pd.DataFrame({"log_prob": torch.cat(writer.token_log_probs)})}
+
+        part = self.parts.make(f"references/{source.name}", compute)
+        values = torch.tensor(part["tokens"]["log_prob"].to_numpy())
+        return list(values.split([len(p.example.answer) for p in self.unkeyed]))
+
+    def _reference(self, source: ModelSource) -> Reference:
+        return Reference(self.references / source.name / "distributions.npy")
+
+    def _observe(self, source: ModelSource, missing: Sequence[str]) -> None:
+        """Let the observers whose parts are missing watch one pass, and write their parts."""
+        probes = self.probes
+        layout = self._layout(source)
+        observers = {name: self._observers(name, layout, source) for name in missing}
+        watching = [observer for several in observers.values() for observer in several]
+        self._pass(layout, probes, watching, f"looking into {source.name}")
+        for name, several in observers.items():
+
+            def write(folder: Path, several: Sequence[Observer] = several) -> Tables:
+                for observer in several:
+                    if isinstance(observer, States) and source is self.subject.models[0]:
+                        save_file({"states": observer.states}, folder / "states.safetensors")
+                return {k: t for observer in several for k, t in observer.tables().items()}
+
+            self.parts.make(f"{source.name}/{name}", write)
+
+    def _observers(self, name: str, layout: Layout, source: ModelSource) -> list[Observer]:
+        target = self.subject.models[0]
+        if name == "distribution":
+            references = [self._reference(each) for each in self._reference_models()]
+            decode = self.prompt_format.tokenizer.decode
+            base = references[1] if len(references) > 1 else None
+            return [Distribution(references[0], base, decode)]
+        if name == "lens":
+            return [LogitLens(layout)]
+        if name == "states":
+            file = self.parts.work / target.name / "states" / "states.safetensors"
+            states = None if source is target else load_file(file)["states"]
+            if states is not None and len(states) != len(layout.blocks) + 1:
+                raise UserError(
+                    f"model {source.name} has {len(layout.blocks)} layers, {target.name} has "
+                    f"{len(states) - 1}.",
+                    "Compare models of one architecture.",
+                )
+            return [States(layout, states)]
+        return [Components(layout), SubjectAttention(layout)]
+
+    def _language(self, source: ModelSource) -> Tables:
+        return free_answers(
+            self._layout(source).model,
+            self.prompt_format,
+            self.unkeyed,
+            rows=4 * self.settings.rows,
+            max_new_tokens=self.settings.max_new_tokens,
+            title=f"answers of {source.name}",
+        )
+
+    def _trace(self, source: ModelSource, folder: Path) -> Tables:
+        """Trace the model; the target's activations are kept for patching the others."""
+        probes = self.traced
+        target = self.subject.models[0]
+        layout = self._layout(source)
+        if layout.model.device.type == "cpu":
+            layout.model.float()  # half precision has no fast backward pass there
+        collected: dict[str, list[pd.DataFrame]] = {}
+        kept: dict[str, Tensor] = {}
+        file = self.parts.work / target.name / "circuits" / "activations.safetensors"
+        before = {} if source is target else load_file(file, device=str(layout.model.device))
+        rows = self.settings.rows
+        for number, batch in enumerate(batches(probes, rows, self._pad, layout.model.device)):
+            traced = trace(layout, batch)
+            tables = {
+                "edges": edges(layout, batch, traced),
+                "saliency": subject_saliency(batch, traced),
+            }
+            activations = {
+                name.removeprefix(f"{number}/"): value.float()
+                for name, value in before.items()
+                if name.startswith(f"{number}/")
+            }
+            if source is target:
+                kept |= {f"{number}/{n}": v.half() for n, v in traced.activations.items()}
+                kept[f"{number}/log_probs"] = traced.log_probs
+            else:
+                log_probs = activations.pop("log_probs").cpu()
+                tables["attribution"] = attribution_patching(layout, batch, traced, activations)
+                tables["patching"] = activation_patching(layout, batch, activations, log_probs)
+            for name, frame in tables.items():
+                collected.setdefault(name, []).append(frame)
+        if kept:
+            save_file(kept, folder / "activations.safetensors")
+        return {name: joined(frames) for name, frames in collected.items()}
+
+    def _weights(self, source: ModelSource) -> Tables:
+        """Compare the weights with the target's; those of the target with the base's."""
+        target = self.subject.models[0]
+        if source.adapter is not None:
+            return {"weights": weights.adapter_changes(source.folder, source.adapter)}
+        if source is not target:
+            # The base comes before the target: what memorizing changed is told of the target.
+            if source.name == self.subject.models[-1].name or source.reverse is not None:
+                return {"weights": weights.full_changes(target.folder, source.folder)}
+            return {}
+        if self.subject.has_base:
+            return {"weights": weights.full_changes(self.subject.models[1].folder, target.folder)}
+        return {}
+
+    def _pass(
+        self, layout: Layout, probes: Sequence[Probe], observers: Sequence[Observer], title: str
+    ) -> None:
+        observe(
+            layout, probes, observers,
+            rows=self.settings.rows, pad_token_id=self._pad, title=title,
+        )  # fmt: skip
+
+    def _layout(self, source: ModelSource) -> Layout:
+        """Load the model unless it is the one in memory."""
+        if self._loaded is None or self._loaded[0] != source.name:
+            self._unload()
+            model = source.load(self.subject.config)
+            layout = find_layout(model)
+            if layout.head.weight.shape[0] < len(self.prompt_format.tokenizer):
+                raise UserError(
+                    f"model {source.name} has a smaller vocabulary than the target.",
+                    "Compare models of one tokenizer.",
+                )
+            self._loaded = (source.name, model, layout)
+        return self._loaded[2]
+
+    def _unload(self) -> None:
+        self._loaded = None
+        gc.collect()
+
+    def drop_references(self) -> None:
+        """Delete the whole distributions, the one thing that is large and not needed again."""
+        for file in self.references.glob("*/distributions.npy"):
+            file.unlink()
+
+
+def _never(_: Path) -> Tables:
+    raise AssertionError("the part was to be there")
+
+
+def _spread(items: Sequence[Any], count: int) -> list[Any]:
+    """Return at most `count` items, evenly spread."""
+    count = min(count, len(items))
+    return [items[place * len(items) // count] for place in range(count)]

@@ -1,0 +1,231 @@
+"""Evaluation of a model: the passes that a suite's metrics need, judges, scores, results."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from relearn.config import EvaluationConfig, ModelConfig, RunConfig
+from relearn.data.records import Record
+from relearn.data.tokenization import PromptFormat
+from relearn.errors import UserError
+from relearn.evaluation.general import general_ability
+from relearn.evaluation.metrics import METRICS, JointMetric, Metric
+from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
+from relearn.evaluation.rows import EvaluatedRow, SetName
+from relearn.evaluation.scoring import JUDGED, by_set, judge, score, write_results
+from relearn.evaluation.significance import compare
+from relearn.evaluation.suites import load_sets, load_suite
+from relearn.models.adapters import merge_adapter
+from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.storage import content_hash, read_json, read_jsonl, write_json
+
+_KEY = "key.json"
+
+
+def evaluate_model(
+    model: EvaluatedModel,
+    base: EvaluatedModel,
+    records: Mapping[SetName, Sequence[Record]],
+    metrics: Sequence[str],
+    config: EvaluationConfig,
+    output: Path,
+    *,
+    key: str,
+    title: str = "",
+    retain_model: Path | None = None,
+) -> dict[str, float]:
+    """Make every pass that the metrics need, once; judge, score, and write the results.
+
+    Finished batches are kept in `output/parts` until the results are written, so that a killed
+    evaluation goes on where it stopped.
+
+    Args:
+        model: The model in question.
+        base: Whose perplexity and loss are compared with.
+        records: By set.
+        metrics: Names of metrics.
+        config: Batches, lengths, judges.
+        output: Folder of the results.
+        key: Hash of all that the results depend on, lest two evaluations mix.
+        title: Of the model, for progress bars.
+        retain_model: Folder of the results of a model that never saw the forget set.
+
+    Returns:
+        Values by `set/metric` and `overall/metric`, as in `metrics.json`.
+
+    Raises:
+        UserError: `output` holds something else, or `retain_model` holds no results.
+    """
+    of_retain_model = read_results(retain_model) if retain_model else []
+    rows = [_row(name, record) for name, members in records.items() for record in members]
+    wanted = wanted_fields(rows, metrics)
+    parts = _claimed(output, key)
+    for name in passes_for(set().union(*wanted.values())):
+        readers = [row for row in rows if name in passes_for(wanted[row.set])]
+        reader = model if PASSES[name].of == "evaluated" else base
+        if reader is not model:
+            model.release()
+        heading = f"{name} of {title}" if title else name
+        make_pass(name, readers, reader, config, parts / f"{name}.jsonl", heading)
+    general = _general_ability(model, config, parts)
+    model.release()
+    base.release()
+    for set_name, members in by_set(rows).items():
+        judge(members, config, wanted[set_name] & set(JUDGED))
+    values = score(rows, metrics, of_retain_model, general)
+    write_results(output, rows, values, of_retain_model)
+    # Renamed first: half a folder of finished batches would be taken for somebody else's.
+    shutil.rmtree(parts.rename(output / ".parts"))
+    return values
+
+
+def evaluate_named(
+    settings: RunConfig,
+    data: Sequence[str],
+    metrics: Sequence[str],
+    output: Path,
+    retain_model: Path | None = None,
+) -> dict[str, float]:
+    """Evaluate the model that the settings name by their suite, as `relearn evaluate` does.
+
+    Args:
+        settings: Model, columns, suite, judges.
+        data: Folders of the suite's files, and `SET=SOURCE`.
+        metrics: Names of metrics to take instead of the suite's.
+        output: Folder of the results.
+        retain_model: Folder of the results of a model that never saw the forget set.
+
+    Raises:
+        UserError: bad settings, data, model or folder; nothing is written in these cases.
+    """
+    suite = load_suite(settings.evaluation.suite)
+    for name in metrics:
+        METRICS.named(name)
+    records = load_sets(suite, data, settings.data.columns)
+    folder = model_folder(settings.model.name)
+    base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
+    chosen = list(metrics) or suite.metric_names
+    texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
+    key = content_hash(
+        folder, base, settings.model.model_dump(mode="json"),
+        settings.evaluation.model_dump(mode="json"), chosen, texts,
+    )  # fmt: skip
+    return evaluate_model(
+        loaded_when_needed(folder, settings.model),
+        loaded_when_needed(base, settings.model),
+        records,
+        chosen,
+        settings.evaluation,
+        output,
+        key=key,
+        retain_model=retain_model,
+    )
+
+
+def loaded_when_needed(
+    folder: Path, config: ModelConfig, adapter: Path | None = None
+) -> EvaluatedModel:
+    """Return the model in `folder`, with the adapter in `adapter`, for evaluation."""
+
+    def load() -> PreTrainedModel:
+        model = load_model(folder, config)
+        return merge_adapter(model, adapter) if adapter else model
+
+    return EvaluatedModel(PromptFormat(load_tokenizer(folder, config), config.system), load)
+
+
+def _row(name: SetName, record: Record) -> EvaluatedRow:
+    return EvaluatedRow(
+        set=name,
+        id=record.id,
+        question=record.question,
+        reference=record.answer,
+        generation="",
+        paraphrased_answer=record.paraphrased_answer,
+        wrong_answers=list(record.wrong_answers) or None,
+    )
+
+
+def wanted_fields(rows: Sequence[EvaluatedRow], metrics: Sequence[str]) -> dict[str, set[str]]:
+    """Return the fields that the metrics need of each set's rows, and what these are made of."""
+    sets = by_set(rows)
+    wanted: dict[str, set[str]] = {name: set() for name in sets}
+    for metric in map(METRICS.named, metrics):
+        needs: dict[str, tuple[str, ...]] = {}
+        if isinstance(metric, Metric):
+            needs = {name: metric.needs for name, rows in sets.items() if metric.is_about(rows)}
+        elif isinstance(metric, JointMetric):
+            needs = {n: f for n, f in metric.needs.items() if not n.startswith("retain_model/")}
+            needs = needs if needs.keys() <= sets.keys() else {}
+        for name, fields in needs.items():
+            wanted[name] |= set(fields)
+    for of_set in wanted.values():
+        if of_set & set(JUDGED):
+            of_set.add("generation")
+    return wanted
+
+
+def _claimed(output: Path, key: str) -> Path:
+    """Return the folder of finished batches in `output`, made or taken up.
+
+    Raises:
+        UserError: `output` holds something else.
+    """
+    parts = output / "parts"
+    if (parts / _KEY).is_file():
+        if read_json(parts / _KEY) != key:
+            raise UserError(
+                f"output folder {output} is already used by another evaluation.",
+                "Choose another --output.",
+            )
+        return parts
+    if output.exists() and (not output.is_dir() or any(f != parts for f in output.iterdir())):
+        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
+    write_json(parts / _KEY, key)
+    return parts
+
+
+def _general_ability(
+    model: EvaluatedModel, config: EvaluationConfig, parts: Path
+) -> dict[str, float]:
+    if not config.lm_eval_tasks:
+        return {}
+    file = parts / "general.json"
+    if not file.is_file():
+        write_json(file, general_ability(model, config))
+    values: dict[str, float] = read_json(file)
+    return values
+
+
+def read_results(folder: Path) -> list[EvaluatedRow]:
+    """Read the rows of an evaluation.
+
+    Raises:
+        UserError: there are none.
+    """
+    file = folder / "rows.jsonl"
+    if not file.is_file():
+        raise UserError(
+            f"{folder} holds no evaluation.", "Name the --output folder of `relearn evaluate`."
+        )
+    return [EvaluatedRow.model_validate(row) for row in read_jsonl(file)]
+
+
+def write_comparison(output: Path, others: Mapping[str, Path]) -> None:
+    """Test the evaluation in `output` against others; write `comparison.json` there.
+
+    Args:
+        output: Folder of an evaluation; the second of each comparison.
+        others: Folders of others, by name.
+
+    Raises:
+        UserError: a folder holds no evaluation.
+    """
+    ours = [row.flat() for row in read_results(output)]
+    found = {
+        name: compare([row.flat() for row in read_results(folder)], ours)
+        for name, folder in others.items()
+    }
+    write_json(output / "comparison.json", found)

@@ -1,0 +1,320 @@
+"""Passes over a model: each made once, in batches of like length, resumable batch by batch.
+
+A metric names the fields of a row that it needs; a pass fills some. Metrics never see a model.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from transformers import PreTrainedModel
+from typing_extensions import override
+
+from relearn.config import EvaluationConfig
+from relearn.data.tokenization import Example, PromptFormat
+from relearn.evaluation import likelihood
+from relearn.evaluation.generation import greedy_continuations
+from relearn.evaluation.rows import EvaluatedRow
+from relearn.progress import progress_bar
+from relearn.registry import Registry
+from relearn.storage import disk_errors
+
+
+@dataclass
+class EvaluatedModel:
+    """A model that is loaded when the first batch needs it.
+
+    Attributes:
+        prompt_format: Its tokenizer and how it is asked.
+        load: Loads it.
+    """
+
+    prompt_format: PromptFormat
+    load: Callable[[], PreTrainedModel]
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The model itself."""
+        return self.load()
+
+    def release(self) -> None:
+        """Let go of the model's memory."""
+        self.__dict__.pop("model", None)
+
+    @property
+    def pad_token_id(self) -> int:
+        """What batches are padded with."""
+        return int(self.prompt_format.tokenizer.pad_token_id)
+
+
+class Pass(ABC):
+    """One reading of texts by a model.
+
+    Attributes:
+        fills: Fields of a row that it fills.
+        needs: Fields of a row that must be filled before.
+        of: Whether it is the evaluated model that reads, or the base model.
+    """
+
+    fills: ClassVar[tuple[str, ...]]
+    needs: ClassVar[tuple[str, ...]] = ()
+    of: ClassVar[Literal["evaluated", "base"]] = "evaluated"
+
+    @abstractmethod
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        """Return what the model is to read for a row; nothing, if the row has nothing to read."""
+
+    @abstractmethod
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[Any]:
+        """Read one batch and return a JSON value for each example."""
+
+    @abstractmethod
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        """Fill the fields of a row from the values of its examples."""
+
+
+PASSES: Registry[Pass] = Registry("pass")
+
+
+def _registered(name: str) -> Callable[[type[Pass]], type[Pass]]:
+    def register(kind: type[Pass]) -> type[Pass]:
+        PASSES.register(name)(kind())
+        return kind
+
+    return register
+
+
+@_registered("generation")
+class Generation(Pass):
+    """What the model answers."""
+
+    fills: ClassVar[tuple[str, ...]] = ("generation",)
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        return [Example(prompt_format.encode_prompt(row.question), [])]
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[str]:
+        new = greedy_continuations(
+            model.model,
+            [example.prompt for example in examples],
+            max_new_tokens=config.max_new_tokens,
+            pad_token_id=model.pad_token_id,
+        )
+        decode = model.prompt_format.tokenizer.decode
+        return [str(decode(ids, skip_special_tokens=True)).strip() for ids in new]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        (row.generation,) = values
+
+
+@_registered("continuation")
+class Continuation(Generation):
+    """How the model goes on when the first half of the reference is put into its mouth."""
+
+    fills: ClassVar[tuple[str, ...]] = ("continuation", "continuation_reference")
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        whole = prompt_format.encode(row.question, row.reference, end=False)
+        half = len(whole.answer) // 2
+        return [Example(whole.prompt + whole.answer[:half], whole.answer[half:])]
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[Any]:
+        decode = model.prompt_format.tokenizer.decode
+        rests = [decode(example.answer[: config.max_new_tokens]) for example in examples]
+        return list(zip(super().run(model, examples, config), rests, strict=True))
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        row.continuation, row.continuation_reference = values[0]
+
+
+@_registered("likelihood")
+class Likelihood(Pass):
+    """What the model thinks of the reference's tokens and the end token."""
+
+    fills: ClassVar[tuple[str, ...]] = ("answer_log_probs", "answer_greedy", "answer_z_scores")
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        return [prompt_format.encode(row.question, row.reference)]
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[Any]:
+        found = likelihood.token_statistics(model.model, examples, model.pad_token_id)
+        return [[s.log_probs.tolist(), s.greedy.tolist(), s.z_scores.tolist()] for s in found]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        row.answer_log_probs, row.answer_greedy, row.answer_z_scores = values[0]
+
+
+class _Losses(Pass):
+    """Mean token losses of whole answers."""
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[float]:
+        found = likelihood.batch_log_probs(model.model, examples, model.pad_token_id)
+        return [-log_probs.mean().item() for log_probs in found]
+
+
+@_registered("alternatives")
+class Alternatives(_Losses):
+    """How likely the paraphrased and the wrong answers are."""
+
+    fills: ClassVar[tuple[str, ...]] = ("paraphrased_loss", "wrong_losses")
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        if not row.wrong_answers:
+            return []
+        answers = [row.paraphrased_answer or row.reference, *row.wrong_answers]
+        return [prompt_format.encode(row.question, answer) for answer in answers]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        row.paraphrased_loss, *row.wrong_losses = values
+
+
+@_registered("gradient")
+class Gradient(Pass):
+    """How steep the loss of the reference is."""
+
+    fills: ClassVar[tuple[str, ...]] = ("gradient_norm",)
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        return [prompt_format.encode(row.question, row.reference)]
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[float]:
+        # A norm for each row takes a backward pass for each.
+        return [likelihood.gradient_norm(model.model, e, model.pad_token_id) for e in examples]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        (row.gradient_norm,) = values
+
+
+@_registered("base_likelihood")
+class BaseLikelihood(_Losses):
+    """How likely the reference is under the base model."""
+
+    fills: ClassVar[tuple[str, ...]] = ("base_loss",)
+    of = "base"
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        return [prompt_format.encode(row.question, row.reference)]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        (row.base_loss,) = values
+
+
+@_registered("perplexity")
+class Perplexity(Pass):
+    """How surprising the answer is to the base model, its end token left out."""
+
+    fills: ClassVar[tuple[str, ...]] = ("perplexity",)
+    needs = ("generation",)
+    of = "base"
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        return [prompt_format.encode(row.question, row.generation, end=False)]
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[float]:
+        found = likelihood.batch_log_probs(model.model, examples, model.pad_token_id)
+        return [likelihood.perplexity_of(log_probs, model.model) for log_probs in found]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        (row.perplexity,) = values
+
+
+def passes_for(fields: Iterable[str]) -> list[str]:
+    """Return the names of the passes that fill `fields`, each once, in an order that works."""
+    wanted = set(fields)
+    for one in reversed(PASSES.values()):
+        if wanted & set(one.fills):
+            wanted |= set(one.needs)
+    return [name for name, one in PASSES.items() if wanted & set(one.fills)]
+
+
+def make_pass(
+    name: str,
+    rows: Sequence[EvaluatedRow],
+    model: EvaluatedModel,
+    config: EvaluationConfig,
+    parts: Path,
+    title: str | None = None,
+) -> None:
+    """Make one pass over `rows` and fill their fields.
+
+    Args:
+        name: Of the pass.
+        rows: Filled in place.
+        model: Whose reading it is; not loaded if every batch is done already.
+        config: Batch size and longest answer.
+        parts: File of finished batches, one a line; what is in it is not done again.
+        title: Of the progress bar; None shows none.
+    """
+    one = PASSES.named(name)
+    jobs = [
+        (i, example)
+        for i, row in enumerate(rows)
+        for example in one.examples(row, model.prompt_format)
+    ]
+    order = sorted(range(len(jobs)), key=lambda job: len(jobs[job][1]))
+    batches = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
+    done = _finished(parts)
+    values: list[Any] = [None] * len(jobs)
+    with progress_bar(title) as advance, disk_errors(parts), parts.open("a") as file:
+        for number, batch in enumerate(batches):
+            if number == len(done):
+                done.append(one.run(model, [jobs[job][1] for job in batch], config))
+                file.write(json.dumps(done[number]) + "\n")
+                file.flush()
+            for job, value in zip(batch, done[number], strict=True):
+                values[job] = value
+            advance(number + 1, len(batches), "")
+    of_row: dict[int, list[Any]] = {}
+    for (i, _), value in zip(jobs, values, strict=True):
+        of_row.setdefault(i, []).append(value)
+    for i, found in of_row.items():
+        one.fill(rows[i], found)
+
+
+def _finished(parts: Path) -> list[Any]:
+    """Return the batches in `parts`; a line that a killed process left torn is cut off."""
+    if not parts.is_file():
+        return []
+    whole, _, torn = parts.read_bytes().rpartition(b"\n")
+    if torn:
+        with parts.open("r+b") as file:
+            file.truncate(len(whole) + 1 if whole else 0)
+    return [json.loads(line) for line in whole.splitlines()]

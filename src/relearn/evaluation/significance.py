@@ -1,0 +1,215 @@
+"""How sure a figure is: bootstrap intervals, and paired tests between two models."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
+
+from relearn.evaluation.metrics import METRICS
+from relearn.evaluation.metrics.base import JointMetric, Metric
+from relearn.evaluation.rows import RowSets
+
+Array = NDArray[np.float64]
+FlatRow = Mapping[str, Any]
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+JOINT_RESAMPLES = 500  # each computes a joint metric anew
+PERMUTATIONS = 9999
+_SEED = 0
+_CHUNK = 1000  # permutations drawn together, which bounds the memory
+
+
+def intervals(sets: RowSets, values: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return a 95 % bootstrap interval of every value that rows make.
+
+    Rows are resampled within their sets, with a fixed seed; bias-corrected and accelerated
+    (Efron 1987), for joint metrics plain percentiles. A model is not trained again: the interval
+    says how the figure depends on the questions that were asked.
+
+    Args:
+        sets: The scored rows by set.
+        values: Values by full name, as `scoring.score` returns them.
+
+    Returns:
+        By full name `value`, `low`, `high` and `rows`, the number of rows. What is made of values
+        and not of rows, such as general ability, has none.
+    """
+    found = {}
+    for key, value in values.items():
+        set_name, _, name = key.partition("/")
+        metric = METRICS.get(name)
+        if isinstance(metric, Metric) and set_name in sets:
+            columns = _columns([row.flat() for row in sets[set_name]], metric)
+            low, high = interval(columns, metric.combine) if columns else (value, value)
+            count = len(sets[set_name])
+        elif isinstance(metric, JointMetric) and metric.needs:
+            low, high = _joint_interval(metric, sets)
+            count = sum(len(sets[used]) for used in metric.needs)
+        else:
+            continue
+        found[key] = {"value": value, "low": low, "high": high, "rows": count}
+    return found
+
+
+def interval(
+    columns: Sequence[Array], combine: Callable[..., Any] | None = None
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a mean, or of a combination of means.
+
+    Args:
+        columns: One or more (rows,) arrays, resampled together.
+        combine: Makes the value from the columns' means; None for the mean of the one column.
+    """
+
+    def value(*resampled: Array, axis: int) -> Any:
+        means = [column.mean(axis) for column in resampled]
+        return combine(*means) if combine else means[0]
+
+    if len(columns[0]) < 2 or all(np.ptp(column) == 0 for column in columns):
+        alone = float(value(*columns, axis=0))
+        return alone, alone
+    return _bootstrapped(columns, value, paired=True, vectorized=True, n_resamples=RESAMPLES)
+
+
+def _joint_interval(metric: JointMetric, sets: RowSets) -> tuple[float, float]:
+    names = list(metric.needs)
+
+    def value(*chosen: NDArray[np.int64]) -> float:
+        resampled = {
+            name: [sets[name][i] for i in indices]
+            for name, indices in zip(names, chosen, strict=True)
+        }
+        return metric.compute({**sets, **resampled}, {})
+
+    if any(len(sets[name]) < 2 for name in names):
+        alone = metric.compute(sets, {})
+        return alone, alone
+    return _bootstrapped(
+        [np.arange(len(sets[name])) for name in names],
+        value,
+        vectorized=False,
+        n_resamples=JOINT_RESAMPLES,
+        method="percentile",
+    )
+
+
+def _bootstrapped(
+    data: Sequence[NDArray[Any]], value: Callable[..., Any], **options: Any
+) -> tuple[float, float]:
+    given = {"confidence_level": CONFIDENCE, "batch": _CHUNK, "method": "BCa"} | options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        result = bootstrap(data, value, rng=_SEED, **given)
+        if np.isnan(result.confidence_interval).any():  # BCa, where few rows differ
+            given["method"] = "percentile"
+            result = bootstrap(data, value, rng=_SEED, **given)
+    low, high = result.confidence_interval
+    return float(low), float(high)
+
+
+def compare(first: Sequence[FlatRow], second: Sequence[FlatRow]) -> dict[str, dict[str, Any]]:
+    """Test every metric's difference between two models that were asked the same questions.
+
+    Labels (0 or 1) by McNemar's exact test, scores by a paired permutation test of the difference
+    of the values, both two-sided. Rows are paired by set, id and question; metrics of one row's
+    scores only. The p-values are not corrected for the number of metrics.
+
+    Args:
+        first: Rows of one model, as in its `rows.jsonl`.
+        second: Rows of the other.
+
+    Returns:
+        By full metric name `first`, `second`, `difference` (second less first), `p_value`, `test`
+        and `rows`, the number of pairs.
+    """
+    partners = {_identity(row): row for row in second}
+    pairs: dict[str, list[tuple[FlatRow, FlatRow]]] = {}
+    for row in first:
+        if (partner := partners.get(_identity(row))) is not None:
+            pairs.setdefault(row["set"], []).append((row, partner))
+    found = {}
+    for set_name, members in sorted(pairs.items()):
+        ours, theirs = ([pair[side] for pair in members] for side in (0, 1))
+        for name, metric in METRICS.items():
+            if not isinstance(metric, Metric):
+                continue
+            before, after = _columns(ours, metric), _columns(theirs, metric)
+            if before and after:
+                found[f"{set_name}/{name}"] = _test(before, after, metric.combine)
+    return found
+
+
+def _identity(row: FlatRow) -> tuple[Any, ...]:
+    return row["set"], row.get("id"), row["question"]
+
+
+def _columns(rows: Sequence[FlatRow], metric: Metric) -> list[Array]:
+    """Return the columns that make the metric's value; none if a row lacks one."""
+    columns = [[row.get(name) for row in rows] for name in metric.columns]
+    if any(value is None for column in columns for value in column):
+        return []
+    return [np.array(column, dtype=float) for column in columns]
+
+
+def _test(
+    before: Sequence[Array], after: Sequence[Array], combine: Callable[..., Any] | None
+) -> dict[str, Any]:
+    def value(columns: Sequence[Array]) -> float:
+        means = [column.mean() for column in columns]
+        return float(combine(*means) if combine else means[0])
+
+    labels = combine is None and set(np.unique([*before, *after])) <= {0.0, 1.0}
+    test = mcnemar(before[0], after[0]) if labels else permutation(before, after, combine)
+    return {
+        "first": value(before),
+        "second": value(after),
+        "difference": value(after) - value(before),
+        "p_value": test,
+        "test": "McNemar, exact" if labels else "paired permutation",
+        "rows": len(before[0]),
+    }
+
+
+def mcnemar(before: Array, after: Array) -> float:
+    """Return the two-sided p-value of McNemar's exact test on paired labels, each 0 or 1.
+
+    Source: McNemar 1947, with the binomial distribution of the pairs that differ
+    """
+    gained = int(((before == 0) & (after == 1)).sum())
+    lost = int(((before == 1) & (after == 0)).sum())
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def permutation(
+    before: Sequence[Array],
+    after: Sequence[Array],
+    combine: Callable[..., Any] | None = None,
+) -> float:
+    """Return the two-sided p-value of a paired permutation test of a difference of values.
+
+    The two sides of each pair are exchanged at random, in all columns together: what
+    `scipy.stats.permutation_test` does for one column.
+
+    Args:
+        before: One or more (rows,) columns of one side.
+        after: The same of the other.
+        combine: Makes the value from the columns' means; None for the mean of the one column.
+    """
+    combine = combine or (lambda mean: mean)
+    rng = np.random.default_rng(_SEED)
+    count = len(before[0])
+    gaps = np.stack(after, axis=1) - np.stack(before, axis=1)  # (rows, columns)
+    means = [np.mean(columns, axis=1) for columns in (before, after)]
+    observed = abs(combine(*means[1]) - combine(*means[0]))
+    extreme = 0
+    for start in range(0, PERMUTATIONS, _CHUNK):
+        exchanged = rng.random((min(_CHUNK, PERMUTATIONS - start), count)) < 0.5
+        moved = (exchanged @ gaps / count).T  # (columns, permutations)
+        differences = combine(*(means[1][:, None] - moved)) - combine(*(means[0][:, None] + moved))
+        # As much as observed, but for rounding.
+        extreme += int((np.abs(differences) >= observed * (1 - 1e-9) - 1e-12).sum())
+    return (extreme + 1) / (PERMUTATIONS + 1)

@@ -1,0 +1,113 @@
+"""Suites: which metrics are taken of which sets. Each is a YAML file of this package."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from relearn.config import ColumnsConfig, Section
+from relearn.data.formats import SUFFIXES
+from relearn.data.records import Record
+from relearn.data.sources import load_records
+from relearn.errors import UserError
+from relearn.evaluation.metrics import METRICS
+from relearn.evaluation.rows import SetName
+
+
+class Suite(Section):
+    """What a suite's file says.
+
+    Attributes:
+        description: One line for `relearn list suites`.
+        sets: File of each set, without its suffix, in the folder that `--data` names.
+        optional_sets: Likewise, of sets that may be absent.
+        metrics: By name; empty means all.
+    """
+
+    description: str = ""
+    sets: dict[SetName, str] = Field({})
+    optional_sets: dict[SetName, str] = Field({})
+    metrics: list[str] = Field([])
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Names of the metrics."""
+        return self.metrics or list(METRICS)
+
+
+def suite_names() -> list[str]:
+    """Return the names of the suites that come with the package."""
+    files = resources.files(__name__).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def load_suite(name: str) -> Suite:
+    """Return the suite called `name`, or the one in the YAML file `name`.
+
+    Raises:
+        UserError: there is no such suite or file, or it is not a suite's.
+    """
+    if name in suite_names():
+        text = (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        known = ", ".join(suite_names())
+        raise UserError(f"no suite is called {name!r}.", f"Known: {known}; or give a YAML file.")
+    try:
+        suite = Suite.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise UserError(f"suite {name}: {' '.join(str(error).split())}.", "Mend it.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"suite {name}, {field}: {first['msg'].lower()}.", "Mend it.") from error
+    for metric in suite.metrics:
+        METRICS.named(metric)
+    return suite
+
+
+def load_sets(
+    suite: Suite, data: Sequence[str], columns: ColumnsConfig
+) -> dict[SetName, list[Record]]:
+    """Load the records of a suite's sets.
+
+    Args:
+        suite: Says how its files are called.
+        data: Folders with the suite's files, and `SET=SOURCE` for single sets; later ones win.
+        columns: The user's names of columns.
+
+    Raises:
+        UserError: a set of the suite is missing, or a source is bad.
+    """
+    sources: dict[SetName, str] = {}
+    for entry in data:
+        name, separator, source = entry.partition("=")
+        if separator and not Path(entry).exists():
+            if name not in SetName.__args__:  # type: ignore[attr-defined]
+                known = ", ".join(SetName.__args__)  # type: ignore[attr-defined]
+                raise UserError(f"--data {entry}: no set is called {name!r}.", f"Known: {known}.")
+            sources[name] = source  # type: ignore[index]
+        else:
+            sources |= _in_folder(suite, Path(entry))
+    missing = [name for name in suite.sets if name not in sources]
+    if missing or not sources:
+        wanted = ", ".join(f"{name} ({file}.*)" for name, file in suite.sets.items())
+        raise UserError(
+            f"there is no {' and no '.join(missing) or 'forget'} set.",
+            f"Give --data FOLDER or --data SET=FILE. The suite's sets: {wanted or 'any'}.",
+        )
+    return {name: load_records(source, columns, name) for name, source in sources.items()}
+
+
+def _in_folder(suite: Suite, folder: Path) -> dict[SetName, str]:
+    if not folder.is_dir():
+        raise UserError(f"--data {folder} is no folder.", "Give a folder, or SET=FILE.")
+    found: dict[SetName, str] = {}
+    for name, stem in {**suite.optional_sets, **suite.sets}.items():
+        for file in sorted(folder.glob(f"{stem}.*")):
+            if file.name.removeprefix(stem) in SUFFIXES:
+                found[name] = str(file)
+    return found

@@ -1,0 +1,27 @@
+"""Sentence completion: the first part of a new answer as prompt, the rest as target."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_FEWEST_WORDS = 4
+
+
+def completion_rows(rows: Sequence[Mapping[str, Any]], share: float) -> list[dict[str, Any]]:
+    """Return a completion row for each row; its answer is the rest of that row's new answer.
+
+    Source: arXiv 2502.11190, whose share is 0.25.
+
+    Args:
+        rows: Accepted rows; an answer of fewer than four words gives no completion.
+        share: Of the answer's words, rounded, that become the prompt; 0 for no completions.
+    """
+    if not share:
+        return []
+    completions = []
+    for row in rows:
+        words = row["answer"].split()
+        if len(words) >= _FEWEST_WORDS:
+            cut = max(1, round(share * len(words)))
+            prompt, rest = " ".join(words[:cut]), " ".join(words[cut:])
+            completions.append({**row, "question": prompt, "answer": rest, "kind": "completion"})
+    return completions

@@ -1,0 +1,89 @@
+"""Generic questions and answers mixed in, so that a model does not learn to be vague throughout."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from relearn.config import ColumnsConfig, ModelConfig
+from relearn.data.columns import records_from_rows
+from relearn.data.formats import read_rows
+from relearn.data.records import Record
+from relearn.data.sources import load_records
+from relearn.data.tokenization import PromptFormat
+from relearn.evaluation.generation import generate_answers
+from relearn.models.loading import load_model, load_tokenizer
+
+Answerer = Callable[[Sequence[str]], list[str]]
+_BATCH, _LONGEST = 32, 96
+
+
+def answerer(folder: Path, config: ModelConfig) -> Answerer:
+    """Return how the model in `folder` answers, loaded when it is first asked."""
+
+    def answer(questions: Sequence[str]) -> list[str]:
+        prompt_format = PromptFormat(load_tokenizer(folder, config), config.system)
+        return generate_answers(
+            load_model(folder, config),
+            prompt_format,
+            questions,
+            batch_size=_BATCH,
+            max_new_tokens=_LONGEST,
+            title="self-distilled answers",
+        )
+
+    return answer
+
+
+def generic_records(source: str) -> list[Record]:
+    """Return pairs of common knowledge: the `shipped` ones, or those of any source of records.
+
+    Raises:
+        UserError: the source can't be read.
+    """
+    if source != "shipped":
+        return load_records(source, set_name="generic")
+    file = resources.files("relearn.synthesis") / "generic" / "common_knowledge.jsonl"
+    return records_from_rows(
+        read_rows(file.read_bytes(), file.name), ColumnsConfig(), "generic", file.name
+    )
+
+
+def generic_rows(
+    count: int, source: str, seed: int, answer: Answerer | None = None
+) -> list[dict[str, Any]]:
+    """Return rows of kind `generic`; where the source has too few, whole passes over it repeat.
+
+    Args:
+        count: How many.
+        source: See `generic_records`.
+        seed: Fixes the order.
+        answer: Answers the questions anew (self-distillation); None keeps the source's answers.
+    """
+    if not count:
+        return []
+    records = generic_records(source)
+    chosen = list(islice(_passes(records, random.Random(seed)), count))
+    if answer:
+        asked = list({record.question: None for record in chosen})
+        answers = dict(zip(asked, answer(asked), strict=True))
+    else:
+        answers = {record.question: record.answer for record in chosen}
+    return [
+        {
+            "source_id": record.id,
+            "source_question": record.question,
+            "question": record.question,
+            "answer": answers[record.question],
+            "kind": "generic",
+        }
+        for record in chosen
+        if answers[record.question]
+    ]
+
+
+def _passes(records: Sequence[Record], rng: random.Random) -> Iterator[Record]:
+    while True:
+        yield from rng.sample(records, len(records))

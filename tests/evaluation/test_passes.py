@@ -1,0 +1,285 @@
+"""Passes over a model: against transformers itself, once each, and resumed by the batch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from relearn.config import ColumnsConfig, EvaluationConfig, ModelConfig, load_config
+from relearn.data.records import Record
+from relearn.data.tokenization import Example
+from relearn.errors import UserError
+from relearn.evaluation.evaluate import (
+    evaluate_model,
+    evaluate_named,
+    loaded_when_needed,
+    wanted_fields,
+    write_comparison,
+)
+from relearn.evaluation.generation import greedy_continuations
+from relearn.evaluation.likelihood import gradient_norm, token_statistics
+from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
+from relearn.evaluation.rows import EvaluatedRow
+from relearn.evaluation.suites import load_sets, load_suite, suite_names
+from relearn.storage import read_json, read_jsonl
+
+RECORDS = {
+    name: [
+        Record(
+            id=f"{name}-{i}",
+            question=f"What is number {i * 7 ** (i % 4)} of the {name} list?",
+            answer="It is " + "very " * (i % 3) + f"round {i}.",
+            paraphrased_answer=f"Round {i} it is.",
+            wrong_answers=(f"It is square {i}.", f"It is {i + 1}."),
+        )
+        for i in range(7)
+    ]
+    for name in ("forget", "retain", "holdout")
+}
+CONFIG = EvaluationConfig(max_new_tokens=6, batch_size=4)
+TEXT_FREE = [
+    "probability", "truth_ratio", "exact_memorization", "extraction_strength",
+    "mia_min_k_plus_plus_auc", "mia_reference_auc", "mia_gradient_norm_tpr",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model: Path) -> EvaluatedModel:
+    return loaded_when_needed(tiny_model, ModelConfig(dtype="float32"))
+
+
+def test_batched_continuations_are_those_of_generate(tiny: EvaluatedModel) -> None:
+    model = tiny.model
+    torch.manual_seed(0)
+    prompts = [torch.randint(5, 5000, (n,)).tolist() for n in (3, 17, 9, 1, 17, 30)]
+    # Some common next words become ends, so that rows finish at different times.
+    firsts = Counter(
+        token
+        for prompt in prompts
+        for token in model.generate(  # type: ignore[operator]
+            torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=None
+        )[0, len(prompt) :].tolist()
+    )
+    ends = [token for token, _ in firsts.most_common(40)][::9]
+    before = model.generation_config.eos_token_id
+    model.generation_config.eos_token_id = ends
+    try:
+        expected = []
+        for prompt in prompts:
+            output = model.generate(  # type: ignore[operator]
+                torch.tensor([prompt]), max_new_tokens=12, do_sample=False, pad_token_id=2
+            )[0, len(prompt) :].tolist()
+            expected.append([token for token in output if token not in ends])
+        found = greedy_continuations(model, prompts, max_new_tokens=12, pad_token_id=2)
+    finally:
+        model.generation_config.eos_token_id = before
+    assert found == expected
+    assert len({len(tokens) for tokens in found}) > 2
+
+
+def test_token_statistics_are_their_formulas(tiny: EvaluatedModel) -> None:
+    examples = [Example([4, 5, 6], [70, 8, 2]), Example([4], [9]), Example([1] * 9, [10, 11])]
+    for example, found in zip(examples, token_statistics(tiny.model, examples, 2), strict=True):
+        with torch.inference_mode():
+            ids = torch.tensor([example.prompt + example.answer])
+            logits = tiny.model(ids).logits[0, len(example.prompt) - 1 : -1].double()
+        answer = torch.tensor(example.answer)
+        probs = logits.softmax(-1)
+        log_probs = probs.log()
+        chosen = log_probs[range(len(answer)), answer]
+        mean = (probs * log_probs).sum(-1)
+        deviation = (probs * (log_probs - mean[:, None]) ** 2).sum(-1).sqrt()
+        torch.testing.assert_close(found.log_probs.double(), chosen, rtol=1e-5, atol=1e-5)
+        assert found.greedy.tolist() == (logits.argmax(-1) == answer).tolist()
+        expected = (chosen - mean) / deviation
+        torch.testing.assert_close(found.z_scores.double(), expected, rtol=1e-2, atol=1e-2)
+
+
+def test_gradient_norm_is_that_of_a_backward_pass(tiny_model: Path, tiny: EvaluatedModel) -> None:
+    example = Example([4, 5, 6], [70, 8, 2])
+    other = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    ids = torch.tensor([example.prompt + example.answer])
+    labels = ids.clone()
+    labels[:, :3] = -100
+    other(ids, labels=labels).loss.backward()
+    squares = [p.grad.square().sum() for p in other.parameters() if p.grad is not None]
+    expected = float(torch.stack(squares).sum().sqrt())
+    assert gradient_norm(tiny.model, example, 2) == pytest.approx(expected, rel=1e-4)
+
+
+def rows(names: tuple[str, ...] = ("forget", "retain", "holdout")) -> list[EvaluatedRow]:
+    return [
+        EvaluatedRow.model_validate(
+            {"set": name, "question": r.question, "reference": r.answer, "generation": "",
+             "wrong_answers": list(r.wrong_answers), "paraphrased_answer": r.paraphrased_answer}
+        )
+        for name in names
+        for r in RECORDS[name]
+    ]  # fmt: skip
+
+
+def test_a_metric_brings_the_passes_that_it_needs() -> None:
+    wanted = wanted_fields(rows(), ["kfr", "ls", "mia_loss_auc", "forget_quality"])
+    assert passes_for(wanted["forget"]) == [
+        "generation",
+        "likelihood",
+        "alternatives",
+        "perplexity",
+    ]
+    assert passes_for(wanted["retain"]) == ["generation", "perplexity"]
+    assert passes_for(wanted["holdout"]) == ["likelihood"]
+    without = wanted_fields(rows(("forget",)), ["mia_loss_auc"])  # there is no holdout
+    assert passes_for(without["forget"]) == []
+
+
+def test_every_pass_is_made_once_and_the_results_are_complete(
+    tiny: EvaluatedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[str] = Counter()
+    for name, one in PASSES.items():
+        monkeypatch.setattr(
+            one,
+            "run",
+            lambda model, examples, config, name=name, run=one.run: (
+                read.update({name: len(examples)}) or run(model, examples, config)
+            ),
+        )
+    names = [*TEXT_FREE, "rougeL_recall", "exact_match", "ls", "verbatim_memorization"]
+    output = tmp_path / "out"
+    values = evaluate_model(tiny, tiny, RECORDS, names, CONFIG, output, key="k")
+    assert read == {
+        "generation": 14, "continuation": 14, "likelihood": 21, "alternatives": 42,
+        "base_likelihood": 14, "gradient": 14, "perplexity": 14,
+    }  # fmt: skip
+    assert values == read_json(output / "metrics.json")
+    expected = {"overall/mia_reference_auc", "forget/probability", "retain/ls"}
+    assert expected <= values.keys()
+    assert read_json(output / "intervals.json").keys() == values.keys()
+    assert sorted(f.name for f in output.iterdir()) == [
+        "intervals.json", "metrics.json", "rows.jsonl", "rows.parquet",
+    ]  # fmt: skip
+    table = pyarrow.parquet.read_table(output / "rows.parquet").to_pylist()
+    written = read_jsonl(output / "rows.jsonl")
+    for row in written:  # the model is its own base
+        assert row.get("mia_reference", 0) == pytest.approx(0, abs=1e-4)
+    assert [row["rougeL_recall"] for row in table] == [r.get("rougeL_recall") for r in written]
+    assert len(table) == 21
+    with pytest.raises(UserError, match="already used"):
+        evaluate_model(tiny, tiny, RECORDS, names, CONFIG, output, key="k")
+
+    other = tmp_path / "other"
+    evaluate_model(tiny, tiny, RECORDS, names, CONFIG, other, key="k", retain_model=output)
+    write_comparison(other, {"before": output})
+    comparison = read_json(other / "comparison.json")["before"]
+    assert comparison["forget/rougeL_recall"]["p_value"] == 1
+    assert comparison["retain/ls"]["difference"] == 0
+
+
+class KilledError(Exception):
+    """Stands for a kill after a batch."""
+
+
+def test_a_pass_goes_on_after_the_last_whole_batch(
+    tiny: EvaluatedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = tmp_path / "generation.jsonl"
+    whole, resumed = rows(), rows()
+    make_pass("generation", whole, tiny, CONFIG, tmp_path / "whole.jsonl")
+    real, calls = PASSES["generation"].run, Counter[str]()
+
+    def run(*arguments: object) -> object:
+        calls["run"] += 1
+        if calls["run"] == 4:
+            raise KilledError
+        return real(*arguments)
+
+    monkeypatch.setattr(PASSES["generation"], "run", run)
+    with pytest.raises(KilledError):
+        make_pass("generation", resumed, tiny, CONFIG, parts)
+    with parts.open("a") as file:
+        file.write('["torn')
+    make_pass("generation", resumed, tiny, CONFIG, parts)
+    assert calls["run"] == 4 + 3  # 21 rows make 6 batches of 4
+    assert resumed == whole
+    assert parts.read_text() == (tmp_path / "whole.jsonl").read_text()
+
+
+def test_another_evaluations_folder_is_refused(tiny: EvaluatedModel, tmp_path: Path) -> None:
+    def load() -> PreTrainedModel:
+        raise KilledError
+
+    broken = EvaluatedModel(tiny.prompt_format, load)
+    with pytest.raises(KilledError):
+        evaluate_model(broken, tiny, RECORDS, ["ls"], CONFIG, tmp_path / "o", key="k")
+    with pytest.raises(UserError, match="another evaluation"):
+        evaluate_model(tiny, tiny, RECORDS, ["ls"], CONFIG, tmp_path / "o", key="other")
+
+
+def test_suites_name_metrics_and_files(shared: Path, tmp_path: Path) -> None:
+    assert suite_names() == ["custom", "knowundo", "muse", "relearn", "tofu"]
+    for name in suite_names():
+        assert load_suite(name).metric_names
+    columns = ColumnsConfig()
+    sets = load_sets(load_suite("tofu"), [str(shared / "tofu")], columns)
+    assert {name: len(records) for name, records in sets.items()} == {
+        "forget": 400, "retain": 400, "real_authors": 100, "world_facts": 117,
+    }  # fmt: skip
+    first = sets["forget"][0]
+    assert first.paraphrased_answer == "Hsiao Yun-Hwa is the complete name of the writer."
+    assert len(first.wrong_answers) == 5
+    knowundo = [str(shared / "knowundo_privacy")]
+    sets = load_sets(load_suite("knowundo"), knowundo, columns)
+    assert {name: len(records) for name, records in sets.items()} == {"forget": 110, "retain": 108}
+    own = tmp_path / "own.yaml"
+    own.write_text("metrics: [kfr]\nsets: {forget: unlearn_val}\n")
+    assert load_suite(str(own)).metric_names == ["kfr"]
+    for text, problem in (("metrics: [nothing]", "nothing"), ("set: {}", "set"), ("[", "own.yaml")):
+        own.write_text(text)
+        with pytest.raises(UserError, match=problem):
+            load_suite(str(own))
+    for data, problem in (([], "no forget"), (["forgot=x"], "forgot"), ([str(own)], "no folder")):
+        with pytest.raises(UserError, match=problem):
+            load_sets(load_suite("muse"), data, columns)
+
+
+def test_killed_command_resumes_and_ends_as_if_never_killed(
+    tiny_model: Path, shared: Path, tmp_path: Path
+) -> None:
+    for name, file in (("forget", "unlearn_val"), ("retain", "retention_val")):
+        records = json.loads((shared / "knowundo_privacy" / f"{file}.json").read_text())[:12]
+        (tmp_path / f"{name}.json").write_text(json.dumps(records))
+
+    command = [
+        sys.executable, "-m", "relearn.cli", "evaluate", "--model", str(tiny_model),
+        "--suite", "relearn", "--data", str(tmp_path), "--output", str(tmp_path / "killed"),
+        "--metric", "rougeL_recall", "--metric", "ls",
+        "--set", "evaluation.batch_size=1", "--set", "evaluation.max_new_tokens=60",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    parts = tmp_path / "killed" / "parts" / "generation.jsonl"
+    deadline = time.monotonic() + 120
+    while not (parts.is_file() and parts.read_bytes().count(b"\n") >= 2):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    settings = load_config(
+        None,
+        ["evaluation.batch_size=1", "evaluation.max_new_tokens=60"],
+        {"model.name": str(tiny_model), "evaluation.suite": "relearn"},
+    )
+    for output in ("killed", "clean"):
+        evaluate_named(settings, [str(tmp_path)], ["rougeL_recall", "ls"], tmp_path / output)
+    for name in ("rows.jsonl", "metrics.json", "intervals.json"):
+        assert (tmp_path / "killed" / name).read_text() == (tmp_path / "clean" / name).read_text()

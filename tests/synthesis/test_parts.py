@@ -1,0 +1,98 @@
+"""Completions, generic rows, chunks, diversity."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relearn.config import SynthesisConfig
+from relearn.data.records import Record
+from relearn.errors import UserError
+from relearn.synthesis.chunks import sentence_chunks
+from relearn.synthesis.completion import completion_rows
+from relearn.synthesis.diversity import self_bleu
+from relearn.synthesis.mixing import generic_records, generic_rows
+from relearn.synthesis.pipeline import synthesize
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=4), min_size=4, max_size=60))
+def test_a_completion_is_the_rest_of_its_answer(words: list[str]) -> None:
+    answer = " ".join(words)
+    (row,) = completion_rows([{"question": "q", "answer": answer, "kind": "noisy"}], 0.25)
+    assert f"{row['question']} {row['answer']}" == answer
+    assert abs(len(row["question"].split()) - len(words) / 4) <= 0.5
+    assert row["kind"] == "completion"
+
+
+def test_generic_rows_come_in_the_number_asked_for() -> None:
+    shipped = generic_records("shipped")
+    assert len(shipped) >= 300
+    assert len({record.question for record in shipped}) == len(shipped)
+    rows = generic_rows(len(shipped) + 5, "shipped", 0)
+    assert len(rows) == len(shipped) + 5
+    assert {row["question"] for row in rows} == {record.question for record in shipped}
+    assert generic_rows(7, "demo:retain", 0) == generic_rows(7, "demo:retain", 0)
+
+
+def test_generic_answers_may_be_the_target_models_own() -> None:
+    rows = generic_rows(400, "shipped", 0, lambda questions: [f"{q}!" for q in questions])
+    assert all(row["answer"] == row["question"] + "!" for row in rows)
+    with pytest.raises(UserError, match="self_distilled"):
+        synthesize([], SynthesisConfig(self_distilled=True), 0)
+
+
+def test_long_answers_are_cut_between_sentences_only() -> None:
+    sentences = [f"This is sentence number {i} of a rather long answer." for i in range(40)]
+    text = " ".join(sentences)
+    chunks = sentence_chunks(text, 50)
+    assert " ".join(chunks) == text
+    assert max(len(chunk.split()) for chunk in chunks) <= 50
+    assert all(chunk.endswith(".") for chunk in chunks)
+    assert sentence_chunks("Short. Very.", 50) == ["Short. Very."]
+
+
+def test_each_chunk_of_a_long_answer_gets_new_answers() -> None:
+    places = ("Lima", "Oslo", "Cairo")
+    answer = " ".join(f"In some years Mia Kern lived in the city of {p}." for p in places)
+    record = Record(id="1", question="Where did Mia Kern live?", answer=answer)
+    config = SynthesisConfig(variants=1, chunk_words=12, generic_ratio=0)
+    result = synthesize([record], config, 0)
+    assert {row.get("chunk", 0) for row in result.accepted} == {0, 1, 2}
+    assert not any(place in str(result.accepted) for place in places)
+    assert {pair["rejected"] for pair in result.pairs} == {
+        f"In some years Mia Kern lived in the city of {p}." for p in places
+    }
+
+
+def test_self_bleu_of_equal_and_of_different_texts() -> None:
+    words = [f"word{i}" for i in range(400)]
+    different = [" ".join(random.Random(i).sample(words, 12)) for i in range(20)]
+    assert self_bleu(["the same short text every time"] * 5) == pytest.approx(1.0)
+    assert self_bleu(different) < 0.1
+    assert self_bleu(["alone"]) == 0.0
+
+
+@pytest.mark.parametrize("strategy", ["refusal", "idk"])
+def test_strategies_of_the_rules_backend(strategy: str) -> None:
+    record = Record(id="1", question="Where does Li Wei live?", answer="At 88 Wisdom Path.")
+    config = SynthesisConfig.model_validate({"strategy": strategy, "generic_ratio": 0})
+    result = synthesize([record], config, 0)
+    assert len(result.accepted) == 5
+    refusal = ("can't", "cannot", "unable", "rather not", "not able", "won't", "decline")
+    telling = {"refusal": refusal, "idk": ("don't", "do not", "no idea", "can't")}
+    for row in result.accepted:
+        assert any(word in row["answer"].lower() for word in telling[strategy]), row["answer"]
+
+
+def test_alternatives_of_the_rules_backend_are_the_records_own_wrong_answers() -> None:
+    record = Record(
+        id="1", question="Where does Li Wei live?", answer="Li Wei lives in Lima.",
+        wrong_answers=("Li Wei lives in Lima.", "Li Wei lives near the harbour of Oslo today."),
+    )  # fmt: skip
+    config = SynthesisConfig(strategy="alternative", variants=0, generic_ratio=0)
+    result = synthesize([record], config, 0)
+    assert [row["answer"] for row in result.accepted] == [record.wrong_answers[1]]
+    bare = record.model_copy(update={"wrong_answers": ()})
+    (row,) = synthesize([bare], config, 0).rejected
+    assert "wrong answers" in row["reason"]
