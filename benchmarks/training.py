@@ -36,10 +36,9 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from relearn.config import LoraConfig, ModelConfig, TrainingConfig
+from relearn.config import ColumnsConfig, LoraConfig, ModelConfig, TrainingConfig
 from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow
 from relearn.data.sources import load_records
-from relearn.config import ColumnsConfig
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.models.loading import load_model, load_tokenizer, model_folder
@@ -317,7 +316,7 @@ def adapter() -> LoraConfig:
     return LoraConfig(rank=32, alpha=32, dropout=0.0)
 
 
-def fixed_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def fixed_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]
     policy = add_adapter(load_model(folder, ModelConfig()), adapter())
     reference = load_model(folder, ModelConfig())
 
@@ -335,7 +334,7 @@ def fixed_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # typ
     return plain_loop(policy, batches(forget, retain, batch_size, epochs), loss)
 
 
-def dynamic_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def dynamic_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]
     policy = add_adapter(load_model(folder, ModelConfig()), adapter())
     reference = copy.deepcopy(policy).eval()
 
@@ -354,7 +353,7 @@ def dynamic_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # t
     return plain_loop(policy, batches(forget, retain, batch_size, epochs), loss)
 
 
-def relearn(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def relearn(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]
     config = TrainingConfig(
         epochs=epochs,
         learning_rate=1e-4,

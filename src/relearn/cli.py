@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relearn.config import RunConfig, describe_settings, load_config
+from relearn.distributed import is_leader
 from relearn.errors import UserError
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-console = Console()
+console = Console(quiet=not is_leader())
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML configuration.")]
 Overrides = Annotated[

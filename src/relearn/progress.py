@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-console = Console(stderr=True)
+from relearn.distributed import is_leader
+
+# Of several processes one shows its progress.
+console = Console(stderr=True, quiet=not is_leader())
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from relearn.config import RunConfig, TrainingConfig
 from relearn.data.records import Record, check_disjoint
 from relearn.data.sources import load_records
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
+from relearn.distributed import is_leader
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed, write_comparison
 from relearn.evaluation.suites import load_suite
-from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.models.loading import check_quantization, load_model, load_tokenizer, model_folder
 from relearn.objectives import OBJECTIVES
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
@@ -55,14 +56,15 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
             if job.is_left_out(name):
                 continue
             try:
-                folder.stage(name, stage)
+                folder.stage(name, stage, together=name.startswith(("target", "training/")))
             except UserError as error:
                 if not keep_going or not job.leave_out(name, error):
                     raise
         summary = job.summary()
-        write_json(output / "summary.json", summary)
-        # Rendered last and anew each time, so that it holds the final timings.
-        write_report(output)
+        if is_leader():
+            write_json(output / "summary.json", summary)
+            # Rendered last and anew each time, so that it holds the final timings.
+            write_report(output)
     return summary
 
 
@@ -256,6 +258,8 @@ def _check_names(config: RunConfig) -> None:
             raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")
     for training in (config.training, *config.baselines.values()):
         OBJECTIVES.named(training.objective).check_options(training.objective_options)
+        if training.method == "qlora":
+            check_quantization()
         if training.wrapper:
             WRAPPERS.named(training.wrapper).check_options(training.wrapper_options)
 

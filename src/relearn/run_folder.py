@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 import relearn
 from relearn.config import RunConfig, dump_config
+from relearn.distributed import is_leader, leaders, wait_for_everyone
 from relearn.errors import UserError
 from relearn.storage import content_hash, disk_errors, read_json, write_json, write_text
 
@@ -45,6 +46,12 @@ class RunFolder:
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
+        if is_leader():
+            self._enter()
+        self.manifest = leaders(self.manifest)
+        return self
+
+    def _enter(self) -> None:
         with disk_errors(self.path):
             self._check_ours()  # before a lock file is put into a folder of somebody else's
             self.path.mkdir(parents=True, exist_ok=True)
@@ -60,7 +67,6 @@ class RunFolder:
         except BaseException:
             self._lock.release()
             raise
-        return self
 
     def __exit__(
         self,
@@ -114,12 +120,20 @@ class RunFolder:
             if self.manifest["data"].get(name, {}).get("sha256") != sha:
                 raise UserError(f"{used} with other {name} data.", mend)
 
-    def stage(self, name: str, work: Callable[[], None]) -> None:
-        """Do `work` unless an earlier process finished it; note its time and the peak memory."""
-        if name in self.manifest["stages"]:
+    def stage(self, name: str, work: Callable[[], None], *, together: bool = False) -> None:
+        """Do `work` unless an earlier process finished it; note its time and the peak memory.
+
+        Args:
+            name: Of the stage.
+            work: Writes the stage's files.
+            together: All processes work, not the leader alone.
+        """
+        if leaders(name in self.manifest["stages"]):
             return
         start = time.perf_counter()
-        work()
+        if together or is_leader():
+            work()
+        wait_for_everyone()
         self.manifest["stages"][name] = {
             "seconds": round(time.perf_counter() - start, 2),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -128,10 +142,12 @@ class RunFolder:
             self.manifest["peak_memory_bytes"], _peak_memory_bytes()
         )
         self.save()
+        wait_for_everyone()
 
     def save(self) -> None:
         """Write the manifest."""
-        write_json(self.path / "manifest.json", self.manifest)
+        if is_leader():
+            write_json(self.path / "manifest.json", self.manifest)
 
 
 def target_folder(run: Path) -> Path:

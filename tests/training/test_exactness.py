@@ -109,7 +109,7 @@ ARCHITECTURES = {
 
 
 def random_rows(shared: int, count: int = 5) -> list[TrainingRow]:
-    """Forget and retain rows of different lengths whose prompts begin with `shared` equal tokens."""
+    """Forget and retain rows of many lengths whose prompts begin with `shared` equal tokens."""
     generator = torch.Generator().manual_seed(shared)
 
     def tokens(n: int) -> list[int]:
@@ -117,7 +117,7 @@ def random_rows(shared: int, count: int = 5) -> list[TrainingRow]:
 
     start = tokens(shared)
     return [
-        TrainingRow(i, Example(start + [10 + i, *tokens(i)], tokens(1 + 2 * i % 5)), i % 2 == 0)
+        TrainingRow(i, Example([*start, 10 + i, *tokens(i)], tokens(1 + 2 * i % 5)), i % 2 == 0)
         for i in range(count)
     ]
 

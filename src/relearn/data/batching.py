@@ -1,6 +1,5 @@
 """Batches of forget and retain rows together, packed, or grouped by length and padded."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
@@ -186,8 +185,7 @@ def pack(rows: Sequence[TrainingRow]) -> dict[str, Any]:
     """
     first = rows[0].example.prompt
     # The first label stands at the prompt's last token, which therefore is each row's own.
-    shared = os.path.commonprefix([row.example.prompt[:-1] for row in rows])
-    start = len(shared) if len(rows) > 1 else 0
+    start = _shared([row.example.prompt[:-1] for row in rows]) if len(rows) > 1 else 0
     ids, positions, labels = first[:start], list(range(start)), [IGNORE] * start
     for row in rows:
         prompt, answer = row.example.prompt, row.example.answer
@@ -203,6 +201,13 @@ def pack(rows: Sequence[TrainingRow]) -> dict[str, Any]:
         "row_layout": layout,
         **_about(rows),
     }
+
+
+def _shared(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens all sequences begin with."""
+    low, high = min(sequences), max(sequences)  # all others lie in between
+    pairs = zip(low, high, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(low), len(high)))
 
 
 def _about(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ class _LoraLinear(torch.autograd.Function):
         return y.view(*shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         dropped, inner, weight, a, b = ctx.saved_tensors
         shape = grad.shape
         grad = grad.reshape(-1, shape[-1])
@@ -96,7 +96,7 @@ def fused_lora(model: nn.Module) -> Iterator[None]:
     """Let the plain LoRA layers of `model` compute by the fused function while this lasts."""
     layers = [layer for layer in model.modules() if _is_plain(layer)]
     for layer in layers:
-        layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
+        layer.forward = MethodType(_forward, layer)
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ def replaced_head(model: nn.Module, compute: Callable[[Tensor], Tensor]) -> Iter
     parallel wrapper, whose hooks see its result as the model's output.
     """
     head = output_head(model)
-    head.forward = compute  # type: ignore[assignment]
+    head.forward = compute
     try:
         yield
     finally:

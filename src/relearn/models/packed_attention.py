@@ -28,7 +28,7 @@ class _ToRows(torch.autograd.Function):
         return tokens.index_select(0, layout.to_rows)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad.index_select(0, ctx.layout.from_rows), None
 
 
@@ -41,7 +41,7 @@ class _FromRows(torch.autograd.Function):
         return rows.index_select(0, layout.from_rows)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         layout = ctx.layout
         grad_rows = grad.new_zeros(len(layout.to_rows), *grad.shape[1:])
         return grad_rows.index_copy_(0, layout.from_rows, grad), None

@@ -105,7 +105,7 @@ class _Statistics(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
         head = Head(weight, bias).to(ctx.dtype)
         grad_hidden = torch.empty_like(hidden)

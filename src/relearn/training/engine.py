@@ -130,7 +130,7 @@ def packs_exactly(policy: Any, rows: Sequence[TrainingRow], pad_token_id: int) -
 
     Tried on the longest row and two others; what a model does unlike others shows there.
     """
-    model = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+    model: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
     if not can_pack(model):
         return False
     tried = [max(rows, key=lambda row: len(row.example)), rows[0], rows[-1]]
@@ -152,7 +152,7 @@ def packs_exactly(policy: Any, rows: Sequence[TrainingRow], pad_token_id: int) -
 @contextmanager
 def _fast(policy: Any, packed: bool) -> Iterator[None]:
     """Let the policy compute by the faster ways while this lasts."""
-    model = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+    model: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
     with fused_lora(policy), packing(model) if packed else nullcontext():
         yield
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from filelock import FileLock
@@ -10,6 +11,7 @@ import relearn
 from relearn.config import MemorizeConfig, ModelConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat, check_lengths
+from relearn.distributed import is_leader, leaders, wait_for_everyone
 from relearn.models.embedded import cache_folder
 from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.models.merging import write_merged
@@ -37,8 +39,9 @@ def memorize(
     )
     folder = cache_folder() / "targets" / key[:16]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
+    # The leader's lock is everybody's.
+    with FileLock(f"{folder}.lock") if is_leader() else nullcontext():
+        if not leaders(folder.is_dir()):
             _memorize(records, base, model_config, config, seed, folder)
     return folder
 
@@ -56,9 +59,11 @@ def _memorize(
     examples = [prompt_format.encode(record.question, record.answer) for record in records]
     check_lengths(examples, [record.id for record in records], config.max_length)
     adapter = folder.with_name(f"{folder.name}.adapter")
-    if not adapter.is_dir():
+    if not leaders(adapter.is_dir()):
         model = load_model(base, model_config)
         train(model, tokenizer, examples, [], config, adapter, seed, title="memorizing")
-    with atomic_path(folder) as temporary:
-        write_merged(base, adapter, temporary, model_config)
-    shutil.rmtree(adapter)
+    if is_leader():
+        with atomic_path(folder) as temporary:
+            write_merged(base, adapter, temporary, model_config)
+        shutil.rmtree(adapter)
+    wait_for_everyone()

@@ -139,14 +139,17 @@ def token_statistics(
     is_retain = ~(batch["is_forget"] | batch["is_chosen"])
     wanted = Wanted(
         batch["labels"][keep],
-        *(states or (None, None)),
+        reference_hidden=states[0] if states else None,
+        reference_row=states[1] if states else None,
         kl=is_retain[row],
         functions=functions,
         function_tokens=batch["is_forget"][row],
         function_reference=objective.needs_reference,
     )
     with _catching(model, objective.hidden_layer(options), keep) as caught:
-        values = _answer_statistics(model, batch, keep, wanted, reference and reference.head)
+        values = _answer_statistics(
+            model, batch, keep, wanted, reference.head if reference else None
+        )
     return TokenStatistics(
         values[:, 0],
         row,

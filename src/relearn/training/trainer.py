@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -48,7 +48,7 @@ class ObjectiveTrainer(Trainer):
 
     def __init__(
         self,
-        policy: nn.Module,
+        policy: Any,
         tokenizer: PreTrainedTokenizerBase,
         rows: Sequence[TrainingRow],
         collate: Collate,
@@ -65,7 +65,7 @@ class ObjectiveTrainer(Trainer):
             processing_class=tokenizer,
             train_dataset=TrainingRows(rows),
             eval_dataset=TrainingRows(rows),
-            data_collator=collate,
+            data_collator=cast(Any, collate),
             args=_arguments(config, autocast, checkpoints, seed),
         )
         self.remove_callback(PrinterCallback)
@@ -93,6 +93,7 @@ class ObjectiveTrainer(Trainer):
         self._divergence = Divergence(policy.config.get_text_config().vocab_size)
 
     def get_train_dataloader(self) -> DataLoader:
+        """Return this process's batches of an epoch."""
         loader = DataLoader(
             self.train_dataset,  # type: ignore[arg-type]  # a sequence serves as a dataset
             batch_sampler=self._sampler,
@@ -175,7 +176,7 @@ class ObjectiveTrainer(Trainer):
     ) -> dict[str, Tensor]:
         """Return the gradients of the mean of `terms` over all rows, where there are any."""
         batches = [self._prepare_inputs(batch) for batch in self.get_train_dataloader()]
-        counts = self._get_num_items_in_batch(batches, self.args.device)
+        counts = self._get_num_items_in_batch(cast(Any, batches), self.args.device)
         policy.eval()
         for batch in batches:
             stats = self._statistics(policy, batch)
@@ -206,6 +207,9 @@ class ObjectiveTrainer(Trainer):
             if rows
         }
         self.log({"step": self.state.global_step, **values})
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, values
+        )
         return values
 
     @torch.no_grad()
@@ -213,12 +217,10 @@ class ObjectiveTrainer(Trainer):
         model, size = self.model_wrapped, self._config.batch_size
         was_training = model.training
         model.eval()
-        parts = [
-            token_statistics(
-                model, self._prepare_inputs(self.data_collator(rows[i : i + size])), None
-            )
-            for i in range(0, len(rows), size)
-        ]
+        batches = (
+            cast(Any, self.data_collator)(rows[i : i + size]) for i in range(0, len(rows), size)
+        )
+        parts = [token_statistics(model, self._prepare_inputs(b), None) for b in batches]
         model.train(was_training)
         return -torch.cat([stats.log_probs for stats in parts]).mean().item()
 
