@@ -76,6 +76,10 @@ def compare(
     from relearn.comparison import default_comparison
     from relearn.report.glossary import MAIN_FIGURES
 
+    if not config and bool(forget) != bool(retain):
+        raise UserError(
+            "one of the two sets is missing.", "Give --forget and --retain, or neither."
+        )
     named = {"data.forget": forget, "data.retain": retain, "model.name": model}
     # The sample's people do not exist and must be learned first; the user's are known already.
     known = ["memorize=null"] if forget and not config else []

@@ -20,13 +20,12 @@ from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.mixing import answerer
-from relearn.synthesis.pipeline import synthesize
 from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
 from relearn.training.wrappers import WRAPPERS
 
-ALTERNATIVES = "synthesis/alternatives.jsonl"
+ALTERNATIVES = "alternatives"
 
 RecordSets = Mapping[str, Sequence[Record]]
 
@@ -148,8 +147,7 @@ class _Job:
         """Write a made-up answer to each forget question."""
         once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
         config = self.config.synthesis.model_copy(update=once)
-        result = synthesize(self.sets["forget"], config, self.config.seed)
-        write_jsonl(self.path / ALTERNATIVES, result.accepted)
+        synthesize_into(self.path / ALTERNATIVES, self.sets["forget"], config, self.config.seed)
 
     def training(self, name: str, config: TrainingConfig) -> None:
         """Train one adapter on the target model."""
@@ -164,7 +162,9 @@ class _Job:
             OBJECTIVES.named(config.objective),
             self.sets["forget"],
             read_jsonl(self.path / "synthesis" / "augmented.jsonl"),
-            read_jsonl(file) if (file := self.path / ALTERNATIVES).is_file() else [],
+            read_jsonl(file)
+            if (file := self.path / ALTERNATIVES / "augmented.jsonl").is_file()
+            else [],
             self.config.seed,
         )
         train(
