@@ -43,7 +43,6 @@ class Prompts:
         if self._folder and not self._folder.is_dir():
             raise UserError(f"synthesis.prompts: {self._folder} is no folder.", "Mend it.")
         self._strategy = config.strategy
-        self._attempts = config.attempts
         self._seed = seed
         self._environment = SandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -103,6 +102,8 @@ class Prompts:
         slots = {
             "how": more.get("how", ""),
             "feedback": request.feedback,
+            "attempt": request.attempt,
+            "number": request.sample + 1,
             "fence": fence,
             **{
                 field: f"<{fence} {field}>\n{_harmless(text)}\n</{fence}>"
@@ -117,14 +118,13 @@ class Prompts:
             )
         except (TemplateError, TypeError) as error:
             raise UserError(f"prompt file {name}: {error}.", "Mend the template.") from error
-        sample = (self._seed * 100 + request.sample) * self._attempts + request.attempt
         return Prompt(
             user=user,
             system=system,
             max_tokens=int(file["max_tokens"]),
             temperature=float(file["temperature"]),
             version=f"{name.removesuffix('.yaml')}/{file['version']}",
-            sample=sample,
+            sample=self._seed,
         )
 
 
