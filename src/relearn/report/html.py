@@ -59,7 +59,7 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
     return environment.get_template("report.html.j2").render(
         run=results,
         policy=_security_policy(scripts),
-        style=Markup(_resource("report.css")),
+        style=Markup(_resource("report.css") + (_resource("analysis.css") if analysis else "")),
         scripts=[Markup(script) for script in scripts],
         verdict=judge(results),
         table=_table(results),
