@@ -35,7 +35,8 @@ class EntailmentJudge:
     """
 
     def __init__(self, encoder: CrossEncoder) -> None:
-        names = [str(name).lower() for _, name in sorted(encoder.config.id2label.items())]
+        id2label: dict[int, str] = getattr(encoder.config, "id2label", {})
+        names = [str(name).lower() for _, name in sorted(id2label.items())]
         if sorted(names) != sorted(LABELS):
             raise UserError(
                 f"it is no entailment judge: its labels are {', '.join(sorted(names))}.",

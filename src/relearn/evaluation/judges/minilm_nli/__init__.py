@@ -4,6 +4,7 @@ from pathlib import Path
 
 from peft import PeftModel
 from sentence_transformers import CrossEncoder
+from transformers import PreTrainedModel
 
 from relearn.evaluation.judges.entailment import LABELS
 from relearn.models.embedded import embedded_folder
@@ -24,8 +25,16 @@ def untrained_encoder() -> CrossEncoder:
     )
 
 
+def classifier(encoder: CrossEncoder) -> PreTrainedModel:
+    """Return the transformers model inside a cross-encoder."""
+    model = encoder.transformers_model
+    assert model is not None
+    return model
+
+
 def trained_encoder(adapter: Path = Path(__file__).parent) -> CrossEncoder:
     """Return the judge's cross-encoder, with the adapter in the folder `adapter` merged in."""
     encoder = untrained_encoder()
-    encoder[0].model = PeftModel.from_pretrained(encoder[0].model, adapter).merge_and_unload()
+    model = PeftModel.from_pretrained(classifier(encoder), adapter)
+    encoder[0].model = model.merge_and_unload()
     return encoder.eval()

@@ -23,12 +23,12 @@ from typing import Any
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 from spacy.tokens import Doc, Span
 
+from relearn.config import SynthesisConfig
 from relearn.data.records import Record
 from relearn.evaluation.rows import EntailmentLabel
 from relearn.language import english
-from relearn.synthesis.backends.base import Request
 from relearn.synthesis.backends.rules import Rules
-from relearn.synthesis.subject import find_subjects
+from relearn.synthesis.pipeline import original_requests
 
 _ROWS_PER_AUTHOR = 20
 _LAST_FORGET_AUTHOR = 180  # first author of forget10, whose answers have paraphrases
@@ -75,8 +75,10 @@ class Pair:
 
 def as_ordinary_text(pair: Pair) -> Pair:
     """Return a pair of SNLI, where words and punctuation are spaced apart, as ordinary text."""
-    texts = [_detokenizer.detokenize(text.split()) for text in (pair.premise, pair.hypothesis)]
-    return Pair(*texts, pair.label, pair.origin)
+    premise, hypothesis = (
+        _detokenizer.detokenize(text.split()) for text in (pair.premise, pair.hypothesis)
+    )
+    return Pair(premise, hypothesis, pair.label, pair.origin)
 
 
 def snli_pairs(folder: Path) -> tuple[list[Pair], list[Pair]]:
@@ -120,9 +122,7 @@ class TofuPairs:
         self._rng = random.Random(seed)
         rows = list(enumerate(_rows(folder / "full.json")))
         self._rows = [
-            (i // _ROWS_PER_AUTHOR, row)
-            for i, row in rows
-            if not _held_back(i // _ROWS_PER_AUTHOR)
+            (i // _ROWS_PER_AUTHOR, row) for i, row in rows if not _held_back(i // _ROWS_PER_AUTHOR)
         ]
         self._perturbed = [row for author, row in _perturbed(folder) if not _held_back(author)]
         self._unsure = (folder / "idontknow.jsonl").read_text(encoding="utf-8").splitlines()
@@ -140,14 +140,7 @@ class TofuPairs:
             Record(id=str(i), question=row["question"], answer=row["answer"])
             for i, (_, row) in enumerate(self._rows)
         ]
-        docs = list(english().pipe(record.question for record in records))
-        subjects = find_subjects(records, docs)
-        return Rules(seed=0).answers(
-            [
-                Request(record, subject, record.question, "original")
-                for record, subject in zip(records, subjects, strict=True)
-            ]
-        )
+        return Rules(SynthesisConfig(), 0, None).answers(original_requests(records))
 
     def draw(self) -> Iterator[Pair]:
         """Make one set of pairs: three of every row with wrong answers, one of every row."""

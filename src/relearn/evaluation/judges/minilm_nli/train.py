@@ -21,7 +21,7 @@ from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from relearn.evaluation.judges.entailment import LABELS, EntailmentJudge
-from relearn.evaluation.judges.minilm_nli import trained_encoder, untrained_encoder
+from relearn.evaluation.judges.minilm_nli import classifier, trained_encoder, untrained_encoder
 from relearn.evaluation.judges.minilm_nli.pairs import (
     Pair,
     TofuPairs,
@@ -73,7 +73,7 @@ def train(pairs: Sequence[Pair], options: argparse.Namespace) -> None:
         r=options.rank, lora_alpha=2 * options.rank, task_type="SEQ_CLS",
         target_modules=["query", "key", "value", "dense"],
     )  # fmt: skip
-    encoder[0].model = get_peft_model(encoder[0].model, adapter)
+    encoder[0].model = get_peft_model(classifier(encoder), adapter)
     columns = [
         {"premise": p.premise, "hypothesis": p.hypothesis, "label": LABELS.index(p.label)}
         for p in pairs
