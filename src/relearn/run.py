@@ -114,7 +114,7 @@ class _Job:
         for name, records in self.sets.items():
             write_jsonl(self.path / "data" / f"{name}.jsonl", _dumped(records))
             self.folder.manifest["data"][name] |= {
-                "source": sources[name],
+                "source": sources[name] or "paraphrases of the forget set",
                 "records": len(records),
             }
 
@@ -247,7 +247,20 @@ def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
         name: load_records(source, data.columns, name) for name, source in sources.items() if source
     }
     check_disjoint(sets["forget"], sets["retain"])
+    if "forget_unseen" not in sets and (unseen := _paraphrased(sets["forget"])):
+        sets["forget_unseen"] = unseen
     return sets
+
+
+def _paraphrased(records: Sequence[Record]) -> list[Record]:
+    """Return the records' own paraphrases as questions, which are never trained on."""
+    return [
+        record.model_copy(
+            update={"id": f"{record.id}-paraphrase-{i}", "question": text, "paraphrases": ()}
+        )
+        for record in records
+        for i, text in enumerate(record.paraphrases, 1)
+    ]
 
 
 def _check_names(config: RunConfig) -> None:
