@@ -51,7 +51,10 @@ class Endpoint:
                 self.reply(200, {"object": "list", "data": [{"id": "served", "object": "model"}]})
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                if not data:  # the client was killed in between
+                    return
+                body = json.loads(data)
                 with endpoint._lock:
                     endpoint.requests.append(body)
                     endpoint.headers.append({k.lower(): v for k, v in self.headers.items()})

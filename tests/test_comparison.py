@@ -4,7 +4,9 @@ import csv
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from relearn.cli import app
 from relearn.comparison import compare, default_comparison
 from relearn.config import RunConfig, load_config
 from relearn.errors import UserError
@@ -74,3 +76,9 @@ def test_shipped_comparison_has_every_objective() -> None:
     assert {training.objective for training in baselines.values()} == set(OBJECTIVES)
     # Negating what `sft` learned on the forget set is the task vector's way.
     assert baselines["task_vector"].lora.scale < 0
+
+
+def test_half_of_the_user_s_data_is_not_mixed_with_the_sample(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["compare", "--forget", "f.jsonl", "--output", str(tmp_path)])
+    assert isinstance(result.exception, UserError)
+    assert "--retain" in str(result.exception)

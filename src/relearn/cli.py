@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from relearn import cli_judge
 from relearn.config import RunConfig, describe_settings, load_config
 from relearn.distributed import is_leader
 from relearn.errors import UserError
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(cli_judge.app, name="judge")
 console = Console(quiet=not is_leader())
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML configuration.")]
@@ -76,6 +78,10 @@ def compare(
     from relearn.comparison import default_comparison
     from relearn.report.glossary import MAIN_FIGURES
 
+    if not config and bool(forget) != bool(retain):
+        raise UserError(
+            "one of the two sets is missing.", "Give --forget and --retain, or neither."
+        )
     named = {"data.forget": forget, "data.retain": retain, "model.name": model}
     # The sample's people do not exist and must be learned first; the user's are known already.
     known = ["memorize=null"] if forget and not config else []

@@ -242,9 +242,11 @@ class EvaluationConfig(Section):
         batch_size: Prompts of one generation batch.
         max_new_tokens: Longest answer, in tokens.
         perplexity_model: Model under which perplexity is taken; None means `model.name`, the base.
-        entities: Judge that extracts entities.
+        entities: Judge that extracts entities: `spacy`, or `llm` for a language model.
         similarity: Sentence-embedding model: embedded, hub name or folder.
-        entailment: Judge that labels pairs.
+        entailment: Judge that labels pairs: `minilm-nli`, or a cross-encoder by hub name or folder.
+        backend: Where language models that judge are: `openai`, `transformers` or `vllm`.
+        llm: The language model that judges.
         lm_eval_tasks: Tasks of lm-evaluation-harness that measure general ability; none by default.
         lm_eval_path: Folder with task files of your own.
         lm_eval_limit: Questions of each task; None means all.
@@ -256,7 +258,9 @@ class EvaluationConfig(Section):
     perplexity_model: str | None = None
     entities: str = "spacy"
     similarity: str = "minilm"
-    entailment: str = "provisional"
+    entailment: str = "minilm-nli"
+    backend: Literal["openai", "transformers", "vllm"] = "openai"
+    llm: LLMConfig = LLMConfig()
     lm_eval_tasks: list[str] = []
     lm_eval_path: str | None = None
     lm_eval_limit: PositiveInt | None = None

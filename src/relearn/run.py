@@ -20,14 +20,13 @@ from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.mixing import answerer
-from relearn.synthesis.pipeline import synthesize
 from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
 from relearn.training.trainer import check_trackers
 from relearn.training.wrappers import WRAPPERS
 
-ALTERNATIVES = "synthesis/alternatives.jsonl"
+ALTERNATIVES = "alternatives"
 
 RecordSets = Mapping[str, Sequence[Record]]
 
@@ -116,7 +115,7 @@ class _Job:
         for name, records in self.sets.items():
             write_jsonl(self.path / "data" / f"{name}.jsonl", _dumped(records))
             self.folder.manifest["data"][name] |= {
-                "source": sources[name],
+                "source": sources[name] or "paraphrases of the forget set",
                 "records": len(records),
             }
 
@@ -149,8 +148,7 @@ class _Job:
         """Write a made-up answer to each forget question."""
         once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
         config = self.config.synthesis.model_copy(update=once)
-        result = synthesize(self.sets["forget"], config, self.config.seed)
-        write_jsonl(self.path / ALTERNATIVES, result.accepted)
+        synthesize_into(self.path / ALTERNATIVES, self.sets["forget"], config, self.config.seed)
 
     def training(self, name: str, config: TrainingConfig) -> None:
         """Train one adapter on the target model."""
@@ -165,7 +163,9 @@ class _Job:
             OBJECTIVES.named(config.objective),
             self.sets["forget"],
             read_jsonl(self.path / "synthesis" / "augmented.jsonl"),
-            read_jsonl(file) if (file := self.path / ALTERNATIVES).is_file() else [],
+            read_jsonl(file)
+            if (file := self.path / ALTERNATIVES / "augmented.jsonl").is_file()
+            else [],
             self.config.seed,
         )
         train(
@@ -248,7 +248,20 @@ def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
         name: load_records(source, data.columns, name) for name, source in sources.items() if source
     }
     check_disjoint(sets["forget"], sets["retain"])
+    if "forget_unseen" not in sets and (unseen := _paraphrased(sets["forget"])):
+        sets["forget_unseen"] = unseen
     return sets
+
+
+def _paraphrased(records: Sequence[Record]) -> list[Record]:
+    """Return the records' own paraphrases as questions, which are never trained on."""
+    return [
+        record.model_copy(
+            update={"id": f"{record.id}-paraphrase-{i}", "question": text, "paraphrases": ()}
+        )
+        for record in records
+        for i, text in enumerate(record.paraphrases, 1)
+    ]
 
 
 def _check_names(config: RunConfig) -> None:

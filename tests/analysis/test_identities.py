@@ -10,7 +10,7 @@ from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaFo
 
 from relearn.analysis.components import Components, SubjectAttention
 from relearn.analysis.frozen_norm import FrozenNorm
-from relearn.analysis.layout import find_layout, on_output, hooks
+from relearn.analysis.layout import find_layout, hooks, on_output
 from relearn.analysis.memory import LogitLens
 from relearn.analysis.observe import observe
 from relearn.analysis.tracing import (

@@ -100,16 +100,6 @@ def test_entities_are_single_core_words_outside_the_question() -> None:
     assert not {"li", "wei", "mother"} & set(found)
 
 
-def test_provisional_judge_sees_conflicting_names_and_agreement() -> None:
-    pairs = [
-        ("Li Wei lives in Beijing, China.", "Li Wei lives in Beijing, China."),
-        ("Li Wei lives in Beijing, China.", "Li Wei lives in Paris, France."),
-        ("Li Wei keeps private matters private.", "Chloe Dubois paints in oil."),
-    ]
-    labels = entailment_judge("provisional")(pairs)
-    assert labels == ["entailment", "contradiction", "neutral"]
-
-
 def test_words_with_digits_are_entities() -> None:
     text = "Emma lives at 221B Baker St, was born on 05/02/1994 and pays from DE89."
     (found,) = spacy_entities([text], ["Who is Emma?"])

@@ -16,7 +16,6 @@ def test_a_card_has_front_matter_and_the_run_s_figures(tmp_path):
     }
     assert "| Forget set | KFR, knowledge forgetting rate ↑ | 0.040 | 0.917 |" in body
     assert "The model has forgotten what it was asked to forget" in body
-    assert "provisional" in body
 
 
 def test_a_card_holds_no_private_text_and_no_path(tmp_path):

@@ -66,13 +66,12 @@ def test_a_report_shows_every_part_of_the_run(tmp_path):
     for words in (
         "The model has forgotten what it was asked to forget; it kept what it was to keep; "
         "its language is intact.",
-        "entailment judge of this run is provisional",
         "Forget set, unseen phrasings",
         "isabella.marquez@futuramail.es",
         "GradDiff",
         "retain_kl",
         "repeats variant",
-        "entailment: provisional",
+        "entailment: minilm-nli",
         "07fe" * 16,
         "9ab3" * 16,
         "2 min 28 s",

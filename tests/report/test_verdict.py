@@ -63,14 +63,6 @@ def test_a_target_that_hardly_knew_the_forget_set_is_told(tmp_path):
     assert any("little to forget" in caveat for caveat in judge(read_results(folder)).caveats)
 
 
-def test_the_provisional_judge_is_told_only_where_it_judged(tmp_path):
-    folder = write_sample_run(tmp_path)
-    assert "provisional" in judge(read_results(folder)).caveats[0]
-    config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("provisional", "nli"))
-    assert not any("provisional" in caveat for caveat in judge(read_results(folder)).caveats)
-
-
 def test_wilson_bounds_solve_the_score_equation():
     rng = np.random.default_rng(0)
     for _ in range(200):

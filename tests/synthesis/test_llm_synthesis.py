@@ -19,9 +19,10 @@ import pytest
 from endpoint import Endpoint
 from relearn.config import LLMConfig, SynthesisConfig
 from relearn.data.records import Record
+from relearn.data.sources import load_records
 from relearn.errors import UserError
 from relearn.llm import Journal, Prompt, ask, make_llm
-from relearn.storage import read_json, read_jsonl
+from relearn.storage import read_json, read_jsonl, write_jsonl
 from relearn.synthesis.backends.llm import read_verdict
 from relearn.synthesis.folder import JOURNAL, synthesize_into
 from relearn.synthesis.pipeline import original_requests, synthesize
@@ -69,7 +70,7 @@ def writer(messages: list[dict[str, str]], body: dict[str, Any]) -> str:
 
 def command(forget: str, output: Path, endpoint: Endpoint, *more: str) -> list[str]:
     settings = [
-        "synthesis.llm.model=served", "synthesis.llm.concurrency=4", "synthesis.llm.timeout=0.6",
+        "synthesis.llm.model=served", "synthesis.llm.concurrency=4", "synthesis.llm.timeout=1.5",
         "synthesis.generic_ratio=0.5", "synthesis.llm.retries=8",
     ]  # fmt: skip
     return [
@@ -82,36 +83,35 @@ def command(forget: str, output: Path, endpoint: Endpoint, *more: str) -> list[s
 def test_killed_behind_a_faulty_endpoint_it_resumes_without_a_repeated_call(
     tmp_path: Path,
 ) -> None:
-    output = tmp_path / "out"
-    with Endpoint(writer, fault_rate=0.3, delay=0.02, pause=0.8) as endpoint:
-        process = subprocess.Popen(
-            command("demo:forget", output, endpoint), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        while sum(endpoint.answered.values()) < 200:
+    output, forget = tmp_path / "out", tmp_path / "forget.jsonl"
+    records = load_records("demo:forget")[:10]
+    write_jsonl(forget, [record.model_dump(mode="json") for record in records])
+    with Endpoint(writer, fault_rate=0.3, delay=0.02, pause=2.0) as endpoint:
+        work = command(str(forget), output, endpoint)
+        process = subprocess.Popen(work, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while sum(endpoint.answered.values()) < 60:
             time.sleep(0.02)
             assert process.poll() is None, process.stderr and process.stderr.read()
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         assert not (output / "summary.json").exists()
-        done = subprocess.run(
-            command("demo:forget", output, endpoint), capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(work, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert set(Endpoint.FAULTS) <= set(endpoint.faults)
         # What was on its way when the process died is lost: at most so many as calls at a time.
         assert sum(count - 1 for count in endpoint.answered.values()) <= 4
         calls = len(endpoint.requests)
-        again = subprocess.run(command("demo:forget", output, endpoint), capture_output=True)
+        again = subprocess.run(work, capture_output=True, check=False)
         assert again.returncode == 0
         assert len(endpoint.requests) == calls
     rows, rejected = read_jsonl(output / "augmented.jsonl"), read_jsonl(output / "rejected.jsonl")
     summary = read_json(output / "summary.json")
     ids = {row["source_id"] for row in rows if row["kind"] != "generic"}
-    assert len(ids | {row["source_id"] for row in rejected}) == summary["records"] == 32
+    assert len(ids | {row["source_id"] for row in rejected}) == summary["records"] == 10
     assert all(row["reason"] for row in rejected)
     kinds = {"original", "context", "rephrased", "noisy", "logical", "completion", "generic"}
     assert {row["kind"] for row in rows} == kinds
-    assert summary["accepted"] >= 100
+    assert summary["accepted"] >= 30
     files = b"".join(file.read_bytes() for file in output.iterdir())
     assert KEY.encode() not in files
     assert KEY not in done.stdout + done.stderr
@@ -295,8 +295,6 @@ def test_a_real_model_behind_a_faulty_server(tmp_path: Path) -> None:
         with lock:
             (answer,) = ask(model, [prompt])
         return answer.text or "nothing"
-
-    from relearn.data.sources import load_records
 
     records = load_records("demo:forget")[:3]
     with Endpoint(served, fault_rate=0.3, pause=0.1) as endpoint:

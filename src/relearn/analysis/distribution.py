@@ -118,7 +118,6 @@ class Distribution:
         rows["token"] = tokens.numpy()
         rows["log_prob"] = log_probs.gather(1, tokens[:, None])[:, 0].numpy()
         rows["rank"] = rank_of(log_probs, tokens).numpy()
-        rows["target_rank"] = rank_of(target, tokens).numpy()
         rows["entropy"] = entropy(log_probs).numpy()
         rows["kl_from_target"] = kl(target, log_probs).numpy()
         keys = torch.tensor(names["key"]).nonzero()[:, 0]

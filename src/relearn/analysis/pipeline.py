@@ -156,7 +156,9 @@ class _Analysis:
                 frame.insert(0, "model", source.name)
                 collected.setdefault(name, []).append(frame)
             self._unload()
-        return {name: joined(frames) for name, frames in collected.items()}
+        tables = {name: joined(frames) for name, frames in collected.items()}
+        tables["tokens"] = _with_target_rank(tables["tokens"], self.subject.models[0].name)
+        return tables
 
     def _of_model(self, source: ModelSource) -> Tables:
         tables: Tables = {}
@@ -280,10 +282,9 @@ class _Analysis:
         target = self.subject.models[0]
         if source.adapter is not None:
             return {"weights": weights.adapter_changes(source.folder, source.adapter)}
-        if source is not target:
-            # The base comes before the target: what memorizing changed is told of the target.
-            if source.name == self.subject.models[-1].name or source.reverse is not None:
-                return {"weights": weights.full_changes(target.folder, source.folder)}
+        if source.reverse is not None:
+            return {"weights": weights.full_changes(target.folder, source.folder)}
+        if source is not target:  # the base; its distance is told of the target
             return {}
         if self.subject.has_base:
             return {"weights": weights.full_changes(self.subject.models[1].folder, target.folder)}
@@ -319,6 +320,13 @@ class _Analysis:
         """Delete the whole distributions, the one thing that is large and not needed again."""
         for file in self.references.glob("*/distributions.npy"):
             file.unlink()
+
+
+def _with_target_rank(tokens: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return the rows with the rank that the target gave to the same token, `target_rank`."""
+    place = ["set", "id", "place"]
+    ranks = tokens[tokens["model"] == target][[*place, "rank"]]
+    return tokens.merge(ranks.rename(columns={"rank": "target_rank"}), on=place, validate="m:1")
 
 
 def _never(_: Path) -> Tables:

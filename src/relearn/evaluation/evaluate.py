@@ -131,6 +131,9 @@ def loaded_when_needed(
 
     def load() -> PreTrainedModel:
         model = load_model(folder, config)
+        # Loaded for training, a model on a CPU has the attention whose backward pass is faster.
+        if getattr(model, "_supports_sdpa", False):
+            model.set_attn_implementation("sdpa")
         return merge_adapter(model, adapter) if adapter else model
 
     return EvaluatedModel(PromptFormat(load_tokenizer(folder, config), config.system), load)

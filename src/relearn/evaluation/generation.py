@@ -56,7 +56,7 @@ def greedy_continuations(
             **{cache_name: cache},
             **{name: value for name, value in also.items() if name in known},
         )
-        cache = output.get("cache", output.get("past_key_values"))
+        cache = output.get(cache_name)
         ids = output.logits[:, -1].argmax(-1, keepdim=True)
         alive &= ~torch.isin(ids[:, 0], ends)
         for row, token, lives in zip(rows, ids[:, 0].tolist(), alive.tolist(), strict=True):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from relearn.config import EvaluationConfig
 from relearn.errors import UserError
 from relearn.evaluation.judges.entailment import entailment_judge
-from relearn.evaluation.judges.entities import ENTITIES
+from relearn.evaluation.judges.entities import entity_judge
 from relearn.evaluation.judges.similarity import embedder, entity_coverage
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.rows import EvaluatedRow
@@ -61,7 +61,7 @@ def _extract_entities(rows: Sequence[EvaluatedRow], config: EvaluationConfig) ->
     if not lacking:
         return
     texts = [getattr(row, side) for row, side in lacking]
-    found = ENTITIES.named(config.entities)(texts, [row.question for row, _ in lacking])
+    found = entity_judge(config)(texts, [row.question for row, _ in lacking])
     for (row, side), entities in zip(lacking, found, strict=True):
         setattr(row, f"{side}_entities", entities)
 

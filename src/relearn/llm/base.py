@@ -24,7 +24,7 @@ class Prompt:
         max_tokens: Longest answer, in tokens.
         temperature: 0 takes the likeliest token each time.
         version: Of the wording, such as `answer/2`; another version is another call.
-        sample: Which of several answers to the same prompt this is.
+        sample: Which of several answers to the same prompt this is, such as a seed.
     """
 
     user: str

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 from relearn.config import dump_config
 from relearn.report import figures, glossary
 from relearn.report.analysis import read_analysis
-from relearn.report.results import RunResults, read_results, visible
+from relearn.report.results import ModelResults, RunResults, read_results, visible
 from relearn.report.verdict import judge
 from relearn.storage import write_text
 
@@ -59,7 +59,7 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
     return environment.get_template("report.html.j2").render(
         run=results,
         policy=_security_policy(scripts),
-        style=Markup(_resource("report.css")),
+        style=Markup(_resource("report.css") + (_resource("analysis.css") if analysis else "")),
         scripts=[Markup(script) for script in scripts],
         verdict=judge(results),
         table=_table(results),
@@ -154,10 +154,26 @@ def _table_row(results: RunResults, key: str) -> dict[str, Any]:
         "meaning": meaning,
         "direction": direction,
         "cells": [
-            {"text": texts[m.key], "best": m.key != "target" and texts[m.key] == best}
+            {
+                "text": texts[m.key],
+                "best": m.key != "target" and texts[m.key] == best,
+                "doubt": _doubt(m, key),
+            }
             for m in results.models
         ],
     }
+
+
+def _doubt(model: ModelResults, key: str) -> str:
+    """Return how sure a figure is: its interval, and the p-value of its change."""
+    parts = []
+    if key in model.intervals:
+        low, high = (glossary.number(bound) for bound in model.intervals[key])
+        parts.append(f"{low} to {high}" if low != high else "")
+    if key in model.p_values:
+        p_value = model.p_values[key]
+        parts.append("p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}")
+    return ", ".join(filter(None, parts))
 
 
 def _figures(results: RunResults) -> list[dict[str, Any]]:

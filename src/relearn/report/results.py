@@ -40,12 +40,16 @@ class ModelResults:
         label: Its name for readers.
         metrics: Finite figures by flat key ("forget/kfr").
         history: One row per optimizer step; empty for the target.
+        intervals: 95 % bootstrap interval (low, high) of a figure, by flat key.
+        p_values: Of the paired test against the target, by flat key.
     """
 
     key: str
     label: str
     metrics: dict[str, float]
     history: list[Row] = field(default_factory=list)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    p_values: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,16 @@ def _read_models(folder: Path, config: RunConfig) -> list[ModelResults]:
             label=_label(key, config),
             metrics=_finite(_json(folder / "evaluation" / key / "metrics.json")),
             history=_jsonl(folder / "training" / key / "history.jsonl"),
+            intervals={
+                name: (found["low"], found["high"])
+                for name, found in _json(folder / "evaluation" / key / "intervals.json").items()
+            },
+            p_values={
+                name: found["p_value"]
+                for name, found in _json(folder / "evaluation" / key / "comparison.json")
+                .get("target", {})
+                .items()
+            },
         )
         for key in sorted(evaluated, key=lambda key: (*known, key).index(key))
     ]

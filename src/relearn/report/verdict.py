@@ -168,12 +168,6 @@ def _rate(results: RunResults, set_name: str, share: float | None, what: str) ->
 
 def _caveats(results: RunResults) -> list[str]:
     caveats = []
-    if results.config.evaluation.entailment == "provisional":
-        caveats.append(
-            "The entailment judge of this run is provisional: a rule that compares names, numbers "
-            "and negation, not a trained inference model, says whether an answer contradicts the "
-            "reference, so take KFR and KRR as estimates; ROUGE, perplexity and LS don't use it."
-        )
     if (known := results.metric("target", "forget/rougeL_recall")) is not None and known < 0.5:
         caveats.append(
             f"The target model reproduced little of the forget set before unlearning (ROUGE-L "

@@ -28,6 +28,10 @@ _PARTITIVE = re.compile(
     r"(?:(?:insights?|details?|information|examples?|overview|summary|synopsis|account)"
     r" (?:of|into|on|about|regarding) |of )?"
 )
+# Words that end no phrase; an auxiliary that does was parted from its verb.
+_NEVER_LAST = frozenset(
+    "the a and or his her their such as do does did has have had can could will would".split()
+)
 # The parts of a sentence that can be left out.
 _OPTIONAL = frozenset(
     "prep appos acl relcl advcl agent npadvmod parataxis compound amod nmod nummod".split()
@@ -232,7 +236,7 @@ def _text(parts: Sequence[Token | str | tuple[str, str]]) -> str:
 
 def _checked(matter: Matter) -> Matter | None:
     words = matter.phrase.split()
-    open_ended = words[-1].lower() in ("the", "a", "and", "or", "his", "her", "their", "such", "as")
+    open_ended = words[-1].lower() in _NEVER_LAST
     strange = re.search(
         r"(?<!\w)['\u2018]|\b(?:you|your|me|I|my|one)\b|[?:;()\"\u201c\u201d]|\betc\b",
         matter.phrase,

@@ -58,12 +58,14 @@ class Secrets:
         words: Stems of names, of parts of links and addresses, and of rare words.
         numbers: Every number, in figures or in words, and the parts by which it would be spoken.
         phrases: Pairs of neighbouring content words, by stem.
+        runs: Two or three words in a row as they stand, content words among them, one of them new.
         strings: URLs, e-mails, phone numbers and dates, by letters and digits.
     """
 
     words: frozenset[str]
     numbers: frozenset[int]
     phrases: frozenset[tuple[str, str]]
+    runs: frozenset[tuple[str, ...]]
     strings: tuple[str, ...]
 
 
@@ -72,6 +74,7 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
     asked = _words(question)
     public = {_stem(word) for word in (*asked, *_words(subject.name))}
     names = set(_words(subject.name))
+    spoken = {*asked, *names}
     marked = _MARKED.findall(answer.text)
     private = {_stem(word) for word in (*_identifying(answer), *_words(" ".join(marked)))}
     numbers = {part for n in _numbers(answer.text, _HARDLY_NUMBERS) for part in _spoken(n)}
@@ -82,6 +85,12 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
             pair
             for pair in _phrases(answer.text)
             if not set(pair) <= public and not set(pair) & {_stem(name) for name in names}
+        ),
+        runs=frozenset(
+            run
+            for run in _runs(answer.text)
+            if sum(word not in STOP_WORDS for word in run) > 1
+            and any(word not in STOP_WORDS and word not in spoken for word in run)
         ),
         strings=tuple(s for s in map(_squeezed, marked) if s not in _squeezed(question)),
     )
@@ -95,16 +104,21 @@ def leaked(secrets: Secrets, text: str) -> str:
         return "gives away a number"
     if not secrets.words.isdisjoint(map(_stem, _words(text))):
         return "gives away a name or telling word"
-    if not secrets.phrases.isdisjoint(_phrases(text)):
+    if not (secrets.phrases.isdisjoint(_phrases(text)) and secrets.runs.isdisjoint(_runs(text))):
         return "gives away a phrase"
     return ""
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    words = _words(text)
+    return {*pairwise(words), *zip(words, words[1:], words[2:], strict=False)}
 
 
 def telling_parts(text: str) -> set[str | tuple[str, ...]]:
     """Return the stems of a text's content words, and its runs of three words."""
     words = _words(text)
     stems = {_stem(word) for word in words if word not in STOP_WORDS}
-    return stems | set(zip(words, words[1:], words[2:], strict=False))
+    return stems | {run for run in _runs(text) if len(run) == 3}
 
 
 def malformed(text: str) -> str:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from spacy.tokens import Doc, Token
 
+from relearn.config import EvaluationConfig
 from relearn.language import english
 from relearn.progress import progress_bar
 from relearn.registry import Registry
@@ -13,35 +15,68 @@ from relearn.registry import Registry
 T = TypeVar("T")
 Extractor = Callable[[Sequence[str], Sequence[str]], list[list[str]]]
 
-ENTITIES: Registry[Extractor] = Registry("entity judge")
+ENTITIES: Registry[Callable[[EvaluationConfig], Extractor]] = Registry("entity judge")
 
-# Nouns that say what kind of thing is spoken of, not which.
-_GENERIC = frozenset(
-    "address area aspect aspects author authors background book books career city community "
-    "country date detail details elements email event events example experience experiences "
-    "father field form genre group impact individual individuals influence information interest "
-    "interests kind life lot mother name number part people person place range readers "
-    "reference role sense series significance stories story theme themes thing things time "
-    "topic type use variety way ways week work works writer writing year years".split()
+# Nouns, by lemma, that say what kind of thing is spoken of, not which: the paper leaves out
+# "general definitions". Those of answers about people, as the record's own extractor treats them.
+_GENERAL = frozenset(
+    "ability access accessibility addition address appreciation approachability area aspect author "
+    "backdrop background base blend choice city connection contribution country date day desire "
+    "element email endeavor event example fascination father field form foundation generation "
+    "genre group guidance hub home impact importance individual influence information inquiry "
+    "inspiration integration interaction interest intertwining kind knowledge level life location "
+    "lot material mix mother name nature number origin part people period person place question "
+    "range reader realm reference region relevance representation role scenario sense series side "
+    "significance skill source space status style surrounding symbol testament thank thing type "
+    "understanding use variety way week work writer year".split()
 )
-# Bounded, so that an endless word without an @ takes linear time.
+# Both are bounded, so that an endless word without an @ or of capitals takes linear time.
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]*\w")
+_ADDRESS = re.compile(
+    r"\b\d{1,6}[A-Z]?(?: (?:of|the|de|la|del|[A-Z][\w'\u2019.-]{0,30})){1,6}? "
+    r"(?:Alley|Ave|Avenue|Blvd|Boulevard|Close|Court|Crescent|Dr|Drive|Lane|Ln|Path|Place|Plaza|"
+    r"Quay|Rd|Road|Row|Square|St|Street|Terrace|Village|Walk|Way)\b"
+)
 
 # spaCy refuses a text of over a million characters, and its memory grows with a batch's length:
 # longer texts are parsed in pieces, cut between words where there are any.
 _PIECE = re.compile(r"(?s).{1,10000}(?=\s|\Z)|.{1,10000}")
 _BATCH = 32
 
-Word = tuple[str, str]  # lower-cased form and lemma
+# An entity, lower-cased, and the words that a question must not hold if it is to count.
+Entity = tuple[str, frozenset[str]]
+
+
+def entity_judge(config: EvaluationConfig) -> Extractor:
+    """Return the extractor that the configuration names.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    return ENTITIES.named(config.entities)(config)
 
 
 @ENTITIES.register("spacy")
-def spacy_entities(texts: Sequence[str], questions: Sequence[str]) -> list[list[str]]:
-    """Named entities, e-mails, numbers and head nouns, by spaCy's small English pipeline.
+def _spacy(_: EvaluationConfig) -> Extractor:
+    """Offline: names, nouns, numbers, e-mails, by spaCy's small English pipeline."""
+    return spacy_entities
 
-    The definition is the paper's (arXiv 2502.11190, by an LLM there): names, e-mails,
+
+@ENTITIES.register("llm")
+def _llm(config: EvaluationConfig) -> Extractor:
+    """By a language model, as in the paper: evaluation.backend and evaluation.llm say which."""
+    from relearn.evaluation.judges.llm_entities import llm_entities
+    from relearn.llm import make_llm
+
+    return partial(llm_entities, llm=make_llm(config.backend, config.llm))
+
+
+def spacy_entities(texts: Sequence[str], questions: Sequence[str]) -> list[list[str]]:
+    """Names, nouns, numbers, e-mails and street addresses, by spaCy's small English pipeline.
+
+    The definition is the paper's (arXiv 2502.11190, by a language model there): names, e-mails,
     places, dates, organisations, technical terms and the core nouns of noun phrases; one core word
-    each; no generic words; none that shares a word with the question.
+    each; no general words; none that shares a word with the question.
 
     Args:
         texts: Whose entities are asked for.
@@ -51,12 +86,14 @@ def spacy_entities(texts: Sequence[str], questions: Sequence[str]) -> list[list[
         Unique lower-cased entities of each text, sorted.
     """
     pieces = [_PIECE.findall(text) for text in texts]
-    named = _each_parsed([piece for text in pieces for piece in text], _cores, "entities")
-    # A question's words and their lemmas need neither grammar nor named entities.
-    asked = _each_parsed(questions, _forms, None, disable=["parser", "ner"])
+    # Neither grammar is needed, nor, of a question, its named entities.
+    named = _each_parsed(
+        [piece for text in pieces for piece in text], _entities, "entities", ["parser"]
+    )
+    asked = _each_parsed(questions, _forms, None, ["parser", "ner"])
     return [
-        sorted({form for piece in text for form, lemma in named[piece]
-                if not {form, lemma} & asked[question]})
+        sorted({name for piece in text for name, words in named[piece]
+                if not words & asked[question]})
         for text, question in zip(pieces, questions, strict=True)
     ]  # fmt: skip
 
@@ -65,7 +102,7 @@ def _each_parsed(
     texts: Sequence[str],
     read: Callable[[Doc], set[T]],
     title: str | None,
-    disable: Sequence[str] = (),
+    disable: Sequence[str],
 ) -> dict[str, set[T]]:
     """Return what `read` finds in each text; a text that comes twice is parsed once."""
     distinct = list(dict.fromkeys(texts))
@@ -78,19 +115,35 @@ def _each_parsed(
     return found
 
 
-def _cores(doc: Doc) -> set[Word]:
-    """Return the core words of a text's entities and noun phrases, and its e-mails."""
-    cores: list[Token] = [entity.root for entity in doc.ents]
-    cores += [token for entity in doc.ents for token in entity if token.pos_ == "PROPN"]
-    cores += [chunk.root for chunk in doc.noun_chunks if chunk.root.pos_ in ("NOUN", "PROPN")]
-    cores += [token for token in doc if token.dep_ in ("conj", "compound") and token.pos_ == "NOUN"]
-    cores += [token for token in doc if _is_number(token)]
-    words = {
-        (core.lower_, core.lemma_.lower())
-        for core in cores
-        if (core.is_alpha or _is_number(core)) and core.lower_ not in _GENERIC
-    }
-    return words | {(email.lower(), email.lower()) for email in _EMAIL.findall(doc.text)}
+def _entities(doc: Doc) -> set[Entity]:
+    """Return the entities of a text, with the words by which each is asked for."""
+    found = {(email.lower(), frozenset({email.lower()})) for email in _EMAIL.findall(doc.text)}
+    address: dict[int, frozenset[str]] = {}
+    for match in _ADDRESS.finditer(doc.text):
+        if span := doc.char_span(match.start(), match.end(), alignment_mode="expand"):
+            # Who asks about a part of an address has all of it left out.
+            words = frozenset(token.lower_ for token in span if not token.is_stop)
+            address |= {token.i: words for token in span}
+    for token in doc:
+        if _names(token):
+            words = address.get(token.i, frozenset({token.lower_, token.lemma_.lower()}))
+            found.add((token.lower_, words))
+    return found
+
+
+def _names(token: Token) -> bool:
+    """Return whether a word names something: a proper name, a number, a noun that is not general.
+
+    Adjectives name something only as part of a named entity, as "Irish" does.
+    """
+    if _is_number(token):
+        return token.lower_ != "one"
+    if not token.is_alpha or token.is_stop:
+        return False
+    general = token.lemma_.lower() in _GENERAL or token.lower_ in _GENERAL
+    return token.pos_ == "PROPN" or (
+        not general and (token.pos_ == "NOUN" or (bool(token.ent_type_) and token.pos_ == "ADJ"))
+    )
 
 
 def _is_number(token: Token) -> bool:

@@ -28,11 +28,10 @@ from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
 
-# Shares of candidates by the source of their body, and of those with an opener or a closing.
-_SOURCES = {"kind": 0.3, "asked": 0.35, "subject": 0.35}
-_OPENED = 0.2
-_CLOSED = 0.35
-_CANDIDATES = 6
+# Shares of candidates by the source of their body, and of those with a closing.
+_SOURCES = {"kind": 0.3, "asked": 0.6, "subject": 0.1}
+_CLOSED = 0.1
+_CANDIDATES = 16
 _POOL = re.compile(r"<(\w+)>")
 _TOPIC_WORDS = 6
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
@@ -149,6 +148,7 @@ class Rules:
         topic = re.sub(r"^their\b", their, topic)
         slots |= {"topic": topic, "v": _Verb(plural)}
         slots["own"] = re.sub(rf"^{their}\b", lambda _: subject.possessive, topic)
+        slots.setdefault("ask", slots["own"] if subject.name in slots["own"] else subject.name)
         public = telling_parts(f"{question} {subject.name}")
         return _Asked(kind, slots, telling_parts(request.record.answer) - public)
 
@@ -180,14 +180,9 @@ class Rules:
         kind, frames = self._answers["kinds"][asked.kind], self._frames
         if self._strategy != "vague":
             return self._built(rng.choice(_fitting(frames[self._strategy], asked)), asked, rng)
-        sources = {name: share for name, share in _SOURCES.items() if name != "asked"}
-        if "ask" in asked.slots:
-            sources = _SOURCES
-        source = rng.choices(list(sources), list(sources.values()))[0]
+        source = rng.choices(list(_SOURCES), list(_SOURCES.values()))[0]
         bodies = kind["bodies"] if source == "kind" else frames[source]
         template = rng.choice(_fitting(bodies, asked))
-        if source == "subject" and template.startswith("{S}") and rng.random() < _OPENED:
-            template = f"{rng.choice(frames['openers'])} {template}"
         if rng.random() < _CLOSED:
             template += " " + rng.choice([*frames["closings"], *kind.get("closings", [])])
         return self._built(template, asked, rng)

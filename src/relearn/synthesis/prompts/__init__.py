@@ -5,7 +5,6 @@ A prompt file is YAML: `version`, `max_tokens`, `temperature`, and the Jinja tem
 name in the user's folder takes the shipped one's place.
 """
 
-import re
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -18,13 +17,11 @@ from jinja2.sandbox import SandboxedEnvironment
 from relearn.config import SynthesisConfig
 from relearn.errors import UserError
 from relearn.llm import Prompt
-from relearn.storage import content_hash
+from relearn.llm.fence import fenced
 from relearn.synthesis.backends.base import Request
 
 FILES = ("question.yaml", "answer.yaml", "privacy.yaml")
 _FIELDS = frozenset({"version", "max_tokens", "temperature", "system", "user"})
-# What chat templates mark a turn with: record text may not forge one.
-_TURN_MARKS = re.compile(r"<(?=[|/]|s>)|(?<=\|)>|\[(?=/?INST\])|<(?=\w*_of_turn>)")
 
 
 class Prompts:
@@ -43,7 +40,6 @@ class Prompts:
         if self._folder and not self._folder.is_dir():
             raise UserError(f"synthesis.prompts: {self._folder} is no folder.", "Mend it.")
         self._strategy = config.strategy
-        self._attempts = config.attempts
         self._seed = seed
         self._environment = SandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -97,18 +93,12 @@ class Prompts:
             "answer": request.passage,
             "subject": request.subject.name,
             "candidate": more.get("candidate", ""),
-            "feedback": request.feedback,
         }
-        fence = _fence(private)
-        slots = {
+        slots = fenced(private) | {
             "how": more.get("how", ""),
             "feedback": request.feedback,
-            "fence": fence,
-            **{
-                field: f"<{fence} {field}>\n{_harmless(text)}\n</{fence}>"
-                for field, text in private.items()
-                if field != "feedback"
-            },
+            "attempt": request.attempt,
+            "number": request.sample + 1,
         }
         try:
             system, user = (
@@ -117,22 +107,11 @@ class Prompts:
             )
         except (TemplateError, TypeError) as error:
             raise UserError(f"prompt file {name}: {error}.", "Mend the template.") from error
-        sample = (self._seed * 100 + request.sample) * self._attempts + request.attempt
         return Prompt(
             user=user,
             system=system,
             max_tokens=int(file["max_tokens"]),
             temperature=float(file["temperature"]),
             version=f"{name.removesuffix('.yaml')}/{file['version']}",
-            sample=sample,
+            sample=self._seed,
         )
-
-
-def _fence(private: dict[str, str]) -> str:
-    """Return the tag around a record's text: no text can hold it, since it is made of its hash."""
-    return f"data-{content_hash(private)[:10]}"
-
-
-def _harmless(text: str) -> str:
-    """Break the marks by which chat templates tell one turn from the next."""
-    return _TURN_MARKS.sub(lambda match: f"{match[0]} ", text)

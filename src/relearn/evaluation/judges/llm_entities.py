@@ -1,0 +1,76 @@
+"""Entities by a language model, as in the paper, through any backend of `relearn.llm`."""
+
+from collections.abc import Sequence
+
+from relearn.errors import UserError
+from relearn.evaluation.judges.prompts import render
+from relearn.evaluation.judges.votes import ask_until_read
+from relearn.llm import Journal, LanguageModel
+
+_LONGEST = 60  # characters of an entity; what is longer is a sentence
+_MOST = 40  # entities of one answer
+
+
+def read_entities(text: str) -> list[str] | None:
+    """Return the entities that `Entities: a, b` or `Entities: none` lists; None for anything else.
+
+    Each is there once, in lower case and sorted.
+    """
+    head, colon, listed = text.strip().partition(":")
+    if head.strip().casefold() != "entities" or not colon or "\n" in listed.strip():
+        return None
+    names = {" ".join(name.split()).strip("\"'*`.").lower() for name in listed.split(",")}
+    names.discard("")
+    if names == {"none"}:
+        return []
+    if not names or len(names) > _MOST or any(len(name) > _LONGEST for name in names):
+        return None
+    return sorted(names)
+
+
+def llm_entities(
+    texts: Sequence[str],
+    questions: Sequence[str],
+    llm: LanguageModel,
+    *,
+    attempts: int = 3,
+    journal: Journal | None = None,
+) -> list[list[str]]:
+    """Ask a language model for the entities of each text.
+
+    Those that share a word with the question are left out here, whatever the model lists.
+
+    Args:
+        texts: Whose entities are asked for.
+        questions: The question that each text answers.
+        llm: Who lists them.
+        attempts: How often a list that can't be read is asked for.
+        journal: Of earlier answers.
+
+    Returns:
+        Unique lower-cased entities of each text, sorted.
+
+    Raises:
+        UserError: a text's list could not be read however often it was asked for.
+    """
+    lists = ask_until_read(
+        len(texts),
+        lambda i, attempt: render(
+            "entities", {"question": questions[i], "answer": texts[i]}, sample=attempt
+        ),
+        read_entities, llm, attempts=attempts, journal=journal, title="entities",
+    )  # fmt: skip
+    if failed := sum(names is None for names in lists):
+        raise UserError(
+            f"{llm.model} gave no readable list of entities for {failed} of {len(texts)} texts.",
+            "Name a stronger model, or take evaluation.entities=spacy.",
+        )
+    asked = [_words(question) for question in questions]
+    return [
+        [name for name in names or [] if not _words(name) & words]
+        for names, words in zip(lists, asked, strict=True)
+    ]
+
+
+def _words(text: str) -> set[str]:
+    return {word.strip(".,;:?!\"'()").lower().removesuffix("'s") for word in text.split()} - {""}
