@@ -29,7 +29,7 @@ from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
 
 # Shares of candidates by where their sentence comes from.
-_SOURCES = {"kind": 0.2, "asked": 0.5, "subject": 0.3}
+_SOURCES = {"kind": 0.2, "asked": 0.55, "subject": 0.25}
 _CANDIDATES = 20
 # "vague or vague", which two draws from one pool may give.
 _TWICE = re.compile(r"\b(\w+)(?: (?:or|and))? \1\b", re.IGNORECASE)
@@ -171,7 +171,11 @@ class Rules:
         candidates = [text for text in drawn if not _TWICE.search(text)] or drawn
         grams = [_bigrams(text) for text in candidates]
         scores = [
-            (len(telling_parts(text) & asked.private), -len(new - self._seen) / len(new))
+            (
+                # Where the least alike were turned down, others get their turn.
+                max(0, len(telling_parts(text) & asked.private) - request.attempt),
+                -len(new - self._seen) / len(new),
+            )
             for text, new in zip(candidates, grams, strict=True)
         ]
         best = scores.index(min(scores))
