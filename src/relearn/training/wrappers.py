@@ -125,6 +125,9 @@ def memflex(
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> float:
     """Let only what is masked in change, and return its share of the parameters looked at.
 
+    Without an adapter, weight decay still shrinks the rows masked out of a matrix that is in part
+    masked in; with one there is nothing to shrink, since B is zero there.
+
     Args:
         model: Its parameters are frozen, or get a hook on their gradient.
         masks: By parameter.
