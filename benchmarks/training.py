@@ -20,8 +20,10 @@ padding too in both recipes, so what is compared are the cross-entropies.
 
 import argparse
 import copy
+import gc
 import json
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -192,7 +194,10 @@ def scaling(workload: Workload) -> dict[str, object]:
 def in_process(side: str, workload: Workload) -> dict[str, float]:
     """Run one side in a process of its own, whose peak memory is that side's alone."""
     command = [sys.executable, __file__, "--side", side, "--workload", json.dumps(asdict(workload))]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == -signal.SIGKILL:
+        sys.exit(f"{SIDES[side]}: killed, as it seems for want of memory; try --batch-size 2")
+    done.check_returncode()
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
 
@@ -209,6 +214,7 @@ def run_side(side: str, workload: Workload) -> dict[str, float]:
     }
     size = workload.batch_size
     ways[side](folder, tokenizer, forget[-size:], retain[-size:], size, 1)  # warm up
+    gc.collect()
     forget, retain = forget[: workload.rows], retain[: workload.rows]
     seconds, losses = ways[side](folder, tokenizer, forget, retain, size, workload.epochs)
     examples = workload.epochs * 2 * workload.rows
