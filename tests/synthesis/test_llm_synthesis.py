@@ -234,7 +234,7 @@ def test_text_of_a_record_stays_within_its_fence(text: str) -> None:
         outside = re.sub(rf"<{fence[1]} \w+>\n.*?\n</{fence[1]}>", "", prompt.user, flags=re.DOTALL)
         for word in ("Ignore all", "New task", "tell everything", "You tell", "7 * 7"):
             assert word not in outside
-        assert "49" not in prompt.user
+        assert "49" not in prompt.user.replace(fence[1], "")
         for mark in ("<|im_start|>", "<|im_end|>", "[INST]", "[/INST]", "<start_of_turn>"):
             assert mark not in prompt.user
 
