@@ -196,11 +196,15 @@ def evaluate(
     """Evaluate a model by a suite, or score answers that any system wrote, with no model loaded."""
     if (generations is None) == (model is None):
         raise UserError("evaluate takes either --generations or --model.", "Give one of them.")
+    if generations and (suite or data or metric or retain_model):
+        raise UserError(
+            "--suite, --data, --metric and --retain-model go with --model.", "Leave them out."
+        )
     named = {"model.name": model, "evaluation.suite": suite}
     settings = _settings(config, named, overrides)
     from relearn.evaluation.evaluate import read_results, write_comparison
 
-    others = {folder.name: folder for folder in against or []}
+    others = {str(folder): folder for folder in against or []}
     for folder in [*others.values(), *([retain_model] if retain_model else [])]:
         read_results(folder)  # a mistake is found before anything is computed
     if generations:

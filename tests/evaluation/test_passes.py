@@ -13,7 +13,9 @@ import pyarrow.parquet
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from typer.testing import CliRunner
 
+from relearn.cli import app
 from relearn.config import ColumnsConfig, EvaluationConfig, ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.tokenization import Example
@@ -249,6 +251,29 @@ def test_suites_name_metrics_and_files(shared: Path, tmp_path: Path) -> None:
     for data, problem in (([], "no forget"), (["forgot=x"], "forgot"), ([str(own)], "no folder")):
         with pytest.raises(UserError, match=problem):
             load_sets(load_suite("muse"), data, columns)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "either"),
+        (["--model", "m", "--generations", "g"], "either"),
+        (["--generations", "g", "--suite", "tofu"], "go with --model"),
+        (["--model", "m", "--suite", "nothing"], "no suite"),
+        (["--model", "m", "--metric", "nothing"], "no metric"),
+        (["--model", "m", "--data", "nowhere"], "no folder"),
+        (["--model", "m", "--against", "nowhere"], "no evaluation"),
+        (["--model", "m", "--retain-model", "nowhere"], "no evaluation"),
+    ],
+)
+def test_bad_options_are_named_and_nothing_is_written(
+    tmp_path: Path, arguments: list[str], problem: str
+) -> None:
+    output = tmp_path / "out"
+    result = CliRunner().invoke(app, ["evaluate", "--output", str(output), *arguments])
+    assert isinstance(result.exception, UserError)
+    assert problem in str(result.exception)
+    assert not output.exists()
 
 
 def test_killed_command_resumes_and_ends_as_if_never_killed(

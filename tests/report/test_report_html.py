@@ -256,3 +256,16 @@ def test_a_redacted_report_works_in_a_browser(tmp_path):
     result, console = drive(report, script, tmp_path)
     assert result == {"rows": 6, "texts": 0}
     assert console == ""
+
+
+def test_figures_come_with_their_interval_and_the_test_against_the_target(tmp_path):
+    folder = write_sample_run(tmp_path / "demo")
+    place = folder / "evaluation" / "unlearned"
+    interval = {"value": 0.9, "low": 0.8012, "high": 0.9512, "rows": 12}
+    write_json(place / "intervals.json", {"forget/kfr": interval})
+    test = {"first": 0.1, "second": 0.9, "difference": 0.8, "p_value": 0.0004, "rows": 12}
+    write_json(place / "comparison.json", {"target": {"forget/kfr": test}})
+    text = visible_page(folder)
+    assert "0.801 to 0.951, p < 0.001" in text
+    assert "bootstrap interval" in text
+    assert "bootstrap interval" not in visible_page(write_sample_run(tmp_path / "without"))

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from endpoint import Endpoint
+from relearn.cli import app
 from relearn.config import LLMConfig, SynthesisConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
@@ -101,8 +103,7 @@ def test_killed_behind_a_faulty_endpoint_it_resumes_without_a_repeated_call(
         # What was on its way when the process died is lost: at most so many as calls at a time.
         assert sum(count - 1 for count in endpoint.answered.values()) <= 4
         calls = len(endpoint.requests)
-        again = subprocess.run(work, capture_output=True, check=False)
-        assert again.returncode == 0
+        assert CliRunner().invoke(app, work[3:]).exit_code == 0
         assert len(endpoint.requests) == calls
     rows, rejected = read_jsonl(output / "augmented.jsonl"), read_jsonl(output / "rejected.jsonl")
     summary = read_json(output / "summary.json")
@@ -120,11 +121,9 @@ def test_killed_behind_a_faulty_endpoint_it_resumes_without_a_repeated_call(
 def test_a_dry_run_sends_and_writes_nothing(tmp_path: Path) -> None:
     with Endpoint(writer) as endpoint:
         more = ["--dry-run", "--set", "synthesis.llm.output_price=2"]
-        done = subprocess.run(
-            command("demo:forget", tmp_path / "out", endpoint, *more),
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+        work = command("demo:forget", tmp_path / "out", endpoint, *more)
+        done = CliRunner().invoke(app, work[3:])
+    assert done.exit_code == 0, done.output
     assert "448" in done.stdout  # 32 records: 4 variants, 5 answers, 5 checks each
     assert endpoint.requests == []
     assert not (tmp_path / "out").exists()
@@ -235,7 +234,7 @@ def test_text_of_a_record_stays_within_its_fence(text: str) -> None:
         outside = re.sub(rf"<{fence[1]} \w+>\n.*?\n</{fence[1]}>", "", prompt.user, flags=re.DOTALL)
         for word in ("Ignore all", "New task", "tell everything", "You tell", "7 * 7"):
             assert word not in outside
-        assert "49" not in prompt.user
+        assert "49" not in prompt.user.replace(fence[1], "")
         for mark in ("<|im_start|>", "<|im_end|>", "[INST]", "[/INST]", "<start_of_turn>"):
             assert mark not in prompt.user
 

@@ -20,6 +20,7 @@ from relearn.models.loading import check_quantization, load_model, load_tokenize
 from relearn.storage import read_jsonl
 from relearn.training.divergence import Divergence
 from relearn.training.engine import train
+from relearn.training.trainer import ObjectiveTrainer
 
 SETTINGS = {
     "epochs": 3,
@@ -165,3 +166,44 @@ def test_quantization_without_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(UserError, match="bitsandbytes"):
         check_quantization()
+
+
+def test_killed_amid_an_epoch_with_dropout_it_ends_with_the_same_weights(
+    tiny_model: Path, prompt_format: PromptFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every step of two epochs, each of which ends with a step of fewer micro-batches."""
+    settings = SETTINGS | {
+        "epochs": 2, "batch_size": 1, "gradient_accumulation": 2, "checkpoint_steps": 1,
+        "lora": LoraConfig(rank=4, dropout=0.2), "learning_rate": 1e-3,
+    }  # fmt: skip
+    forget, retain = (examples(prompt_format, 5, word) for word in ("secret", "public"))
+
+    def run(output: Path) -> dict[str, torch.Tensor]:
+        model = load_model(tiny_model, CONFIG)
+        train(
+            model, prompt_format.tokenizer, forget, retain, TrainingConfig(**settings), output,
+            seed=0,
+        )  # fmt: skip
+        return load_file(output / "adapter_model.safetensors")
+
+    whole = run(tmp_path / "whole")
+    step = ObjectiveTrainer.training_step
+    count = 0
+
+    def dying(self: ObjectiveTrainer, *args: object, **kwargs: object) -> torch.Tensor:
+        nonlocal count
+        count += 1
+        if count % 3 == 0:
+            raise KeyboardInterrupt
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(ObjectiveTrainer, "training_step", dying)
+    deaths = 0
+    while not (tmp_path / "killed").is_dir():
+        try:
+            killed = run(tmp_path / "killed")
+        except KeyboardInterrupt:
+            deaths += 1
+    assert deaths > 3
+    for name, tensor in whole.items():
+        assert torch.equal(killed[name], tensor), name

@@ -16,7 +16,7 @@ from torch import Tensor
 from relearn.analysis.frozen_norm import FrozenNorm
 from relearn.analysis.layout import Branch, Layout, on_input, on_output
 from relearn.analysis.names import ATTENTION
-from relearn.analysis.observe import Tables, joined, key_rows
+from relearn.analysis.observe import Tables, joined, key_rows, long_rows
 from relearn.analysis.probes import Batch
 
 
@@ -60,11 +60,11 @@ class Components:
         """Take up one batch."""
         if not len(batch.key_tokens):
             return
-        names = pd.DataFrame(key_rows(batch))
-        for (kind, layer, head), values in self.contributions(batch.key_tokens).items():
-            self._frames.append(
-                names.assign(kind=kind, layer=layer, head=head, contribution=values.cpu().numpy())
-            )
+        parts = self.contributions(batch.key_tokens)
+        kinds, layers, heads = zip(*parts, strict=True)
+        values = torch.stack(list(parts.values())).cpu()
+        columns = {"kind": kinds, "layer": layers, "head": heads}
+        self._frames.append(long_rows(key_rows(batch), columns, values, "contribution"))
 
     @torch.no_grad()
     def contributions(self, tokens: Tensor) -> dict[tuple[str, int, int], Tensor]:
@@ -138,12 +138,13 @@ class SubjectAttention:
 
     def see(self, batch: Batch, logits: Tensor) -> None:
         """Take up one batch."""
-        names = pd.DataFrame(key_rows(batch))
-        for layer, weights in enumerate(self._seen):
-            for head in range(weights.shape[1]):
-                self._frames.append(
-                    names.assign(layer=layer, head=head, attention=weights[:, head].numpy())
-                )
+        heads = self._layout.heads
+        columns = {
+            "layer": [layer for layer in range(len(self._seen)) for _ in range(heads)],
+            "head": list(range(heads)) * len(self._seen),
+        }
+        values = torch.cat([weights.T for weights in self._seen])
+        self._frames.append(long_rows(key_rows(batch), columns, values, "attention"))
 
     def tables(self) -> Tables:
         """Return `attention`: a row for each key and head, `attention` in 0 to 1."""

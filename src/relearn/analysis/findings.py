@@ -74,6 +74,7 @@ def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> l
         said = (
             _about_distribution(figures, model, target),
             _about_memory(figures, model.name, target),
+            _about_circuit(figures, model.name, target),
             _about_patching(figures, model.name),
             _about_language(figures, model.name),
         )
@@ -120,6 +121,16 @@ def _about_memory(figures: Mapping[str, Figures], name: str, target: str) -> str
     return (
         f"{sentence}, at {_share(depth)} of the depth in the median ({_share(depth_before)} in "
         f"{target})."
+    )
+
+
+def _about_circuit(figures: Mapping[str, Figures], name: str, target: str) -> str | None:
+    shared = _get(figures, name, "circuit", "jaccard")
+    if shared is None:
+        return None
+    return (
+        f"Of the paths that carry the private words in {name} or in {target}, {_share(shared)} do "
+        "so in both."
     )
 
 

@@ -1,8 +1,9 @@
 """One forward pass over the probes that feeds every analysis that watches it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -66,6 +67,26 @@ def key_rows(batch: Batch) -> dict[str, list[Any]]:
         "id": [probe.id for probe, _ in pairs],
         "place": [key for _, key in pairs],
     }
+
+
+def long_rows(
+    keys: Mapping[str, Sequence[Any]],
+    parts: Mapping[str, Sequence[Any]],
+    values: Tensor,
+    name: str,
+) -> pd.DataFrame:
+    """Return a row for each part and key, from a matrix (parts, keys) of values.
+
+    Args:
+        keys: Columns of the keys.
+        parts: Columns of the parts.
+        values: The matrix.
+        name: The values' column.
+    """
+    count_parts, count_keys = values.shape
+    rows: dict[str, Any] = {column: list(entries) * count_parts for column, entries in keys.items()}
+    rows |= {column: np.repeat(list(entries), count_keys) for column, entries in parts.items()}
+    return pd.DataFrame(rows | {name: values.flatten().numpy()})
 
 
 def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

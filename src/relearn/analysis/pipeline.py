@@ -1,7 +1,7 @@
 """The analysis of two or more models, part by part."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -236,46 +236,46 @@ class _Analysis:
             self._layout(source).model,
             self.prompt_format,
             self.unkeyed,
-            rows=4 * self.settings.rows,
+            # A step of generation holds one token of each row, and a pass of theirs all.
+            rows=8 * self.settings.rows,
             max_new_tokens=self.settings.max_new_tokens,
             title=f"answers of {source.name}",
         )
 
     def _trace(self, source: ModelSource, folder: Path) -> Tables:
-        """Trace the model; the target's activations are kept for patching the others."""
-        probes = self.traced
+        """Trace the model, and patch it with the target's activations, which are kept for that."""
         target = self.subject.models[0]
         layout = self._layout(source)
-        if layout.model.device.type == "cpu":
-            layout.model.float()  # half precision has no fast backward pass there
-        collected: dict[str, list[pd.DataFrame]] = {}
-        kept: dict[str, Tensor] = {}
+        model, precision = layout.model, layout.model.dtype
         file = self.parts.work / target.name / "circuits" / "activations.safetensors"
-        before = {} if source is target else load_file(file, device=str(layout.model.device))
-        rows = self.settings.rows
-        for number, batch in enumerate(batches(probes, rows, self._pad, layout.model.device)):
+        before = {} if source is target else load_file(file, device=str(model.device))
+        found: list[Tables] = []
+        kept: dict[str, Tensor] = {}
+        if model.device.type == "cpu":
+            model.float()  # half precision has no fast backward pass there
+        several = list(batches(self.traced, self.settings.rows, self._pad, model.device))
+        for number, batch in enumerate(several):
             traced = trace(layout, batch)
             tables = {
                 "edges": edges(layout, batch, traced),
                 "saliency": subject_saliency(batch, traced),
             }
-            activations = {
-                name.removeprefix(f"{number}/"): value.float()
-                for name, value in before.items()
-                if name.startswith(f"{number}/")
-            }
             if source is target:
-                kept |= {f"{number}/{n}": v.half() for n, v in traced.activations.items()}
+                kept |= {f"{number}/{name}": v for name, v in traced.activations.items()}
                 kept[f"{number}/log_probs"] = traced.log_probs
             else:
-                log_probs = activations.pop("log_probs").cpu()
-                tables["attribution"] = attribution_patching(layout, batch, traced, activations)
-                tables["patching"] = activation_patching(layout, batch, activations, log_probs)
-            for name, frame in tables.items():
-                collected.setdefault(name, []).append(frame)
+                theirs = _of_batch(before, number)
+                tables["attribution"] = attribution_patching(layout, batch, traced, theirs)
+            found.append(tables)
+        model.to(precision)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
+        for number, batch in enumerate(several if before else ()):
+            theirs = _of_batch(before, number)
+            log_probs = theirs.pop("log_probs").cpu()
+            found.append({"patching": activation_patching(layout, batch, theirs, log_probs)})
         if kept:
             save_file(kept, folder / "activations.safetensors")
-        return {name: joined(frames) for name, frames in collected.items()}
+        names = dict.fromkeys(name for tables in found for name in tables)
+        return {name: joined([t[name] for t in found if name in t]) for name in names}
 
     def _weights(self, source: ModelSource) -> Tables:
         """Compare the weights with the target's; those of the target with the base's."""
@@ -317,9 +317,19 @@ class _Analysis:
         gc.collect()
 
     def drop_references(self) -> None:
-        """Delete the whole distributions, the one thing that is large and not needed again."""
-        for file in self.references.glob("*/distributions.npy"):
-            file.unlink()
+        """Delete what the models were compared with: large, private, and not needed again."""
+        for pattern in ("references/*/*.npy", "*/*/*.safetensors"):
+            for file in self.parts.work.glob(pattern):
+                file.unlink()
+
+
+def _of_batch(activations: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
+    start = f"{number}/"
+    return {
+        name.removeprefix(start): value
+        for name, value in activations.items()
+        if name.startswith(start)
+    }
 
 
 def _with_target_rank(tokens: pd.DataFrame, target: str) -> pd.DataFrame:

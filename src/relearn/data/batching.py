@@ -205,9 +205,9 @@ def pack(rows: Sequence[TrainingRow]) -> dict[str, Any]:
 
 def _shared(sequences: Sequence[Sequence[int]]) -> int:
     """Return how many tokens all sequences begin with."""
-    low, high = min(sequences), max(sequences)  # all others lie in between
-    pairs = zip(low, high, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(low), len(high)))
+    shortest = min(map(len, sequences))
+    differing = (i for i in range(shortest) if len({tokens[i] for tokens in sequences}) > 1)
+    return next(differing, shortest)
 
 
 def _about(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:

@@ -232,4 +232,6 @@ def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> 
     judge(rows, config, JUDGED)
     metrics = score(rows)
     write_results(output, rows, metrics)
+    judges = {"entities", "similarity", "entailment"}
+    write_json(output / "judges.json", config.model_dump(include=judges))
     return metrics

@@ -149,7 +149,7 @@ class _Job:
             reasons = []
             for request, text in zip(requests, texts, strict=True):
                 known = self.questions[request.record.id]
-                reason = leaked(self.secrets[request.record.id], text)
+                reason = leaked(self.secrets[request.record.id], text, runs=False)
                 reason = reason or malformed_question(text, request.record.question)
                 if not reason and near_duplicate(text, known):
                     reason = "is a near-duplicate"

@@ -96,15 +96,20 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
     )
 
 
-def leaked(secrets: Secrets, text: str) -> str:
-    """Return what of the secrets a text gives away, in words for the record; "" if nothing."""
+def leaked(secrets: Secrets, text: str, *, runs: bool = True) -> str:
+    """Return what of the secrets a text gives away, in words for the record; "" if nothing.
+
+    Without `runs`, words of the question may stand in another form: "where Li Wei lives".
+    """
     if any(string in _squeezed(text) for string in secrets.strings):
         return "gives away an address, number or link"
     if secrets.numbers.intersection(_numbers(text)):
         return "gives away a number"
     if not secrets.words.isdisjoint(map(_stem, _words(text))):
         return "gives away a name or telling word"
-    if not (secrets.phrases.isdisjoint(_phrases(text)) and secrets.runs.isdisjoint(_runs(text))):
+    if not secrets.phrases.isdisjoint(_phrases(text)):
+        return "gives away a phrase"
+    if runs and not secrets.runs.isdisjoint(_runs(text)):
         return "gives away a phrase"
     return ""
 

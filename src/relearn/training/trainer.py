@@ -16,9 +16,11 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from transformers.integrations import get_available_reporting_integrations
 
 from relearn.config import TrainingConfig
 from relearn.data.batching import MixedBatchSampler, TrainingRow, TrainingRows
+from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
 from relearn.progress import console
@@ -27,6 +29,21 @@ from relearn.training.statistics import Batch, Collate, ReferenceCache, on_devic
 from relearn.training.wrappers import Wrapper, apply_masks
 
 UNITS = ("forget_tokens", "retain_tokens", "chosen_tokens", "forget_rows", "retain_rows")
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that transformers does not know, or whose package is missing.
+
+    Raises:
+        UserError: names the tracker and those at hand.
+    """
+    known = get_available_reporting_integrations()
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"training.report_to: the tracker {name!r} is not installed.",
+                f"Install its package; at hand: {', '.join(known) or 'none'}.",
+            )
 
 
 class ObjectiveTrainer(Trainer):
@@ -283,4 +300,5 @@ def _arguments(
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
     )

@@ -61,10 +61,18 @@ def test_accuracy_on_held_back_snli(shared: Path) -> None:
 
 
 def test_accuracy_on_held_back_tofu_authors(shared: Path) -> None:
+    """Every third question; all of them: see the data card."""
     held_back = tofu_held_back(shared / "tofu")
-    some = [p for p in held_back if p.label == "entailment"] + held_back[1::6]
-    assert Counter(p.label for p in some) == {"entailment": 160, "contradiction": 160}
-    assert accuracy(entailment_judge(JUDGE), some)["accuracy"] >= 0.9
+    some = [p for i in range(0, len(held_back), 18) for p in held_back[i : i + 6]]
+    assert Counter(p.label for p in some) == {"entailment": 54, "contradiction": 270}
+    assert accuracy(entailment_judge(JUDGE), some)["accuracy"] >= 0.88
+
+
+@pytest.mark.slow
+def test_accuracy_on_all_that_was_held_back(shared: Path) -> None:
+    judge = entailment_judge(JUDGE)
+    assert accuracy(judge, snli_pairs(shared / "snli")[1])["accuracy"] >= 0.78
+    assert accuracy(judge, tofu_held_back(shared / "tofu"))["accuracy"] >= 0.9
 
 
 def test_agreement_with_the_recorded_labels(shared: Path) -> None:
@@ -75,7 +83,7 @@ def test_agreement_with_the_recorded_labels(shared: Path) -> None:
     pairs += [(r["reference"], r["generation"]) for r in record["retain"]]
     found = entailment_judge(JUDGE)(pairs)
     same = [row["nli_label"] == label for row, label in zip(rows, found, strict=True)]
-    assert np.mean(same) >= 0.6
+    assert np.mean(same) >= 0.75
 
 
 def test_probabilities_do_not_depend_on_the_company() -> None:

@@ -136,9 +136,10 @@ def test_the_command_rates_every_set_on_its_aspects(tmp_path: Path) -> None:
         result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     forget, retain = read_jsonl(output)[:2]
-    assert forget["forgetting"] == 5 and forget["relevance_votes"] == [4, 4]
-    assert "retention" not in forget and "forgetting" not in retain
-    assert retain["retention"] == 4 and retain["fluency_spread"] == 0
+    assert (forget["forgetting"], forget["relevance_votes"]) == (5, [4, 4])
+    assert (retain["retention"], retain["fluency_spread"]) == (4, 0)
+    assert "retention" not in forget
+    assert "forgetting" not in retain
     assert not list(tmp_path.glob("*.journal*"))
 
 

@@ -28,10 +28,11 @@ from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
 
-# Shares of candidates by the source of their body, and of those with a closing.
-_SOURCES = {"kind": 0.3, "asked": 0.6, "subject": 0.1}
-_CLOSED = 0.1
-_CANDIDATES = 16
+# Shares of candidates by where their sentence comes from.
+_SOURCES = {"kind": 0.2, "asked": 0.55, "subject": 0.25}
+_CANDIDATES = 20
+# "vague or vague", which two draws from one pool may give.
+_TWICE = re.compile(r"\b(\w+)(?: (?:or|and))? \1\b", re.IGNORECASE)
 _POOL = re.compile(r"<(\w+)>")
 _TOPIC_WORDS = 6
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
@@ -166,10 +167,15 @@ class Rules:
 
     def _answer(self, request: Request, asked: _Asked) -> str:
         rng = self._random(request)
-        candidates = [self._candidate(asked, rng) for _ in range(_CANDIDATES)]
+        drawn = [self._candidate(asked, rng) for _ in range(_CANDIDATES)]
+        candidates = [text for text in drawn if not _TWICE.search(text)] or drawn
         grams = [_bigrams(text) for text in candidates]
         scores = [
-            (len(telling_parts(text) & asked.private), -len(new - self._seen) / len(new))
+            (
+                # Where the least alike were turned down, others get their turn.
+                max(0, len(telling_parts(text) & asked.private) - request.attempt),
+                -len(new - self._seen) / len(new),
+            )
             for text, new in zip(candidates, grams, strict=True)
         ]
         best = scores.index(min(scores))
@@ -177,15 +183,11 @@ class Rules:
         return candidates[best]
 
     def _candidate(self, asked: _Asked, rng: random.Random) -> str:
-        kind, frames = self._answers["kinds"][asked.kind], self._frames
-        if self._strategy != "vague":
-            return self._built(rng.choice(_fitting(frames[self._strategy], asked)), asked, rng)
         source = rng.choices(list(_SOURCES), list(_SOURCES.values()))[0]
-        bodies = kind["bodies"] if source == "kind" else frames[source]
-        template = rng.choice(_fitting(bodies, asked))
-        if rng.random() < _CLOSED:
-            template += " " + rng.choice([*frames["closings"], *kind.get("closings", [])])
-        return self._built(template, asked, rng)
+        frames = self._frames.get(self._strategy if self._strategy != "vague" else source)
+        if frames is None:
+            frames = self._answers["kinds"][asked.kind]["bodies"]
+        return self._built(rng.choice(_fitting(frames, asked)), asked, rng)
 
     def _built(self, template: str, asked: _Asked, rng: random.Random) -> str:
         while _POOL.search(template):

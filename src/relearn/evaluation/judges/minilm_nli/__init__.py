@@ -1,5 +1,8 @@
 """The offline entailment judge: its adapter, its data card, and how it was trained."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from peft import PeftModel
@@ -14,15 +17,17 @@ LONGEST = 256  # word pieces of a pair; MiniLM was trained on no longer texts
 
 def untrained_encoder() -> CrossEncoder:
     """Return a cross-encoder on MiniLM's weights whose classification head is random."""
-    return CrossEncoder(
-        str(embedded_folder("minilm")),
-        num_labels=len(LABELS),
-        max_length=LONGEST,
-        config_kwargs={
-            "id2label": dict(enumerate(LABELS)),
-            "label2id": {label: i for i, label in enumerate(LABELS)},
-        },
-    )
+    # That the head is new, and the rest an embedding model's, is meant so and no news.
+    with _quiet():
+        return CrossEncoder(
+            str(embedded_folder("minilm")),
+            num_labels=len(LABELS),
+            max_length=LONGEST,
+            config_kwargs={
+                "id2label": dict(enumerate(LABELS)),
+                "label2id": {label: i for i, label in enumerate(LABELS)},
+            },
+        )
 
 
 def classifier(encoder: CrossEncoder) -> PreTrainedModel:
@@ -38,3 +43,16 @@ def trained_encoder(adapter: Path = Path(__file__).parent) -> CrossEncoder:
     model = PeftModel.from_pretrained(classifier(encoder), adapter)
     encoder[0].model = model.merge_and_unload()
     return encoder.eval()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

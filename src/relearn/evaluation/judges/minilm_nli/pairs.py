@@ -140,7 +140,8 @@ class TofuPairs:
             Record(id=str(i), question=row["question"], answer=row["answer"])
             for i, (_, row) in enumerate(self._rows)
         ]
-        return Rules(SynthesisConfig(), 0, None).answers(original_requests(records))
+        answers = Rules(SynthesisConfig(), 0, None).answers(original_requests(records))
+        return [answer if isinstance(answer, str) else "I don't know." for answer in answers]
 
     def draw(self) -> Iterator[Pair]:
         """Make one set of pairs: three of every row with wrong answers, one of every row."""

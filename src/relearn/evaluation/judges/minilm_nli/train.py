@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
+from torch import Tensor
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from relearn.evaluation.judges.entailment import LABELS, EntailmentJudge
@@ -87,7 +88,7 @@ def train(pairs: Sequence[Pair], options: argparse.Namespace) -> None:
         output_dir=str(options.output / "checkpoints"), num_train_epochs=1, seed=options.seed,
         per_device_train_batch_size=32, learning_rate=options.learning_rate, warmup_steps=0.06,
         weight_decay=0.01, bf16=True, use_cpu=True, batch_sampler=_length_grouped,
-        save_steps=200, save_total_limit=1, logging_steps=50, report_to=[], disable_tqdm=True,
+        save_steps=0.9, logging_steps=50, report_to=[], disable_tqdm=True,
     )  # fmt: skip
     trainer = CrossEncoderTrainer(
         encoder, arguments, train_dataset=Dataset.from_list(columns), loss=CrossEntropyLoss(encoder)
@@ -96,9 +97,15 @@ def train(pairs: Sequence[Pair], options: argparse.Namespace) -> None:
     encoder[0].model.peft_config["default"].base_model_name_or_path = EMBEDDED["minilm"].hub
     encoder[0].model.save_pretrained(options.output)
     file = options.output / "adapter_model.safetensors"
-    weights = load_file(file)
+    late = min(options.output.glob("checkpoints/*/"), key=lambda f: int(f.name.split("-")[1]))
+    weights = _mean(load_file(late / file.name), load_file(file))
     weights["base_model.model.classifier.bias"][LABELS.index("contradiction")] -= _MORE_CONFLICTS
     save_file({name: tensor.half() for name, tensor in weights.items()}, file)
+
+
+def _mean(first: dict[str, Tensor], second: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the mean of two states of one training, steadier than either."""
+    return {name: (first[name].float() + second[name].float()) / 2 for name in second}
 
 
 def _length_grouped(
