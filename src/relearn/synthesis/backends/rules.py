@@ -29,7 +29,7 @@ from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
 
 # Shares of candidates by where their sentence comes from.
-_SOURCES = {"kind": 0.2, "asked": 0.55, "subject": 0.25}
+_SOURCES = {"kind": 0.2, "asked": 0.62, "subject": 0.18}
 _CANDIDATES = 20
 # "vague or vague", which two draws from one pool may give.
 _TWICE = re.compile(r"\b(\w+)(?: (?:or|and))? \1\b", re.IGNORECASE)
