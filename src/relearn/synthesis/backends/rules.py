@@ -29,8 +29,8 @@ from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
 
 # Shares of candidates by where their sentence comes from.
-_SOURCES = {"kind": 0.2, "asked": 0.62, "subject": 0.18}
-_CANDIDATES = 20
+_SOURCES = {"kind": 0.15, "asked": 0.6, "subject": 0.25}
+_CANDIDATES = 28
 # "vague or vague", which two draws from one pool may give.
 _TWICE = re.compile(r"\b(\w+)(?: (?:or|and))? \1\b", re.IGNORECASE)
 _POOL = re.compile(r"<(\w+)>")
