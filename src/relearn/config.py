@@ -223,7 +223,7 @@ class SynthesisConfig(Section):
     backend: str = "rules"
     strategy: Literal["vague", "refusal", "idk", "alternative"] = "vague"
     variants: int = Field(4, ge=0, le=12)
-    attempts: PositiveInt = 8
+    attempts: PositiveInt = 12
     chunk_words: PositiveInt = 150
     privacy_check: bool = True
     completion_share: float = Field(0.25, ge=0, lt=1)

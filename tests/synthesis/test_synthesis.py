@@ -74,8 +74,8 @@ def grams(text: str, n: int) -> set[tuple[str, ...]]:
 def telling(gram: tuple[str, ...], asked: set[str]) -> bool:
     """Two words that are not small, one of which the question has in no form."""
     large = [word for word in gram if word not in SMALL]
-    forms = {word[:5] for word in asked}
-    return len(large) >= 2 and any(word[:5] not in forms for word in large)
+    forms = {word[:4] for word in asked}
+    return len(large) >= 2 and any(word[:4] not in forms for word in large)
 
 
 def check_no_leak(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> None:

@@ -187,7 +187,9 @@ class _Job:
         self._rounds(self.passages(questions), self.backend.answers, verify, "answer")
 
     def _objection(self, request: Request, text: str, cosine: float) -> str:
-        reason = leaked(self.secrets[request.record.id], text) or malformed(text)
+        # An alternative has the private answer's own form, and so its runs of words.
+        runs = self.config.strategy != "alternative"
+        reason = leaked(self.secrets[request.record.id], text, runs=runs) or malformed(text)
         if not reason and not names_subject(text, request.subject):
             reason = "does not name the subject"
         if not reason and cosine < RELEVANT_FROM:

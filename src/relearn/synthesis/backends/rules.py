@@ -29,8 +29,8 @@ from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
 
 # Shares of candidates by where their sentence comes from.
-_SOURCES = {"kind": 0.2, "asked": 0.55, "subject": 0.25}
-_CANDIDATES = 20
+_SOURCES = {"kind": 0.15, "asked": 0.6, "subject": 0.25}
+_CANDIDATES = 28
 # "vague or vague", which two draws from one pool may give.
 _TWICE = re.compile(r"\b(\w+)(?: (?:or|and))? \1\b", re.IGNORECASE)
 _POOL = re.compile(r"<(\w+)>")
@@ -170,10 +170,11 @@ class Rules:
         drawn = [self._candidate(asked, rng) for _ in range(_CANDIDATES)]
         candidates = [text for text in drawn if not _TWICE.search(text)] or drawn
         grams = [_bigrams(text) for text in candidates]
+        patience = request.attempt if "duplicate" in request.feedback else 0
         scores = [
             (
-                # Where the least alike were turned down, others get their turn.
-                max(0, len(telling_parts(text) & asked.private) - request.attempt),
+                # Where the least alike have all been given, others get their turn.
+                max(0, len(telling_parts(text) & asked.private) - patience),
                 -len(new - self._seen) / len(new),
             )
             for text, new in zip(candidates, grams, strict=True)
