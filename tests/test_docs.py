@@ -18,5 +18,7 @@ def test_no_link_leads_nowhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_is_there(page: Path) -> None:
-    names = re.findall(r"\b((?:recipes|benchmarks)/[\w./-]+\.\w+)", page.read_text(encoding="utf-8"))
+    names = re.findall(
+        r"\b((?:recipes|benchmarks)/[\w./-]+\.\w+)", page.read_text(encoding="utf-8")
+    )
     assert [name for name in names if not (ROOT / name).exists()] == []
