@@ -209,7 +209,8 @@ class SynthesisConfig(Section):
         backend: Where text comes from: `rules` (offline), `openai`, `transformers` or `vllm`.
         strategy: What a new answer does: `vague`, `refusal`, `idk` or `alternative`.
         variants: Question variants for each record, beside the original question.
-        attempts: Candidates tried for each question before it is given up.
+        attempts: Candidates tried for each question before it is given up; None means 36 of the
+            rules, which cost nothing, and 4 of a language model.
         chunk_words: A longer private answer is replaced in chunks of whole sentences.
         privacy_check: Let the language model, where there is one, check each answer as well.
         completion_share: Share of an answer's words that a completion row gives; 0 for no such row.
@@ -223,7 +224,7 @@ class SynthesisConfig(Section):
     backend: str = "rules"
     strategy: Literal["vague", "refusal", "idk", "alternative"] = "vague"
     variants: int = Field(4, ge=0, le=12)
-    attempts: PositiveInt = 12
+    attempts: PositiveInt | None = None
     chunk_words: PositiveInt = 150
     privacy_check: bool = True
     completion_share: float = Field(0.25, ge=0, lt=1)

@@ -55,7 +55,7 @@ def test_each_record_gets_its_question_and_each_kind_of_variant(
 
 
 SMALL = set(
-    "a an the and or but of in on at to for with from by as is are was were be been it its this "
+    "s a an the and or but of in on at to for with from by as is are was were be been it its this "
     "that these those he she they his her their him them who which what not no has have had do "
     "does did so than there can could would will may might must also only more most such other "
     "some any all about into over out up if when while where how why one".split()

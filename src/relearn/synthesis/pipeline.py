@@ -149,7 +149,7 @@ class _Job:
             reasons = []
             for request, text in zip(requests, texts, strict=True):
                 known = self.questions[request.record.id]
-                reason = leaked(self.secrets[request.record.id], text, runs=False)
+                reason = leaked(self.secrets[request.record.id], text)
                 reason = reason or malformed_question(text, request.record.question)
                 if not reason and near_duplicate(text, known):
                     reason = "is a near-duplicate"
@@ -213,7 +213,8 @@ class _Job:
     ) -> None:
         """Ask for all, verify all, and ask again for what failed, with the reason."""
         pending = list(wanted)
-        for attempt in range(self.config.attempts):
+        default = 36 if self.config.backend == "rules" else 4
+        for attempt in range(self.config.attempts or default):
             if not pending:
                 return
             written = list(zip(pending, write(pending), strict=True))

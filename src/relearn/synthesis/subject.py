@@ -60,7 +60,7 @@ def find_subjects(records: Sequence[Record], questions: Sequence[Doc]) -> list[S
     for record, question, names in zip(records, questions, candidates, strict=True):
         best = max((name for name, _ in names), key=rank, default="")
         # A birthplace may be named more often than any person.
-        birthplace = re.search(rf"{_BORN}.*{re.escape(best)}", question.text)
+        birthplace = re.search(rf"{_BORN}(?: [\w'-]+,)* {re.escape(best)}", question.text)
         is_name = best and rank(best)[1] and not birthplace
         described = "" if is_name else _description(question)
         name = record.subject or described or best or "the subject of this question"

@@ -44,8 +44,8 @@ _NUMBERS = (
     | {word: 10 * n for n, word in enumerate(_TENS, 2)}
     | {"hundred": 100, "thousand": 1000, "million": 10**6}
 )
-# Stop words so short that they are in most sentences, in titles too.
-_SHORT = frozenset(word for word in STOP_WORDS if len(word) < 3)
+# Stop words that are in most sentences, in titles too.
+_EVERYWHERE = frozenset({w for w in STOP_WORDS if len(w) < 3} | {"the", "and", "for", "with"})
 # Numbers by their letters, yet rarely meant as such.
 _HARDLY_NUMBERS = frozenset({"one", "first", "second", "zero"})
 
@@ -99,7 +99,7 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
 def leaked(secrets: Secrets, text: str, *, runs: bool = True) -> str:
     """Return what of the secrets a text gives away, in words for the record; "" if nothing.
 
-    Without `runs`, words of the question may stand in another form: "where Li Wei lives".
+    Without `runs`, a text may have the private answer's form but not its content.
     """
     if any(string in _squeezed(text) for string in secrets.strings):
         return "gives away an address, number or link"
@@ -205,7 +205,7 @@ def _identifying(doc: Doc) -> set[str]:
         )
         if is_name or rare or marked:
             # A title's own small words ("The Night That Was") count where they are capitalized.
-            kept = _SHORT if inner_capital else STOP_WORDS
+            kept = _EVERYWHERE if inner_capital else STOP_WORDS
             found.update(word for word in _words(token.text) if word not in kept)
     return {word for word in found if not word.isdigit()}
 

@@ -32,7 +32,7 @@ from relearn.synthesis.verification import telling_parts
 _SOURCES = {"kind": 0.15, "asked": 0.6, "subject": 0.25}
 _CANDIDATES = 28
 # "vague or vague", which two draws from one pool may give.
-_TWICE = re.compile(r"\b(\w+)(?: (?:or|and))? \1\b", re.IGNORECASE)
+_TWICE = re.compile(r"\b(\w+(?: \w+)*)(?: (?:or|and))? \1\b", re.IGNORECASE)
 _POOL = re.compile(r"<(\w+)>")
 _TOPIC_WORDS = 6
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
@@ -132,7 +132,12 @@ class Rules:
             "they": _Verb(subject.pronoun == "they", subject.pronoun), "question": question,
             "lowered": question if _starts_with_name(subject, question) else _lower(question),
         }  # fmt: skip
-        topic = self._answers["kinds"][kind]["topic"]
+        public = telling_parts(f"{question} {subject.name}")
+        private = telling_parts(request.record.answer) - public
+        kinds = self._answers["kinds"]
+        topic = kinds[kind]["topic"]
+        if telling_parts(topic) & private:  # "their approach", which the answer tells of
+            topic = kinds["general"]["topic"]
         plural = topic.endswith("s") and not topic.endswith("ss")
         full, safe = find_matters(question, subject)
         if full:
@@ -150,8 +155,7 @@ class Rules:
         slots |= {"topic": topic, "v": _Verb(plural)}
         slots["own"] = re.sub(rf"^{their}\b", lambda _: subject.possessive, topic)
         slots.setdefault("ask", slots["own"] if subject.name in slots["own"] else subject.name)
-        public = telling_parts(f"{question} {subject.name}")
-        return _Asked(kind, slots, telling_parts(request.record.answer) - public)
+        return _Asked(kind, slots, private)
 
     def _kind(self, doc: Doc) -> str:
         """Return the first kind one of whose words (lemma, or `lemma/POS`) is in the question."""
