@@ -57,4 +57,6 @@ def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         )
         return cast(PreTrainedModel, trained.to(model.device)).eval()  # type: ignore[arg-type]
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
-    return cast(PreTrainedModel, merged)
+    # As any loaded model's. On a CPU, bfloat16 weights without a gradient are packed anew for each
+    # shape of a batch and kept: some gigabytes in a generation, and no faster.
+    return cast(PreTrainedModel, merged).requires_grad_(True)
