@@ -151,20 +151,13 @@ def test_real_sets_of_400(real: tuple[list[Record], SynthesisResult]) -> None:
     questions = [row["question"] for row in result.accepted]
     answers = [row["answer"] for row in result.accepted]
     assert distinct_n(answers, 2) >= 0.25
+    assert distinct_n([" ".join(words(answer)) for answer in answers], 2) >= 0.25
     model = embedder("minilm")
     own = model.similarities(questions, answers).mean()
     shuffled = model.similarities(questions, list(np.roll(answers, 777))).mean()
     assert own >= 0.45
     assert own > shuffled + 0.1
     assert result.summary["seconds"] < 120  # under 60 s on two idle cores; others may be at work
-
-
-@pytest.mark.xfail(reason="0.23 and 0.22 so far; more frames raise the perplexity", strict=True)
-def test_answers_differ_without_their_punctuation_too(
-    real: tuple[list[Record], SynthesisResult],
-) -> None:
-    answers = [" ".join(words(row["answer"])) for row in real[1].accepted]
-    assert distinct_n(answers, 2) >= 0.25
 
 
 @pytest.mark.slow
@@ -240,6 +233,8 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
     seen: list[str] = []
 
     class Leaky:
+        attempts = 4
+
         def questions(self, requests: Sequence[Request]) -> list[str]:
             return [f"Tell me, {request.question}" for request in requests]
 

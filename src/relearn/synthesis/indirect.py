@@ -16,6 +16,8 @@ _AUXILIARIES = (
     _BE | _DO | frozenset("has have had can could will would should may might must".split())
 )
 _QUESTION_WORDS = frozenset("what which who whom whose where when why how".split())
+_ADVERBIAL = frozenset("when where why how".split())
+_SUBJECTS = frozenset("nsubj nsubjpass csubj csubjpass expl".split())
 _REQUEST = re.compile(
     r"^(?:(?:can|could|would|will) you (?:please )?)?"
     r"(?:tell|share|name|describe|discuss|provide|give|elaborate|explain|mention|list|shed|offer"
@@ -122,6 +124,8 @@ def _without_names(doc: Doc, stand_in: str) -> list[Token] | None:
             return None
         dropped |= set(part.subtree)
     kept = [token for token in doc if token not in dropped]
+    if any(t.dep_ == "prep" and dropped & set(t.children) for t in kept):  # "living at"
+        return None
     return kept if len(kept) > 2 else None
 
 
@@ -168,11 +172,11 @@ def _noun_phrase(tokens: list[Token], plural: bool | None = None) -> Matter | No
 def _inverted(asked: list[Token], tokens: list[Token], at: int) -> Matter | None:
     """Move the auxiliary at `at` behind the subject that follows it."""
     auxiliary, rest = tokens[at], tokens[at + 1 :]
-    subjects = [t for t in rest if t.dep_ in ("nsubj", "nsubjpass", "expl")]
-    if not asked and not subjects:
-        return None
+    subjects = [t for t in rest if t.dep_ in _SUBJECTS]
     if not subjects or not rest:
-        return _checked(Matter(_text(tokens), clause=True))
+        # "what themes are prevalent" stands as it is; "how has being born influenced" does not.
+        as_is = asked and auxiliary.lower_ not in _DO and asked[0].lower_ not in _ADVERBIAL
+        return _checked(Matter(_text(tokens), clause=True)) if as_is else None
     head = subjects[0]
     verb = next((t for t in rest if t.tag_ in ("VB", "VBP", "VBN", "VBG", "VBD") and t.i > head.i
                  and t not in head.subtree), None)  # fmt: skip
@@ -238,7 +242,10 @@ def _checked(matter: Matter) -> Matter | None:
     words = matter.phrase.split()
     open_ended = words[-1].lower() in _NEVER_LAST
     strange = re.search(
-        r"(?<!\w)['\u2018]|\b(?:you|your|me|I|my|one)\b|[?:;()\"\u201c\u201d]|\betc\b",
+        r"^\w+ (?:which|what|whom)\b|(?<!\w)['\u2018]|\b(?:you|your|me|I|my|one)\b"
+        r"|[?:;()\"\u201c\u201d]|\betc\b",
         matter.phrase,
     )
-    return None if open_ended or strange or not 2 <= len(words) <= 24 else matter
+    still_asks = words[0] in _QUESTION_WORDS and bool(_DO & set(words[1:3]))  # "which genre does"
+    wrong = open_ended or strange or still_asks or not 2 <= len(words) <= 24
+    return None if wrong else matter

@@ -213,8 +213,7 @@ class _Job:
     ) -> None:
         """Ask for all, verify all, and ask again for what failed, with the reason."""
         pending = list(wanted)
-        default = 36 if self.config.backend == "rules" else 4
-        for attempt in range(self.config.attempts or default):
+        for attempt in range(self.config.attempts or self.backend.attempts):
             if not pending:
                 return
             written = list(zip(pending, write(pending), strict=True))

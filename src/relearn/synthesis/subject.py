@@ -120,5 +120,9 @@ def _description(question: Doc) -> str:
             and token.dep_ != "nsubj"
         ):
             return f"the {token.lower_}"
-    nouns = [t.lower_ for t in question if t.tag_ == "NN" and t.lemma_ not in ("name", "kind")]
+    nouns = [
+        t.lower_
+        for t in question
+        if t.tag_ == "NN" and t.is_alpha and t.lemma_ not in ("name", "kind")
+    ]
     return f"the {nouns[-1]}" if nouns else ""

@@ -166,6 +166,8 @@ def near_duplicate(text: str, others: Sequence[str]) -> bool:
 
 def _folded(text: str) -> str:
     """Return the text without case and accents."""
+    if text.isascii():
+        return text.casefold()
     split = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in split if not unicodedata.combining(c))
 

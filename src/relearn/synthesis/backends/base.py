@@ -53,7 +53,12 @@ class Backend(Protocol):
     """Writes candidates; what becomes of them is decided by the verification.
 
     Requests come in one list so that a backend can batch or send them at the same time.
+
+    Attributes:
+        attempts: How often a text is asked for where the configuration does not say.
     """
+
+    attempts: int
 
     def questions(self, requests: Sequence[Request]) -> Sequence[str | Failure]:
         """Write one variant of each request's question, of its kind."""

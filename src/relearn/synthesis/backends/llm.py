@@ -18,6 +18,8 @@ class LanguageModelBackend:
         journal: Keeps every answer; None for none.
     """
 
+    attempts = 4
+
     def __init__(
         self, name: str, config: SynthesisConfig, seed: int, journal: Journal | None
     ) -> None:

@@ -3,13 +3,14 @@
 The templates lie in `synthesis/rules/`. In one, `{slot}` is filled in, `[a|b]` is one of a and b,
 `<pool>` one of a pool of words, and `{they:has}` or `{v:is}` a verb in the number of the subject's
 pronoun or of the topic. Of several answers put together at random that one is taken which repeats
-least: least of the private answer first, then least of the answers before it.
+least of the answers before it, among those that repeat nothing of the private answer.
 """
 
 import random
 import re
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
 from itertools import pairwise
@@ -29,8 +30,10 @@ from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import telling_parts
 
 # Shares of candidates by where their sentence comes from.
-_SOURCES = {"kind": 0.15, "asked": 0.6, "subject": 0.25}
-_CANDIDATES = 28
+_SOURCES = {"kind": 0.15, "asked": 0.55, "subject": 0.12, "plain": 0.18}
+_CANDIDATES = 160
+# What a text is worth: its new bigrams, less this share of all of its bigrams.
+_DISTINCT = 0.35
 # "vague or vague", which two draws from one pool may give.
 _TWICE = re.compile(r"\b(\w+(?: \w+)*)(?: (?:or|and))? \1\b", re.IGNORECASE)
 _POOL = re.compile(r"<(\w+)>")
@@ -61,21 +64,26 @@ class _Asked:
         kind: Which templates answer it.
         slots: What fills them; a template with any other slot does not fit.
         private: Content words and runs of words that the private answer has, the question not.
+        fitting: By source, the templates whose slots can all be filled.
     """
 
     kind: str
     slots: dict[str, Any]
     private: set[str | tuple[str, ...]]
+    fitting: dict[str, list[str]] = field(default_factory=dict)
 
 
 @BACKENDS.register("rules")
 class Rules:
     """Offline and deterministic: templates filled with the subject and the question's own words."""
 
+    attempts = 36  # they cost nothing
+
     def __init__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> None:
         self._strategy = config.strategy
         self._seed = seed
         self._seen: set[tuple[str, str]] = set()
+        self._written: set[str] = set()
         # Questions are dealt like cards, not drawn: none comes again before all that fit have.
         self._decks: dict[str, list[str]] = {}
         self._known: dict[str, _Asked] = {}
@@ -153,8 +161,10 @@ class Rules:
                 slots["point"] = re.sub(r"^their\b", their, topic)
         topic = re.sub(r"^their\b", their, topic)
         slots |= {"topic": topic, "v": _Verb(plural)}
-        slots["own"] = re.sub(rf"^{their}\b", lambda _: subject.possessive, topic)
-        slots.setdefault("ask", slots["own"] if subject.name in slots["own"] else subject.name)
+        own = re.sub(rf"\b{their}\b", lambda _: subject.possessive, topic, count=1)
+        if own != topic:
+            slots["own"] = own
+        slots.setdefault("ask", slots.get("own", subject.name))
         return _Asked(kind, slots, private)
 
     def _kind(self, doc: Doc) -> str:
@@ -172,27 +182,32 @@ class Rules:
     def _answer(self, request: Request, asked: _Asked) -> str:
         rng = self._random(request)
         drawn = [self._candidate(asked, rng) for _ in range(_CANDIDATES)]
-        candidates = [text for text in drawn if not _TWICE.search(text)] or drawn
-        grams = [_bigrams(text) for text in candidates]
+        candidates = [t for t in drawn if t not in self._written and not _TWICE.search(t)] or drawn
+        # Where the least alike have all been given, others get their turn.
         patience = request.attempt if "duplicate" in request.feedback else 0
-        scores = [
-            (
-                # Where the least alike have all been given, others get their turn.
-                max(0, len(telling_parts(text) & asked.private) - patience),
-                -len(new - self._seen) / len(new),
-            )
-            for text, new in zip(candidates, grams, strict=True)
-        ]
-        best = scores.index(min(scores))
-        self._seen |= grams[best]
-        return candidates[best]
+        chosen, least = "", sys.maxsize
+        for text in sorted(candidates, key=self._repetition):
+            shared = max(0, len(telling_parts(text) & asked.private) - patience)
+            if shared < least:
+                chosen, least = text, shared
+            if not least:
+                break
+        self._written.add(chosen)
+        self._seen |= _bigrams(chosen)
+        return chosen
+
+    def _repetition(self, text: str) -> float:
+        """Return how much a text lowers the share of different bigrams among all, up to scale."""
+        bigrams = _bigrams(text)
+        return _DISTINCT * len(bigrams) - len(bigrams - self._seen)
 
     def _candidate(self, asked: _Asked, rng: random.Random) -> str:
         source = rng.choices(list(_SOURCES), list(_SOURCES.values()))[0]
-        frames = self._frames.get(self._strategy if self._strategy != "vague" else source)
-        if frames is None:
-            frames = self._answers["kinds"][asked.kind]["bodies"]
-        return self._built(rng.choice(_fitting(frames, asked)), asked, rng)
+        name = self._strategy if self._strategy != "vague" else source
+        if name not in asked.fitting:
+            frames = self._frames.get(name, self._answers["kinds"][asked.kind]["bodies"])
+            asked.fitting[name] = [t for t in frames if _slots(t) <= asked.slots.keys()]
+        return self._built(rng.choice(asked.fitting[name]), asked, rng)
 
     def _built(self, template: str, asked: _Asked, rng: random.Random) -> str:
         while _POOL.search(template):
@@ -251,11 +266,6 @@ def _slots(template: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(plain) if name}
 
 
-def _fitting(templates: list[str], asked: _Asked) -> list[str]:
-    """Return the templates whose slots can all be filled."""
-    return [template for template in templates if _slots(template) <= asked.slots.keys()]
-
-
 def _alternative(request: Request) -> str | Failure:
     """Return the record's next wrong answer: rules can't invent one."""
     wrong = request.record.wrong_answers
@@ -265,14 +275,14 @@ def _alternative(request: Request) -> str | Failure:
 
 
 def _bigrams(text: str) -> set[tuple[str, str]]:
-    return set(pairwise(text.lower().split()))
+    return set(pairwise(re.findall(r"[^\W_]+", text.lower())))
 
 
 def _fill(template: str, slots: dict[str, Any], rng: random.Random) -> str:
     """Choose alternatives, then fill; what is filled in is never read as a template again."""
     while _ALTERNATIVES.search(template):
         template = _ALTERNATIVES.sub(lambda match: rng.choice(match[1].split("|")), template)
-    text = " ".join(template.format_map(slots).split())
+    text = " ".join(template.format_map(slots).split()).replace(" .", ".")
     if not template.endswith("."):  # a question; noisy ones stay lower-case
         return text
     return re.sub(r"(?:^|(?<=[.] ))[a-z]", lambda match: match[0].upper(), text)
