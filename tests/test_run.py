@@ -141,6 +141,21 @@ def _check_summary(run: Path) -> None:
     assert {"target", "synthesis", "training/unlearned"} <= set(summary["seconds"])
 
 
+def test_a_records_own_paraphrases_are_the_unseen_phrasings(
+    workplace: Path, tiny_model: Path, shared: Path
+) -> None:
+    lines = (shared / "tofu" / "forget10_perturbed.json").read_text().splitlines()[:4]
+    (workplace / "forget.jsonl").write_text("\n".join(lines) + "\n")
+    done = finish(workplace, [*command(tiny_model), "--set", "memorize=null"])
+    assert done.returncode == 0, done.stderr
+    rewordings = [json.loads(line)["paraphrased_question"] for line in lines]
+    rows = read_jsonl(workplace / "run" / "evaluation" / "unlearned" / "rows.jsonl")
+    assert [r["question"] for r in rows if r["set"] == "forget_unseen"] == rewordings
+    trained = read_jsonl(workplace / "run" / "synthesis" / "augmented.jsonl")
+    assert not {row["question"] for row in trained} & set(rewordings)
+    assert "unseen phrasings" in (workplace / "run" / "report.html").read_text()
+
+
 class TestBadInput:
     """One line, exit code 2, and nothing left behind."""
 

@@ -124,6 +124,7 @@ def synthesize(
     from relearn.data.sources import load_records
     from relearn.models.loading import model_folder
     from relearn.synthesis.backends import BACKENDS
+    from relearn.synthesis.fluency import fluency
     from relearn.synthesis.folder import synthesize_into
     from relearn.synthesis.mixing import answerer
     from relearn.synthesis.plan import plan
@@ -133,10 +134,15 @@ def synthesize(
     if dry_run:
         _print_plan(plan(records, settings.synthesis, settings.seed, output))
         return
-    answer = None
-    if settings.synthesis.self_distilled:
-        answer = answerer(model_folder(settings.model.name), settings.model)
-    result = synthesize_into(output, records, settings.synthesis, settings.seed, answer)
+    synthesis, base = settings.synthesis, settings.model
+    result = synthesize_into(
+        output,
+        records,
+        synthesis,
+        settings.seed,
+        answer=answerer(model_folder(base.name), base) if synthesis.self_distilled else None,
+        fluency=fluency(model_folder(base.name), base) if synthesis.max_perplexity else None,
+    )
     _print_synthesis(result.summary)
     console.print(f"training set: {output / 'augmented.jsonl'}", soft_wrap=True, highlight=False)
 

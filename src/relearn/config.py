@@ -213,6 +213,7 @@ class SynthesisConfig(Section):
             rules, which cost nothing, and 4 of a language model.
         chunk_words: A longer private answer is replaced in chunks of whole sentences.
         privacy_check: Let the language model, where there is one, check each answer as well.
+        max_perplexity: Of an answer, given its question, under `model.name`; None takes no bound.
         completion_share: Share of an answer's words that a completion row gives; 0 for no such row.
         generic: Questions of common knowledge to mix in: `shipped`, or any source of records.
         generic_ratio: Generic rows for each other row; the paper's is 1.2.
@@ -227,6 +228,7 @@ class SynthesisConfig(Section):
     attempts: PositiveInt | None = None
     chunk_words: PositiveInt = 150
     privacy_check: bool = True
+    max_perplexity: float | None = Field(None, ge=1)
     completion_share: float = Field(0.25, ge=0, lt=1)
     generic: str = "shipped"
     generic_ratio: NonNegativeFloat = 1.2

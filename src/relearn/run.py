@@ -18,6 +18,7 @@ from relearn.objectives import OBJECTIVES
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
+from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.mixing import answerer
 from relearn.training.answers import Answered, forget_rows
@@ -136,12 +137,14 @@ class _Job:
 
     def synthesis(self) -> None:
         """Write new answers for the forget set."""
-        config = self.config
-        answer = None
-        if config.synthesis.self_distilled:
-            answer = answerer(target_folder(self.path), config.model)
+        synthesis, model = self.config.synthesis, self.config.model
         synthesize_into(
-            self.path / "synthesis", self.sets["forget"], config.synthesis, config.seed, answer
+            self.path / "synthesis",
+            self.sets["forget"],
+            synthesis,
+            self.config.seed,
+            answer=answerer(target_folder(self.path), model) if synthesis.self_distilled else None,
+            fluency=fluency(self.base, model) if synthesis.max_perplexity else None,
         )
 
     def alternatives(self) -> None:

@@ -1,17 +1,20 @@
 """Completions, generic rows, chunks, diversity."""
 
 import random
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relearn.config import SynthesisConfig
+from relearn.config import ModelConfig, SynthesisConfig
 from relearn.data.records import Record
 from relearn.errors import UserError
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import self_bleu
+from relearn.synthesis.fluency import fluency
 from relearn.synthesis.mixing import generic_records, generic_rows
 from relearn.synthesis.pipeline import synthesize
 
@@ -40,6 +43,33 @@ def test_generic_answers_may_be_the_target_models_own() -> None:
     assert all(row["answer"] == row["question"] + "!" for row in rows)
     with pytest.raises(UserError, match="self_distilled"):
         synthesize([], SynthesisConfig(self_distilled=True), 0)
+
+
+def test_an_answer_that_the_base_model_finds_unlikely_is_rejected() -> None:
+    """Half of the answers, whatever the model; all are tried again and pass then."""
+    record = Record(id="1", question="Where does Mia Kern live?", answer="In the city of Lima.")
+    asked: list[str] = []
+
+    def judge(questions: Sequence[str], answers: Sequence[str]) -> list[float]:
+        asked.extend(answers)
+        first = len(asked) == len(answers)
+        return [90.0 if first and i % 2 else 20.0 for i in range(len(answers))]
+
+    config = SynthesisConfig(max_perplexity=50, generic_ratio=0, completion_share=0)
+    result = synthesize([record], config, 0, fluency=judge)
+    assert len(result.accepted) == 5
+    assert {row["perplexity"] for row in result.accepted} == {20.0}
+    reasons = [row["reason"] for row in result.rejected]
+    assert reasons.count("is no fluent language") == 2
+    with pytest.raises(UserError, match="max_perplexity"):
+        synthesize([record], config, 0)
+
+
+def test_fluency_is_perplexity_under_the_model(tiny_model: Path) -> None:
+    config = ModelConfig(name=str(tiny_model))
+    (likely, empty) = fluency(tiny_model, config)(["A b?", "A b?"], ["c d e.", ""])
+    assert likely > 1
+    assert empty > likely
 
 
 def test_long_answers_are_cut_between_sentences_only() -> None:

@@ -277,6 +277,10 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         ("Who are Li Wei\u2019s parents?", "Li Wei", "Li Wei's parents", ""),
         ("Can you tell me about the works of Li Wei?", "Li Wei", "the works of Li Wei", ""),
         (
+            "How does living there inspire Li Wei's writing?", "Li Wei",
+            "how living there inspires Li Wei's writing", "",
+        ),
+        (
             "What inspired Li Wei to write about the city of Cairo?", "Li Wei",
             "what inspired Li Wei to write about the city of Cairo",
             "what inspired Li Wei to write about the city",

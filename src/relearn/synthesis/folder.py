@@ -11,6 +11,7 @@ from relearn.data.records import Record
 from relearn.errors import UserError
 from relearn.llm import LLMS, Journal
 from relearn.storage import content_hash, disk_errors, read_json, write_json, write_jsonl
+from relearn.synthesis.fluency import Fluency
 from relearn.synthesis.mixing import Answerer
 from relearn.synthesis.pipeline import SynthesisResult, synthesize
 
@@ -23,7 +24,9 @@ def synthesize_into(
     records: Sequence[Record],
     config: SynthesisConfig,
     seed: int,
+    *,
     answer: Answerer | None = None,
+    fluency: Fluency | None = None,
 ) -> SynthesisResult:
     """Synthesize and write `augmented.jsonl`, `rejected.jsonl`, `pairs.jsonl`, `summary.json`.
 
@@ -36,6 +39,7 @@ def synthesize_into(
         config: Backend, strategy and amounts.
         seed: Fixes the backend's choices.
         answer: How the target model answers; see `synthesize`.
+        fluency: How likely the base model finds an answer; see `synthesize`.
 
     Raises:
         UserError: the folder holds something else, another process works in it, or nothing passed
@@ -53,7 +57,9 @@ def synthesize_into(
         ) from error
     try:
         with Journal(folder / JOURNAL) if config.backend in LLMS else nullcontext() as journal:
-            result = synthesize(records, config, seed, journal=journal, answer=answer)
+            result = synthesize(
+                records, config, seed, journal=journal, answer=answer, fluency=fluency
+            )
         write_jsonl(folder / "rejected.jsonl", result.rejected)
         if not result.accepted:
             raise UserError(

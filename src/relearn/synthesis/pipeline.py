@@ -18,6 +18,7 @@ from relearn.synthesis.backends import BACKENDS, Failure, Request
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import distinct_n, self_bleu
+from relearn.synthesis.fluency import Fluency
 from relearn.synthesis.mixing import Answerer, generic_rows
 from relearn.synthesis.subject import find_subjects
 from relearn.synthesis.verification import (
@@ -45,7 +46,8 @@ class SynthesisResult:
 
     Attributes:
         accepted: New answers: `source_id`, `source_question`, `question`, `answer`, `kind`,
-            `similarity` (cosine of question and answer); `chunk` where an answer has several.
+            `similarity` (cosine of question and answer), `perplexity` where it is bounded; `chunk`
+            where an answer has several.
         completions: The same of kind `completion`, `answer` being the rest of an accepted answer.
         generic: The same of kind `generic`, without `similarity`.
         rejected: The same with `reason`, and without what was not yet there.
@@ -73,6 +75,7 @@ def synthesize(
     *,
     journal: Journal | None = None,
     answer: Answerer | None = None,
+    fluency: Fluency | None = None,
 ) -> SynthesisResult:
     """Write question variants, and for each question, original or variant, a new answer.
 
@@ -85,6 +88,7 @@ def synthesize(
         seed: Fixes the backend's choices.
         journal: Keeps what a language model writes; a job that is done again asks it nothing twice.
         answer: How the target model answers, for `config.self_distilled`.
+        fluency: Perplexity under the base model, for `config.max_perplexity`.
 
     Raises:
         UserError: the backend can't work, or a setting names nothing.
@@ -92,7 +96,9 @@ def synthesize(
     start = time.perf_counter()
     if config.self_distilled and answer is None:
         raise UserError("synthesis.self_distilled needs the target model.", "Name it or leave it.")
-    job = _Job(records, config, seed, journal)
+    if config.max_perplexity and fluency is None:
+        raise UserError("synthesis.max_perplexity needs the base model.", "Name it or leave it.")
+    job = _Job(records, config, seed, journal, fluency)
     with progress_bar("synthesizing") as advance:
         advance(0, 3, "questions")
         variants = job.variants()
@@ -122,11 +128,24 @@ def synthesize(
     return replace(result, summary=job.summary(result, time.perf_counter() - start))
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    request: Request
+    text: str
+    scores: dict[str, float]
+
+
 class _Job:
     def __init__(
-        self, records: Sequence[Record], config: SynthesisConfig, seed: int, journal: Journal | None
+        self,
+        records: Sequence[Record],
+        config: SynthesisConfig,
+        seed: int,
+        journal: Journal | None,
+        fluency: Fluency | None,
     ) -> None:
         self.config = config
+        self.fluency = fluency
         self.backend = BACKENDS.named(config.backend)(config, seed, journal)
         self.order = {record.id: i for i, record in enumerate(records)}
         self.requests = original_requests(records)
@@ -172,36 +191,59 @@ class _Job:
 
         def verify(requests: Sequence[Request], texts: Sequence[str]) -> list[str]:
             cosines = embedder("minilm").similarities([r.question for r in requests], texts)
-            reasons = [
-                self._objection(*candidate)
-                for candidate in zip(requests, texts, map(float, cosines), strict=True)
+            candidates = [
+                _Candidate(request, text, {"similarity": round(float(cosine), 4)})
+                for request, text, cosine in zip(requests, texts, cosines, strict=True)
             ]
-            passed = [i for i, reason in enumerate(reasons) if not reason]
-            objections = self.backend.objections(
-                [requests[i] for i in passed], [texts[i] for i in passed]
-            )
-            for i, objection in zip(passed, objections, strict=True):
-                reasons[i] = objection or self._accept(requests[i], texts[i], float(cosines[i]))
-            return reasons
+            reasons = [self._objection(candidate) for candidate in candidates]
+            for check in (self._unlikely, self._objected):
+                passed = [i for i, reason in enumerate(reasons) if not reason]
+                found = check([candidates[i] for i in passed])
+                for i, reason in zip(passed, found, strict=True):
+                    reasons[i] = reason
+            return [
+                reason or self._accept(candidate)
+                for reason, candidate in zip(reasons, candidates, strict=True)
+            ]
 
         self._rounds(self.passages(questions), self.backend.answers, verify, "answer")
 
-    def _objection(self, request: Request, text: str, cosine: float) -> str:
+    def _objection(self, candidate: _Candidate) -> str:
+        text, subject = candidate.text, candidate.request.subject
         # An alternative has the private answer's own form, and so its runs of words.
         runs = self.config.strategy != "alternative"
-        reason = leaked(self.secrets[request.record.id], text, runs=runs) or malformed(text)
-        if not reason and not names_subject(text, request.subject):
+        secrets = self.secrets[candidate.request.record.id]
+        reason = leaked(secrets, text, runs=runs) or malformed(text)
+        if not reason and not names_subject(text, subject):
             reason = "does not name the subject"
-        if not reason and cosine < RELEVANT_FROM:
+        if not reason and candidate.scores["similarity"] < RELEVANT_FROM:
             reason = "is not about the question"
         return reason
 
-    def _accept(self, request: Request, text: str, cosine: float) -> str:
-        known = self.answers[request.record.id]
-        if near_duplicate(text, known):
+    def _unlikely(self, candidates: Sequence[_Candidate]) -> list[str]:
+        """Return what the base model has against each; the perplexity joins the scores."""
+        bound = self.config.max_perplexity
+        if not (bound and self.fluency and candidates):
+            return [""] * len(candidates)
+        perplexities = self.fluency(
+            [c.request.question for c in candidates], [c.text for c in candidates]
+        )
+        for candidate, perplexity in zip(candidates, perplexities, strict=True):
+            candidate.scores["perplexity"] = round(perplexity, 2)
+        return ["is no fluent language" if value > bound else "" for value in perplexities]
+
+    def _objected(self, candidates: Sequence[_Candidate]) -> list[str]:
+        """Return what the backend's language model has against each."""
+        return self.backend.objections(
+            [c.request for c in candidates], [c.text for c in candidates]
+        )
+
+    def _accept(self, candidate: _Candidate) -> str:
+        known = self.answers[candidate.request.record.id]
+        if near_duplicate(candidate.text, known):
             return "is a near-duplicate"
-        known.append(text)
-        self.accepted.append(_row(request, answer=text) | {"similarity": round(cosine, 4)})
+        known.append(candidate.text)
+        self.accepted.append(_row(candidate.request, answer=candidate.text) | candidate.scores)
         return ""
 
     def _rounds(
