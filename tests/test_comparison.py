@@ -44,7 +44,8 @@ def config(tmp_path: Path, tiny_model: Path) -> RunConfig:
 
 def test_rows_files_and_what_failed(config: RunConfig, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    names = ["dpo", "sure", "broken"]
+    # The records have no wrong answers, and the rules backend invents none.
+    names = ["dpo", "sure", "altpo", "broken"]
     rows, failed = compare(config, names, output)
     assert [row["name"] for row in rows] == ["target", "dpo", "sure"]
     assert [row["objective"] for row in rows] == [None, "dpo", "npo"]
@@ -52,6 +53,7 @@ def test_rows_files_and_what_failed(config: RunConfig, tmp_path: Path) -> None:
     assert all(row["seconds"] > 0 for row in rows[1:])
     assert all(0 <= row["forget/rougeL_recall"] <= 1 for row in rows)
     assert "wrapper_options" in failed["broken"]
+    assert "synthesis" in failed["altpo"]
     assert read_json(output / "compare.json") == {"rows": rows, "failed": failed}
     with (output / "compare.csv").open() as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["target", "dpo", "sure"]

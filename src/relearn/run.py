@@ -89,8 +89,7 @@ class _Job:
             "target": self.target,
             "synthesis": self.synthesis,
         }
-        wanted = {OBJECTIVES[t.objective].chosen_data for t in self.trainings.values()}
-        if "alternative" in wanted:
+        if any(map(_wants_alternatives, self.trainings.values())) and self._without_alternative():
             stages["alternatives"] = self.alternatives
         for name, training in self.trainings.items():
             stages[f"training/{name}"] = lambda n=name, t=training: self.training(n, t)  # type: ignore[misc]
@@ -99,11 +98,15 @@ class _Job:
         return stages
 
     def leave_out(self, stage: str, error: UserError) -> bool:
-        """Go on without the baseline whose training is `stage`; false for any other stage."""
+        """Go on without the baselines that `stage` is for; false if the run itself needs it."""
         kind, _, name = stage.partition("/")
-        if kind != "training" or name not in self.config.baselines:
+        if kind == "alternatives":
+            names = [name for name, t in self.trainings.items() if _wants_alternatives(t)]
+        else:
+            names = [name] if kind == "training" else []
+        if not names or "unlearned" in names:
             return False
-        self.failed[name] = str(error)
+        self.failed |= dict.fromkeys(names, str(error))
         return True
 
     def is_left_out(self, stage: str) -> bool:
@@ -147,11 +150,16 @@ class _Job:
             fluency=fluency(self.base, model) if synthesis.max_perplexity else None,
         )
 
+    def _without_alternative(self) -> list[Record]:
+        """Return the forget records that bring no false answer of their own."""
+        return [record for record in self.sets["forget"] if not record.wrong_answers]
+
     def alternatives(self) -> None:
-        """Write a made-up answer to each forget question."""
+        """Write a made-up answer to each forget question that has none."""
         once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
         config = self.config.synthesis.model_copy(update=once)
-        synthesize_into(self.path / ALTERNATIVES, self.sets["forget"], config, self.config.seed)
+        records = self._without_alternative()
+        synthesize_into(self.path / ALTERNATIVES, records, config, self.config.seed)
 
     def training(self, name: str, config: TrainingConfig) -> None:
         """Train one adapter on the target model."""
@@ -233,6 +241,10 @@ class _Job:
             "seconds": {name: stage["seconds"] for name, stage in manifest["stages"].items()},
             "peak_memory_bytes": manifest["peak_memory_bytes"],
         }
+
+
+def _wants_alternatives(training: TrainingConfig) -> bool:
+    return OBJECTIVES[training.objective].chosen_data == "alternative"
 
 
 def _load_sets(config: RunConfig) -> dict[str, list[Record]]:

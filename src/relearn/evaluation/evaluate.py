@@ -1,6 +1,5 @@
 """Evaluation of a model: the passes that a suite's metrics need, judges, scores, results."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,18 +9,17 @@ from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
+from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import general_ability
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
-from relearn.evaluation.scoring import JUDGED, by_set, judge, score, write_results
+from relearn.evaluation.scoring import JUDGED, by_set, check_judges, judge, score, write_results
 from relearn.evaluation.significance import compare
 from relearn.evaluation.suites import load_sets, load_suite
 from relearn.models.adapters import merge_adapter
 from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json
-
-_KEY = "key.json"
 
 
 def evaluate_model(
@@ -38,8 +36,8 @@ def evaluate_model(
 ) -> dict[str, float]:
     """Make every pass that the metrics need, once; judge, score, and write the results.
 
-    Finished batches are kept in `output/parts` until the results are written, so that a killed
-    evaluation goes on where it stopped.
+    Finished batches of passes and judges are kept in `output/parts` until the results are written,
+    so that a killed evaluation goes on where it stopped.
 
     Args:
         model: The model in question.
@@ -48,7 +46,7 @@ def evaluate_model(
         metrics: Names of metrics.
         config: Batches, lengths, judges.
         output: Folder of the results.
-        key: Hash of all that the results depend on, lest two evaluations mix.
+        key: Hash of all that finished batches depend on, lest two evaluations mix.
         title: Of the model, for progress bars.
         retain_model: Folder of the results of a model that never saw the forget set.
 
@@ -56,28 +54,28 @@ def evaluate_model(
         Values by `set/metric` and `overall/metric`, as in `metrics.json`.
 
     Raises:
-        UserError: `output` holds something else, or `retain_model` holds no results.
+        UserError: `output` holds something else, there is no such judge, or `retain_model` holds
+            no results.
     """
     of_retain_model = read_results(retain_model) if retain_model else []
     rows = [_row(name, record) for name, members in records.items() for record in members]
     wanted = wanted_fields(rows, metrics)
-    parts = _claimed(output, key)
-    for name in passes_for(set().union(*wanted.values())):
-        readers = [row for row in rows if name in passes_for(wanted[row.set])]
-        reader = model if PASSES[name].of == "evaluated" else base
-        if reader is not model:
-            model.release()
-        heading = f"{name} of {title}" if title else name
-        make_pass(name, readers, reader, config, parts / f"{name}.jsonl", heading)
-    general = _general_ability(model, config, parts)
-    model.release()
-    base.release()
-    for set_name, members in by_set(rows).items():
-        judge(members, config, wanted[set_name] & set(JUDGED))
-    values = score(rows, metrics, of_retain_model, general)
-    write_results(output, rows, values, of_retain_model)
-    # Renamed first: half a folder of finished batches would be taken for somebody else's.
-    shutil.rmtree(parts.rename(output / ".parts"))
+    with finished_batches(output, key) as parts:
+        check_judges(rows, config, set().union(*wanted.values()) & set(JUDGED))
+        for name in passes_for(set().union(*wanted.values())):
+            readers = [row for row in rows if name in passes_for(wanted[row.set])]
+            reader = model if PASSES[name].of == "evaluated" else base
+            if reader is not model:
+                model.release()
+            heading = f"{name} of {title}" if title else name
+            make_pass(name, readers, reader, config, parts / f"{name}.jsonl", heading)
+        general = _general_ability(model, config, parts)
+        model.release()
+        base.release()
+        for set_name, members in by_set(rows).items():
+            judge(members, config, wanted[set_name] & set(JUDGED), parts)
+        values = score(rows, metrics, of_retain_model, general)
+        write_results(output, rows, values, of_retain_model)
     return values
 
 
@@ -110,7 +108,8 @@ def evaluate_named(
     texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
     key = content_hash(
         folder, base, settings.model.model_dump(mode="json"),
-        settings.evaluation.model_dump(mode="json"), chosen, texts,
+        # A language model that judges can be changed on the way: its journal knows whose it is.
+        settings.evaluation.model_dump(mode="json", exclude={"backend", "llm"}), chosen, texts,
     )  # fmt: skip
     return evaluate_model(
         loaded_when_needed(folder, settings.model),
@@ -168,26 +167,6 @@ def wanted_fields(rows: Sequence[EvaluatedRow], metrics: Sequence[str]) -> dict[
         if of_set & set(JUDGED):
             of_set.add("generation")
     return wanted
-
-
-def _claimed(output: Path, key: str) -> Path:
-    """Return the folder of finished batches in `output`, made or taken up.
-
-    Raises:
-        UserError: `output` holds something else.
-    """
-    parts = output / "parts"
-    if (parts / _KEY).is_file():
-        if read_json(parts / _KEY) != key:
-            raise UserError(
-                f"output folder {output} is already used by another evaluation.",
-                "Choose another --output.",
-            )
-        return parts
-    if output.exists() and (not output.is_dir() or any(f != parts for f in output.iterdir())):
-        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
-    write_json(parts / _KEY, key)
-    return parts
 
 
 def _general_ability(

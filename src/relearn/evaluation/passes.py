@@ -3,7 +3,6 @@
 A metric names the fields of a row that it needs; a pass fills some. Metrics never see a model.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from typing_extensions import override
 from relearn.config import EvaluationConfig
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.evaluation import likelihood
+from relearn.evaluation.batches import in_batches
 from relearn.evaluation.generation import greedy_continuations
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.progress import progress_bar
 from relearn.registry import Registry
-from relearn.storage import disk_errors
 
 
 @dataclass
@@ -290,31 +288,14 @@ def make_pass(
         for example in one.examples(row, model.prompt_format)
     ]
     order = sorted(range(len(jobs)), key=lambda job: len(jobs[job][1]))
-    batches = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
-    done = _finished(parts)
-    values: list[Any] = [None] * len(jobs)
-    with progress_bar(title) as advance, disk_errors(parts), parts.open("a") as file:
-        for number, batch in enumerate(batches):
-            if number == len(done):
-                done.append(one.run(model, [jobs[job][1] for job in batch], config))
-                file.write(json.dumps(done[number]) + "\n")
-                file.flush()
-            for job, value in zip(batch, done[number], strict=True):
-                values[job] = value
-            advance(number + 1, len(batches), "")
+
+    def read(batch: Sequence[Sequence[list[int]]]) -> list[Any]:
+        return one.run(model, [Example(*tokens) for tokens in batch], config)
+
+    tokens = [(jobs[job][1].prompt, jobs[job][1].answer) for job in order]
+    values = in_batches(tokens, read, config.batch_size, file=parts, title=title)
     of_row: dict[int, list[Any]] = {}
-    for (i, _), value in zip(jobs, values, strict=True):
-        of_row.setdefault(i, []).append(value)
+    for job, value in sorted(zip(order, values, strict=True), key=lambda pair: pair[0]):
+        of_row.setdefault(jobs[job][0], []).append(value)
     for i, found in of_row.items():
         one.fill(rows[i], found)
-
-
-def _finished(parts: Path) -> list[Any]:
-    """Return the batches in `parts`; a line that a killed process left torn is cut off."""
-    if not parts.is_file():
-        return []
-    whole, _, torn = parts.read_bytes().rpartition(b"\n")
-    if torn:
-        with parts.open("r+b") as file:
-            file.truncate(len(whole) + 1 if whole else 0)
-    return [json.loads(line) for line in whole.splitlines()]

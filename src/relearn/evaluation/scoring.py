@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from relearn.config import EvaluationConfig
 from relearn.errors import UserError
-from relearn.evaluation.judges.entailment import entailment_judge
+from relearn.evaluation.batches import finished_batches
+from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
-from relearn.evaluation.judges.similarity import embedder, entity_coverage
+from relearn.evaluation.judges.similarity import check_embedder, embedder, entity_coverage
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.significance import intervals
-from relearn.storage import atomic_path, write_json, write_jsonl
+from relearn.storage import atomic_path, content_hash, write_json, write_jsonl
 
 JUDGED = (
     "reference_entities",
@@ -28,8 +29,33 @@ JUDGED = (
 """Fields of a row that judges fill, from its texts."""
 
 
+def check_judges(
+    rows: Sequence[EvaluatedRow], config: EvaluationConfig, fields: Iterable[str] = JUDGED
+) -> None:
+    """Find a wrong name of a judge before anything is computed; loads none.
+
+    Args:
+        rows: What these have already needs no judge.
+        config: Names the judges.
+        fields: Which of `JUDGED` are wanted.
+
+    Raises:
+        UserError: a judge that is needed does not exist.
+    """
+    lacking = {name for name in fields if any(getattr(row, name) is None for row in rows)}
+    if lacking & {"reference_entities", "entity_coverage"}:
+        entity_judge(config)
+    if lacking & {"entity_coverage", "embedding_similarity"}:
+        check_embedder(config.similarity)
+    if "nli_label" in lacking:
+        check_entailment_judge(config.entailment)
+
+
 def judge(
-    rows: Sequence[EvaluatedRow], config: EvaluationConfig, fields: Iterable[str] = JUDGED[:-1]
+    rows: Sequence[EvaluatedRow],
+    config: EvaluationConfig,
+    fields: Iterable[str] = JUDGED[:-1],
+    parts: Path | None = None,
 ) -> None:
     """Fill in the judgements that rows lack, in place; a given one is never made again.
 
@@ -39,18 +65,21 @@ def judge(
         rows: Of any sets.
         config: Names the judges.
         fields: Which of `JUDGED` are wanted.
+        parts: Folder where judges keep what is finished; what is in it is not asked for again.
     """
     wanted = set(fields)
     if wanted & {"reference_entities", "generation_entities", "entity_coverage"}:
-        _extract_entities(rows, config)
+        _extract_entities(rows, config, parts)
         _measure_coverage(rows, config)
     if "nli_label" in wanted:
-        _label_entailment(rows, config)
+        _label_entailment(rows, config, parts)
     if "embedding_similarity" in wanted:
         _compare_meanings(rows, config)
 
 
-def _extract_entities(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
+def _extract_entities(
+    rows: Sequence[EvaluatedRow], config: EvaluationConfig, parts: Path | None
+) -> None:
     # A given coverage makes the answer's entities needless, not the count of the reference's.
     lacking = [(row, "reference") for row in rows if row.reference_entities is None]
     lacking += [
@@ -61,7 +90,7 @@ def _extract_entities(rows: Sequence[EvaluatedRow], config: EvaluationConfig) ->
     if not lacking:
         return
     texts = [getattr(row, side) for row, side in lacking]
-    found = entity_judge(config)(texts, [row.question for row, _ in lacking])
+    found = entity_judge(config)(texts, [row.question for row, _ in lacking], parts)
     for (row, side), entities in zip(lacking, found, strict=True):
         setattr(row, f"{side}_entities", entities)
 
@@ -81,7 +110,9 @@ def _measure_coverage(rows: Sequence[EvaluatedRow], config: EvaluationConfig) ->
         rows[i].entity_coverage = entity_coverage(reference, generation, model)
 
 
-def _label_entailment(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
+def _label_entailment(
+    rows: Sequence[EvaluatedRow], config: EvaluationConfig, parts: Path | None
+) -> None:
     unlabelled = [row for row in rows if row.nli_label is None]
     if not unlabelled:
         return
@@ -90,7 +121,7 @@ def _label_entailment(rows: Sequence[EvaluatedRow], config: EvaluationConfig) ->
         (row.generation, row.reference) if row.forgets else (row.reference, row.generation)
         for row in unlabelled
     ]
-    labels = entailment_judge(config.entailment)(pairs)
+    labels = entailment_judge(config.entailment)(pairs, parts)
     for row, label in zip(unlabelled, labels, strict=True):
         row.nli_label = label
 
@@ -223,15 +254,17 @@ def _row(path: Path, number: int, line: str) -> EvaluatedRow:
 def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> dict[str, float]:
     """Judge and score the answers in `path`; write the results to `output`.
 
+    What judges have said is kept in `output/parts` until the results are written.
+
     Raises:
         UserError: bad input, or `output` is already used.
     """
     rows = read_generations(path)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
-    judge(rows, config, JUDGED)
-    metrics = score(rows)
-    write_results(output, rows, metrics)
-    judges = {"entities", "similarity", "entailment"}
-    write_json(output / "judges.json", config.model_dump(include=judges))
+    judges = config.model_dump(include={"entities", "similarity", "entailment"})
+    with finished_batches(output, content_hash(path, judges)) as parts:
+        check_judges(rows, config)
+        judge(rows, config, JUDGED, parts)
+        metrics = score(rows)
+        write_json(output / "judges.json", judges)
+        write_results(output, rows, metrics)
     return metrics

@@ -1,7 +1,9 @@
 """Whether one text follows from another, contradicts it, or neither."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -9,9 +11,9 @@ from sentence_transformers import CrossEncoder
 from torch.nn import Softmax
 
 from relearn.errors import UserError
+from relearn.evaluation.batches import in_batches
 from relearn.evaluation.rows import EntailmentLabel
 from relearn.models.loading import model_folder
-from relearn.progress import progress_bar
 from relearn.registry import Registry
 
 Pairs = Sequence[tuple[str, str]]
@@ -21,7 +23,7 @@ LABELS: tuple[EntailmentLabel, ...] = get_args(EntailmentLabel)
 # Characters of a text that are tokenized; no judge here reads more (512 word pieces a pair).
 _READ = 8000
 _BATCH = 16  # pairs of one forward pass; pairs of like length go together
-_CHUNK = 512  # pairs between two steps of the progress bar
+_CHUNK = 256  # pairs that are kept and shown as progress together
 
 
 class EntailmentJudge:
@@ -45,24 +47,29 @@ class EntailmentJudge:
         self._encoder = encoder
         self._order = [names.index(label) for label in LABELS]
 
-    def __call__(self, pairs: Pairs) -> list[EntailmentLabel]:
-        """Return the likeliest label of each (premise, hypothesis)."""
-        return [LABELS[i] for i in self.probabilities(pairs).argmax(axis=1)]
+    def __call__(self, pairs: Pairs, parts: Path | None = None) -> list[EntailmentLabel]:
+        """Return the likeliest label of each (premise, hypothesis); `parts` as below."""
+        return [LABELS[i] for i in self.probabilities(pairs, parts).argmax(axis=1)]
 
-    def probabilities(self, pairs: Pairs) -> np.ndarray:
-        """Return the (pairs, 3) probabilities of `LABELS`; each row sums to 1."""
+    def probabilities(self, pairs: Pairs, parts: Path | None = None) -> np.ndarray:
+        """Return the (pairs, 3) probabilities of `LABELS`; each row sums to 1.
+
+        Args:
+            pairs: Of premise and hypothesis.
+            parts: Folder in which finished batches are kept; None keeps none.
+        """
         texts = [(premise[:_READ], hypothesis[:_READ]) for premise, hypothesis in pairs]
-        found = [np.empty((0, len(LABELS)))]
-        with progress_bar("entailment") as advance:
-            for start in range(0, len(texts), _CHUNK):
-                chunk = texts[start : start + _CHUNK]
-                found.append(
-                    self._encoder.predict(
-                        chunk, batch_size=_BATCH, activation_fn=Softmax(-1), show_progress_bar=False
-                    )
-                )
-                advance(start + len(chunk), len(texts), "")
-        return np.concatenate(found)[:, self._order]
+        found = in_batches(
+            texts, self._read, _CHUNK, file=parts and parts / "entailment.jsonl",
+            title="entailment",
+        )  # fmt: skip
+        return np.array(found, dtype=np.float32).reshape(-1, len(LABELS))[:, self._order]
+
+    def _read(self, pairs: Pairs) -> list[list[float]]:
+        found = self._encoder.predict(
+            list(pairs), batch_size=_BATCH, activation_fn=Softmax(-1), show_progress_bar=False
+        )
+        return [chances.tolist() for chances in found]
 
 
 ENTAILMENT: Registry[Callable[[], EntailmentJudge]] = Registry("entailment judge")
@@ -76,6 +83,17 @@ def minilm_nli() -> EntailmentJudge:
     return EntailmentJudge(trained_encoder())
 
 
+def check_entailment_judge(name: str) -> None:
+    """Find out whether there is a judge of that name, without loading it.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in ENTAILMENT:
+        with _load_errors(name):
+            model_folder(name)
+
+
 @cache
 def entailment_judge(name: str) -> EntailmentJudge:
     """Return the judge called `name`: a registered one, or a cross-encoder by hub name or folder.
@@ -86,8 +104,14 @@ def entailment_judge(name: str) -> EntailmentJudge:
     """
     if name in ENTAILMENT:
         return ENTAILMENT[name]()
-    try:
+    with _load_errors(name):
         return EntailmentJudge(CrossEncoder(str(model_folder(name))))
+
+
+@contextmanager
+def _load_errors(name: str) -> Iterator[None]:
+    try:
+        yield
     except (UserError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(

@@ -3,17 +3,27 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from spacy.tokens import Doc, Token
 
 from relearn.config import EvaluationConfig
+from relearn.evaluation.batches import in_batches
 from relearn.language import english
-from relearn.progress import progress_bar
 from relearn.registry import Registry
 
 T = TypeVar("T")
-Extractor = Callable[[Sequence[str], Sequence[str]], list[list[str]]]
+
+
+class Extractor(Protocol):
+    """Finds the entities of texts."""
+
+    def __call__(
+        self, texts: Sequence[str], questions: Sequence[str], parts: Path | None = None
+    ) -> list[list[str]]:
+        """Return the entities of each text; what is finished is kept in the folder `parts`."""
+
 
 ENTITIES: Registry[Callable[[EvaluationConfig], Extractor]] = Registry("entity judge")
 
@@ -42,6 +52,7 @@ _ADDRESS = re.compile(
 # longer texts are parsed in pieces, cut between words where there are any.
 _PIECE = re.compile(r"(?s).{1,10000}(?=\s|\Z)|.{1,10000}")
 _BATCH = 32
+_CHUNK = 256  # texts that are kept and shown as progress together
 
 # An entity, lower-cased, and the words that a question must not hold if it is to count.
 Entity = tuple[str, frozenset[str]]
@@ -71,7 +82,9 @@ def _llm(config: EvaluationConfig) -> Extractor:
     return partial(llm_entities, llm=make_llm(config.backend, config.llm))
 
 
-def spacy_entities(texts: Sequence[str], questions: Sequence[str]) -> list[list[str]]:
+def spacy_entities(
+    texts: Sequence[str], questions: Sequence[str], parts: Path | None = None
+) -> list[list[str]]:
     """Names, nouns, numbers, e-mails and street addresses, by spaCy's small English pipeline.
 
     The definition is the paper's (arXiv 2502.11190, by a language model there): names, e-mails,
@@ -81,16 +94,23 @@ def spacy_entities(texts: Sequence[str], questions: Sequence[str]) -> list[list[
     Args:
         texts: Whose entities are asked for.
         questions: The question that each text answers.
+        parts: Folder in which finished batches are kept; None keeps none.
 
     Returns:
         Unique lower-cased entities of each text, sorted.
     """
+    return in_batches(
+        list(zip(texts, questions, strict=True)), _answers_entities, _CHUNK,
+        file=parts and parts / "entities.jsonl", title="entities",
+    )  # fmt: skip
+
+
+def _answers_entities(answers: Sequence[tuple[str, str]]) -> list[list[str]]:
+    texts, questions = zip(*answers, strict=True)
     pieces = [_PIECE.findall(text) for text in texts]
     # Neither grammar is needed, nor, of a question, its named entities.
-    named = _each_parsed(
-        [piece for text in pieces for piece in text], _entities, "entities", ["parser"]
-    )
-    asked = _each_parsed(questions, _forms, None, ["parser", "ner"])
+    named = _each_parsed([piece for text in pieces for piece in text], _entities, ["parser"])
+    asked = _each_parsed(questions, _forms, ["parser", "ner"])
     return [
         sorted({name for piece in text for name, words in named[piece]
                 if not words & asked[question]})
@@ -99,20 +119,12 @@ def spacy_entities(texts: Sequence[str], questions: Sequence[str]) -> list[list[
 
 
 def _each_parsed(
-    texts: Sequence[str],
-    read: Callable[[Doc], set[T]],
-    title: str | None,
-    disable: Sequence[str],
+    texts: Sequence[str], read: Callable[[Doc], set[T]], disable: Sequence[str]
 ) -> dict[str, set[T]]:
     """Return what `read` finds in each text; a text that comes twice is parsed once."""
     distinct = list(dict.fromkeys(texts))
-    found: dict[str, set[T]] = {}
-    with progress_bar(title) as advance:
-        docs = english().pipe(distinct, batch_size=_BATCH, disable=disable)
-        for text, doc in zip(distinct, docs, strict=True):
-            found[text] = read(doc)
-            advance(len(found), len(distinct), "")
-    return found
+    docs = english().pipe(distinct, batch_size=_BATCH, disable=disable)
+    return {text: read(doc) for text, doc in zip(distinct, docs, strict=True)}
 
 
 def _entities(doc: Doc) -> set[Entity]:

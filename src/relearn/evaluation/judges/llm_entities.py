@@ -1,11 +1,13 @@
 """Entities by a language model, as in the paper, through any backend of `relearn.llm`."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 from relearn.errors import UserError
 from relearn.evaluation.judges.prompts import render
 from relearn.evaluation.judges.votes import ask_until_read
-from relearn.llm import Journal, LanguageModel
+from relearn.llm import Journal, LanguageModel, Prompt
 
 _LONGEST = 60  # characters of an entity; what is longer is a sentence
 _MOST = 40  # entities of one answer
@@ -31,10 +33,10 @@ def read_entities(text: str) -> list[str] | None:
 def llm_entities(
     texts: Sequence[str],
     questions: Sequence[str],
-    llm: LanguageModel,
+    parts: Path | None = None,
     *,
+    llm: LanguageModel,
     attempts: int = 3,
-    journal: Journal | None = None,
 ) -> list[list[str]]:
     """Ask a language model for the entities of each text.
 
@@ -43,9 +45,9 @@ def llm_entities(
     Args:
         texts: Whose entities are asked for.
         questions: The question that each text answers.
+        parts: Folder of the journal, from which what was answered before is taken; None for none.
         llm: Who lists them.
         attempts: How often a list that can't be read is asked for.
-        journal: Of earlier answers.
 
     Returns:
         Unique lower-cased entities of each text, sorted.
@@ -53,13 +55,15 @@ def llm_entities(
     Raises:
         UserError: a text's list could not be read however often it was asked for.
     """
-    lists = ask_until_read(
-        len(texts),
-        lambda i, attempt: render(
-            "entities", {"question": questions[i], "answer": texts[i]}, sample=attempt
-        ),
-        read_entities, llm, attempts=attempts, journal=journal, title="entities",
-    )  # fmt: skip
+
+    def prompt(i: int, attempt: int) -> Prompt:
+        return render("entities", {"question": questions[i], "answer": texts[i]}, sample=attempt)
+
+    with Journal(parts / "entities.journal") if parts else nullcontext() as journal:
+        lists = ask_until_read(
+            len(texts), prompt, read_entities, llm, attempts=attempts, journal=journal,
+            title="entities",
+        )  # fmt: skip
     if failed := sum(names is None for names in lists):
         raise UserError(
             f"{llm.model} gave no readable list of entities for {failed} of {len(texts)} texts.",

@@ -1,12 +1,13 @@
 """Labels the pairs of a file: what `relearn judge entailment` does."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from relearn.errors import UserError
 from relearn.evaluation.judges.entailment import LABELS, entailment_judge
-from relearn.storage import write_jsonl, write_text
+from relearn.storage import content_hash, disk_errors, write_jsonl, write_text
 
 _TEXTS = ("premise", "hypothesis")
 _MEND = "Give tab-separated columns, the first line naming them: premise, hypothesis, any others."
@@ -14,6 +15,8 @@ _MEND = "Give tab-separated columns, the first line naming them: premise, hypoth
 
 def label_file(pairs: Path, output: Path, judge: str) -> dict[str, int]:
     """Label the pairs in `pairs` and write them to `output`, an earlier one replaced.
+
+    Finished batches are kept beside `output` until all are there, so that a killed job goes on.
 
     Args:
         pairs: Tab-separated; the first line names the columns, `premise` and `hypothesis` among
@@ -36,7 +39,12 @@ def label_file(pairs: Path, output: Path, judge: str) -> dict[str, int]:
     if output.resolve() == pairs.resolve():
         raise UserError(f"{output} is the input.", "Name another file for --output.")
     texts = [(row["premise"], row["hypothesis"]) for row in rows]
-    probabilities = entailment_judge(judge).probabilities(texts)
+    read = entailment_judge(judge).probabilities
+    # Of this judge alone: what another one said is no part of the job.
+    parts = output.with_name(f".{output.name}.{content_hash(judge)[:8]}")
+    with disk_errors(output):
+        parts.mkdir(parents=True, exist_ok=True)
+    probabilities = read(texts, parts)
     ours = ("label", *LABELS)
     found: list[dict[str, Any]] = []
     for row, chances in zip(rows, probabilities, strict=True):
@@ -48,6 +56,7 @@ def label_file(pairs: Path, output: Path, judge: str) -> dict[str, int]:
     else:
         lines = ["\t".join(found[0]), *("\t".join(map(str, row.values())) for row in found)]
         write_text(output, "\n".join(lines) + "\n")
+    shutil.rmtree(parts)
     counts = Counter(str(row["label"]) for row in found)
     return {label: counts[label] for label in LABELS}
 

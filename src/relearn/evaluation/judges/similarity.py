@@ -1,6 +1,7 @@
 """How alike texts are: cosine of sentence embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -31,14 +32,8 @@ class Embedder:
 
     def __init__(self, name: str) -> None:
         self.same_entity = SAME_ENTITY_OF.get(name, SAME_ENTITY)
-        try:
+        with _load_errors(name):
             self._model = SentenceTransformer(str(model_folder(name)))
-        except (UserError, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"sentence-embedding model {name!r} can't be loaded: {reason}",
-                "Check evaluation.similarity.",
-            ) from error
         self._known: dict[str, np.ndarray] = {}
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -54,6 +49,28 @@ class Embedder:
     def similarities(self, first: Sequence[str], second: Sequence[str]) -> np.ndarray:
         """Return the (pairs,) cosine of each pair, -1 to 1."""
         return np.einsum("ij,ij->i", self.embed(first), self.embed(second))
+
+
+@contextmanager
+def _load_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (UserError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"sentence-embedding model {name!r} can't be loaded: {reason}",
+            "Check evaluation.similarity.",
+        ) from error
+
+
+def check_embedder(name: str) -> None:
+    """Find out whether there is an embedding model of that name, without loading it.
+
+    Raises:
+        UserError: there is none.
+    """
+    with _load_errors(name):
+        model_folder(name)
 
 
 @cache

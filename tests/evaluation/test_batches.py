@@ -1,0 +1,161 @@
+"""Work in batches: what is finished survives a kill, of passes and of judges."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from relearn.config import EvaluationConfig, LLMConfig
+from relearn.errors import UserError
+from relearn.evaluation.batches import finished_batches, in_batches
+from relearn.evaluation.judges import entailment, entities
+from relearn.evaluation.judges.pair_files import label_file
+from relearn.evaluation.scoring import evaluate_generations
+from relearn.storage import read_json, read_jsonl, write_jsonl
+
+sys.path.append(str(Path(__file__).parents[1]))
+from endpoint import Endpoint
+
+
+def test_a_batch_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    file, read = tmp_path / "f.jsonl", list[Sequence[int]]()
+
+    def work(batch: Sequence[int]) -> list[int]:
+        read.append(batch)
+        return [n * n for n in batch]
+
+    assert in_batches(range(5), lambda b: work(list(b)), 2) == [0, 1, 4, 9, 16]
+    read.clear()
+    assert in_batches([1, 2, 3, 4], work, 2, file=file) == [1, 4, 9, 16]
+    with file.open("a") as stream:
+        stream.write('{"batch": "to')
+    assert in_batches([3, 4, 5], work, 2, file=file) == [9, 16, 25]
+    assert read == [[1, 2], [3, 4], [5]]
+    assert len(read_jsonl(file)) == 3
+    assert in_batches([], work, 2, file=file) == []
+
+
+def test_a_failure_before_the_first_batch_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+
+    def fail(after: int) -> None:
+        with finished_batches(output, "k") as parts:
+            in_batches(range(after), list, 1, file=parts / "f.jsonl")
+            raise UserError("It is broken.", "Mend it.")
+
+    with pytest.raises(UserError, match="broken"):
+        fail(after=0)
+    assert not output.exists()
+    with pytest.raises(UserError, match="broken"):
+        fail(after=1)
+    with pytest.raises(UserError, match="another evaluation"), finished_batches(output, "other"):
+        pass
+    with finished_batches(output, "k") as parts:
+        assert in_batches(range(1), list, 1, file=parts / "f.jsonl") == [0]
+    assert list(output.iterdir()) == []
+
+
+def answers(path: Path, count: int) -> Path:
+    rows = [
+        {"set": "forget" if i % 2 else "retain", "question": f"Who is number {i}?",
+         "reference": f"Number {i} is Emma, a nurse of {20 + i} from Oslo.",
+         "generation": f"That is a teacher called Li Wei, who has {i} cats."}
+        for i in range(count)
+    ]  # fmt: skip
+    write_jsonl(path, rows)
+    return path
+
+
+def kill_when_lines(command: list[str], folder: Path, pattern: str, lines: int) -> None:
+    """Start the command; kill it with signal 9 once a file in the folder has that many lines."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not any(file.read_bytes().count(b"\n") >= lines for file in folder.glob(pattern)):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize(("judge", "lines"), [("entities", 2), ("entailment", 1)])
+def test_killed_while_judging_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str, lines: int
+) -> None:
+    file, killed, clean = answers(tmp_path / "a.jsonl", 400), tmp_path / "killed", tmp_path / "ok"
+    command = [
+        sys.executable, "-m", "relearn.cli", "evaluate",
+        "--generations", str(file), "--output", str(killed),
+    ]  # fmt: skip
+    kill_when_lines(command, killed / "parts", f"{judge}.jsonl", lines)
+    assert not (killed / "metrics.json").exists()
+    done = (killed / "parts" / f"{judge}.jsonl").read_bytes().count(b"\n")
+    read = []
+    for module, name in ((entities, "_answers_entities"), (entailment.EntailmentJudge, "_read")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, n=name, r=real: (read.append(n), r(*a))[1])
+    evaluate_generations(file, killed, EvaluationConfig())
+    name, batches = {"entities": ("_answers_entities", 4), "entailment": ("_read", 2)}[judge]
+    assert read.count(name) == batches - done
+    evaluate_generations(file, clean, EvaluationConfig())
+    assert sorted(f.name for f in killed.iterdir()) == sorted(f.name for f in clean.iterdir())
+    for result in ("rows.jsonl", "metrics.json", "intervals.json"):
+        assert (killed / result).read_text() == (clean / result).read_text()
+
+
+def test_killed_while_a_language_model_lists_entities_none_is_asked_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    file, output = answers(tmp_path / "a.jsonl", 40), tmp_path / "out"
+    with Endpoint(lambda *_: "Entities: Emma, nurse", delay=0.02) as endpoint:
+        config = EvaluationConfig(
+            entities="llm",
+            llm=LLMConfig(base_url=endpoint.base_url, model="served", concurrency=4),
+        )
+        settings = {
+            "entities": "llm", "llm.base_url": endpoint.base_url, "llm.model": "served",
+            "llm.concurrency": 4,
+        }  # fmt: skip
+        command = [
+            sys.executable, "-m", "relearn.cli", "evaluate", "--generations", str(file),
+            "--output", str(output),
+            *(part for name, value in settings.items()
+              for part in ("--set", f"evaluation.{name}={value}")),
+        ]  # fmt: skip
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while sum(endpoint.answered.values()) < 30:
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        evaluate_generations(file, output, config)
+        # What was on its way when the process died is lost: at most so many as calls at a time.
+        assert sum(count - 1 for count in endpoint.answered.values()) <= 4
+        assert len(endpoint.answered) == 80
+    assert all(row["entity_coverage"] == 1 for row in read_jsonl(output / "rows.jsonl"))
+    assert read_json(output / "judges.json")["entities"] == "llm"
+    assert not (output / "parts").exists()
+
+
+def test_killed_while_labelling_a_file_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    lines = [f"A man has {i} cats.\tA man has {i % 7} cats." for i in range(600)]
+    pairs.write_text("premise\thypothesis\n" + "\n".join(lines))
+    command = [
+        sys.executable, "-m", "relearn.cli", "judge", "entailment",
+        "--input", str(pairs), "--output", str(tmp_path / "killed.tsv"),
+    ]  # fmt: skip
+    kill_when_lines(command, tmp_path, ".killed.tsv.*/entailment.jsonl", 1)
+    assert not (tmp_path / "killed.tsv").exists()
+    for name in ("killed.tsv", "clean.tsv"):
+        label_file(pairs, tmp_path / name, "minilm-nli")
+    assert (tmp_path / "killed.tsv").read_text() == (tmp_path / "clean.tsv").read_text()
+    assert {f.name for f in tmp_path.iterdir()} == {"pairs.tsv", "killed.tsv", "clean.tsv"}
