@@ -334,7 +334,8 @@ def chat(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(help="objectives, wrappers, metrics, suites, models or settings.")
+        str,
+        typer.Argument(help="objectives, wrappers, metrics, suites, judges, models or settings."),
     ],
 ) -> None:
     """List what there is by name, with one line each."""
@@ -375,13 +376,17 @@ def _registry(kind: str) -> dict[str, str]:
         from relearn.evaluation.suites import load_suite, suite_names
 
         return {name: load_suite(name).description for name in suite_names()}
+    if kind == "judges":
+        from relearn.evaluation.judges import summaries
+
+        return summaries()
     if kind == "models":
         from relearn.models.embedded import EMBEDDED
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(
         f"there is no list of {kind!r}.",
-        "Known: objectives, wrappers, metrics, suites, models, settings.",
+        "Known: objectives, wrappers, metrics, suites, judges, models, settings.",
     )
 
 
