@@ -60,11 +60,16 @@ def test_rows_files_and_what_failed(config: RunConfig, tmp_path: Path) -> None:
     report = (output / "report.html").read_text()
     assert "Methods side by side" in report
 
-    # The same command again computes nothing anew.
+    # The same command again computes nothing anew, one with more objectives these alone.
     adapter = output / "training" / "sure" / "adapter_model.safetensors"
     written = adapter.stat().st_mtime_ns
     assert compare(config, names, output) == (rows, failed)
+    more, _ = compare(config, [*names, "idk"], output)
+    assert more[:-1] == rows
+    assert more[-1]["name"] == "idk"
     assert adapter.stat().st_mtime_ns == written
+    with pytest.raises(UserError, match=r"baselines\.idk"):
+        compare(config, names, output)
 
 
 def test_unknown_name_lists_the_known(config: RunConfig, tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ class _Job:
                 title=name,
             )
         others = ["target", *self.trainings]
-        others = others[: others.index(name)]
+        others = [o for o in others[: others.index(name)] if o not in self.failed]
         if others:
             write_comparison(output, {other: output.parent / other for other in others})
 

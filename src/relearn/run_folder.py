@@ -111,11 +111,16 @@ class RunFolder:
         """Refuse to go on with a run of other settings or other data."""
         used = f"output folder {self.path} is already used by a run"
         mend = "Choose another --output, or delete the folder."
-        if self.manifest["config_hash"] != content_hash(self.config.model_dump(mode="json")):
+        ours = self.config.model_dump(mode="json")
+        if self.manifest["config_hash"] != content_hash(ours):
             file = self.path / "config.yaml"
             theirs = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
-            field = _first_difference(theirs, self.config.model_dump(mode="json"))
-            raise UserError(f"{used} of another configuration ({field or 'it'} differs).", mend)
+            if not _adds_baselines(theirs, ours):
+                field = _first_difference(theirs, ours)
+                raise UserError(f"{used} of another configuration ({field or 'it'} differs).", mend)
+            write_text(file, dump_config(self.config))
+            self.manifest["config_hash"] = content_hash(ours)
+            self.save()
         for name, sha in self._hashes.items():
             if self.manifest["data"].get(name, {}).get("sha256") != sha:
                 raise UserError(f"{used} with other {name} data.", mend)
@@ -201,6 +206,14 @@ def _host() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "accelerator": str(accelerator) if accelerator else None,
     }
+
+
+def _adds_baselines(theirs: Any, ours: dict[str, Any]) -> bool:
+    """Return whether ours differs in further baselines at most: what is done stays as it is."""
+    if not theirs:
+        return False
+    known = {name: ours["baselines"].get(name) for name in theirs["baselines"]}
+    return bool(ours | {"baselines": known} == theirs)
 
 
 def _first_difference(theirs: Any, ours: Any, field: str = "") -> str:
