@@ -226,6 +226,20 @@ def test_another_evaluations_folder_is_refused(tiny: EvaluatedModel, tmp_path: P
         evaluate_model(tiny, tiny, RECORDS, ["ls"], CONFIG, tmp_path / "o", key="other")
 
 
+@pytest.mark.parametrize("field", ["entities", "similarity", "entailment"])
+def test_a_wrong_judge_is_named_before_a_model_is_loaded(
+    tiny: EvaluatedModel, tmp_path: Path, field: str
+) -> None:
+    def load() -> PreTrainedModel:
+        raise KilledError
+
+    broken, output = EvaluatedModel(tiny.prompt_format, load), tmp_path / "o"
+    config = CONFIG.model_copy(update={field: str(tmp_path / "nothing")})
+    with pytest.raises(UserError, match="nothing"):
+        evaluate_model(broken, broken, RECORDS, ["kfr"], config, output, key="k")
+    assert not output.exists()
+
+
 def test_suites_name_metrics_and_files(shared: Path, tmp_path: Path) -> None:
     assert suite_names() == ["custom", "knowundo", "muse", "relearn", "tofu"]
     for name in suite_names():
