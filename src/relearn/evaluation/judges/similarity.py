@@ -48,7 +48,8 @@ class Embedder:
 
     def similarities(self, first: Sequence[str], second: Sequence[str]) -> np.ndarray:
         """Return the (pairs,) cosine of each pair, -1 to 1."""
-        return np.einsum("ij,ij->i", self.embed(first), self.embed(second))
+        cosines = np.einsum("ij,ij->i", self.embed(first), self.embed(second))
+        return cosines.clip(-1, 1)  # rounding goes beyond
 
 
 @contextmanager
