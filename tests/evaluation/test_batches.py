@@ -87,7 +87,7 @@ def kill_when_lines(command: list[str], folder: Path, pattern: str, lines: int) 
 def test_killed_while_judging_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str, lines: int
 ) -> None:
-    file, killed, clean = answers(tmp_path / "a.jsonl", 400), tmp_path / "killed", tmp_path / "ok"
+    file, killed, clean = answers(tmp_path / "a.jsonl", 280), tmp_path / "killed", tmp_path / "ok"
     command = [
         sys.executable, "-m", "relearn.cli", "evaluate",
         "--generations", str(file), "--output", str(killed),
