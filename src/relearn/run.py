@@ -89,7 +89,8 @@ class _Job:
             "target": self.target,
             "synthesis": self.synthesis,
         }
-        if any(map(_wants_alternatives, self.trainings.values())) and self._without_alternative():
+        wanted = any(map(_wants_alternatives, self.trainings.values()))
+        if wanted and not all(record.wrong_answers for record in self.sets["forget"]):
             stages["alternatives"] = self.alternatives
         for name, training in self.trainings.items():
             stages[f"training/{name}"] = lambda n=name, t=training: self.training(n, t)  # type: ignore[misc]
@@ -150,16 +151,11 @@ class _Job:
             fluency=fluency(self.base, model) if synthesis.max_perplexity else None,
         )
 
-    def _without_alternative(self) -> list[Record]:
-        """Return the forget records that bring no false answer of their own."""
-        return [record for record in self.sets["forget"] if not record.wrong_answers]
-
     def alternatives(self) -> None:
-        """Write a made-up answer to each forget question that has none."""
+        """Write a made-up answer to each forget question."""
         once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
         config = self.config.synthesis.model_copy(update=once)
-        records = self._without_alternative()
-        synthesize_into(self.path / ALTERNATIVES, records, config, self.config.seed)
+        synthesize_into(self.path / ALTERNATIVES, self.sets["forget"], config, self.config.seed)
 
     def training(self, name: str, config: TrainingConfig) -> None:
         """Train one adapter on the target model."""

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from relearn.config import EvaluationConfig, ModelConfig
+from relearn.data.records import Record
 from relearn.errors import UserError
-from relearn.evaluation.evaluate import loaded_when_needed
+from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed
 from relearn.evaluation.general import general_ability
 
 TASK = """
@@ -55,8 +56,17 @@ def test_accuracy_on_a_local_task_is_that_of_the_likelier_choices(
     assert values == {"general/colours": right / 8, "general/ability": right / 8}
 
 
-def test_an_unknown_task_is_named(tiny_model: Path) -> None:
+def test_an_unknown_task_is_named_before_the_model_is_loaded(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("lm_eval", reason="the extra relearn[lm-eval] is not installed")
     model = loaded_when_needed(tiny_model, ModelConfig())
+    config = EvaluationConfig(lm_eval_tasks=["no_such_task"])
     with pytest.raises(UserError, match="no_such_task"):
-        general_ability(model, EvaluationConfig(lm_eval_tasks=["no_such_task"]))
+        general_ability(model, config)
+    records = {"forget": [Record(id="1", question="Who?", answer="Emma.")]}
+    output = tmp_path / "out"
+    with pytest.raises(UserError, match="no_such_task"):
+        evaluate_model(model, model, records, ["exact_match"], config, output, key="k")
+    assert "model" not in vars(model)
+    assert not output.exists()

@@ -10,7 +10,7 @@ from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches
-from relearn.evaluation.general import general_ability
+from relearn.evaluation.general import check_tasks, general_ability
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
@@ -54,14 +54,15 @@ def evaluate_model(
         Values by `set/metric` and `overall/metric`, as in `metrics.json`.
 
     Raises:
-        UserError: `output` holds something else, there is no such judge, or `retain_model` holds
-            no results.
+        UserError: `output` holds something else, there is no such judge or task, or `retain_model`
+            holds no results.
     """
     of_retain_model = read_results(retain_model) if retain_model else []
     rows = [_row(name, record) for name, members in records.items() for record in members]
     wanted = wanted_fields(rows, metrics)
     with finished_batches(output, key) as parts:
         check_judges(rows, config, set().union(*wanted.values()) & set(JUDGED))
+        check_tasks(config)
         for name in passes_for(set().union(*wanted.values())):
             readers = [row for row in rows if name in passes_for(wanted[row.set])]
             reader = model if PASSES[name].of == "evaluated" else base

@@ -1,5 +1,7 @@
 """General ability, by EleutherAI's lm-evaluation-harness (the extra `relearn[lm-eval]`)."""
 
+from typing import Any
+
 from relearn.config import EvaluationConfig
 from relearn.errors import UserError
 from relearn.evaluation.passes import EvaluatedModel
@@ -19,22 +21,10 @@ def general_ability(model: EvaluatedModel, config: EvaluationConfig) -> dict[str
     Raises:
         UserError: the harness is not installed, or a task is unknown or has no accuracy.
     """
-    try:
-        from lm_eval import simple_evaluate
-        from lm_eval.models.huggingface import HFLM
-        from lm_eval.tasks import TaskManager
-    except ImportError as error:
-        raise UserError(
-            "evaluation.lm_eval_tasks needs lm-evaluation-harness.",
-            "pip install 'relearn[lm-eval]'",
-        ) from error
-    tasks = TaskManager(include_path=config.lm_eval_path)
-    unknown = [name for name in config.lm_eval_tasks if name not in tasks.all_tasks]
-    if unknown:
-        raise UserError(
-            f"lm-evaluation-harness has no task {', '.join(unknown)}.",
-            "Check evaluation.lm_eval_tasks and evaluation.lm_eval_path.",
-        )
+    tasks = _tasks(config)
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+
     wrapped = HFLM(
         pretrained=model.model,
         tokenizer=model.prompt_format.tokenizer,
@@ -49,6 +39,35 @@ def general_ability(model: EvaluatedModel, config: EvaluationConfig) -> dict[str
     )["results"]
     values = {f"general/{name}": _accuracy(name, results[name]) for name in config.lm_eval_tasks}
     return values | {"general/ability": sum(values.values()) / len(values)}
+
+
+def check_tasks(config: EvaluationConfig) -> None:
+    """Find a wrong task before a model is loaded.
+
+    Raises:
+        UserError: the harness is not installed, or a task is unknown.
+    """
+    if config.lm_eval_tasks:
+        _tasks(config)
+
+
+def _tasks(config: EvaluationConfig) -> Any:
+    """Return the harness's task manager, which knows all tasks that are wanted."""
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise UserError(
+            "evaluation.lm_eval_tasks needs lm-evaluation-harness.",
+            "pip install 'relearn[lm-eval]'",
+        ) from error
+    tasks = TaskManager(include_path=config.lm_eval_path)
+    unknown = [name for name in config.lm_eval_tasks if name not in tasks.all_tasks]
+    if unknown:
+        raise UserError(
+            f"lm-evaluation-harness has no task {', '.join(unknown)}.",
+            "Check evaluation.lm_eval_tasks and evaluation.lm_eval_path.",
+        )
+    return tasks
 
 
 def _accuracy(task: str, figures: dict[str, float]) -> float:
