@@ -108,7 +108,7 @@ class OpenAI:
         if len(names) != 1:
             listed = f" It serves: {', '.join(map(str, names[:8]))}." if names else ""
             raise UserError(
-                "the endpoint's model is not named.", f"Set llm.model (--model NAME).{listed}"
+                "the endpoint's model is not named.", f"Set llm.model (--llm NAME).{listed}"
             )
         return names[0]
 

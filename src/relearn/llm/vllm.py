@@ -20,7 +20,7 @@ class Vllm:
 
     def __init__(self, config: LLMConfig) -> None:
         if not config.model:
-            raise UserError("vLLM's model is not named.", "Set llm.model (--model NAME).")
+            raise UserError("vLLM's model is not named.", "Set llm.model (--llm NAME).")
         try:
             import vllm
         except ImportError as error:
