@@ -147,7 +147,7 @@ class TrainingConfig(Section):
     max_grad_norm: PositiveFloat = 1.0
     batch_size: PositiveInt = 4
     gradient_accumulation: PositiveInt = 2
-    optimizer: str = "adamw_torch"
+    optimizer: str = "adamw_torch_fused"
     packing: bool = True
     gradient_checkpointing: bool = False
     evaluation_steps: PositiveInt | None = None

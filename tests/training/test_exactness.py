@@ -93,6 +93,37 @@ def test_vocabulary_statistics_equal_autograd_on_all_logits(
         torch.testing.assert_close(mine, plain, rtol=1e-3, atol=1e-4)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 12), st.integers(1, 5), st.booleans(), st.booleans())
+def test_a_gradient_made_ahead_is_the_one_made_afterwards(
+    seed: int, tokens: int, chunk: int, right: bool, frozen: bool
+) -> None:
+    """Expected rightly, but for a factor, or wrongly, of a frozen head or a trained one."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    hidden, weight = random(tokens, 4).requires_grad_(), random(11, 4).requires_grad_(not frozen)
+    targets = torch.randint(11, (tokens,), generator=generator)
+    retain = torch.rand(tokens, generator=generator) < 0.5
+    by_values = torch.stack([random(tokens), random(tokens).where(retain, 0)], 1)
+    expected = by_values * random(tokens, 1) if right else random(tokens, 2)
+    reference, reference_weight = random(tokens, 4), random(11, 4)
+    gradients = []
+    for ahead in (None, expected):
+        wanted = Wanted(targets, reference, torch.arange(tokens), retain, expected=ahead)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(vocabulary.CHUNK, "cpu", chunk * 11)
+            values = statistics(hidden, Head(weight), Head(reference_weight), wanted)
+            loss = (values[:, 0] * by_values[:, 0]).sum()
+            loss = loss + (values[retain, 2] * by_values[retain, 1]).sum()
+            if ahead is not None and right and frozen:
+                patch.delattr(vocabulary, "_Chunk")  # no logits are made again
+            gradients.append(torch.autograd.grad(loss, hidden)[0])
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
+
+
 SMALL = {
     "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0,

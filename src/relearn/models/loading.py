@@ -1,5 +1,6 @@
 """Language models and their tokenizers, by name: embedded, hub, local folder or GGUF file."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -18,6 +19,10 @@ from relearn.models.embedded import EMBEDDED, cache_folder, embedded_folder
 from relearn.models.gguf import convert_gguf
 from relearn.models.hub import hub_snapshot
 from relearn.storage import atomic_path, content_hash
+
+# On a CPU the kernel for each shape of a product is kept, half a megabyte each, 1024 of them by
+# default. As batches differ in length few are met again; one batch needs at most a hundred.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 
 
 def model_folder(name: str) -> Path:

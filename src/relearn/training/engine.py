@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -128,25 +128,33 @@ def _regularizer(config: TrainingConfig) -> str:
 def packs_exactly(policy: Any, rows: Sequence[TrainingRow], pad_token_id: int) -> bool:
     """Tell whether packed rows get the log-probabilities that the plain model gives them.
 
-    Tried on the longest row and two others; what a model does unlike others shows there.
+    Tried on the longest and the shortest row, where what a model does unlike others shows; without
+    the adapter, which adds nothing yet.
     """
     model: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
     if not can_pack(model):
         return False
-    tried = [max(rows, key=lambda row: len(row.example)), rows[0], rows[-1]]
+    by_length = sorted(rows, key=lambda row: len(row.example))
+    tried = [by_length[0], by_length[-1]]
     batch = on_device(collate(tried, pad_token_id), model.device)
     keep = batch["labels"] != IGNORE
-    logits = label_logits(policy, batch["input_ids"], batch["attention_mask"], keep)
+    with _adapter_off(policy):
+        logits = label_logits(policy, batch["input_ids"], batch["attention_mask"], keep)
     plain = logits.float().log_softmax(-1).gather(1, batch["labels"][keep][:, None])[:, 0]
     packed_batch = on_device(pack(tried), model.device)
     packed_batch["row_layout"].to(model.device)
     try:
-        with _fast(policy, packed=True):
+        with _fast(policy, packed=True), _adapter_off(policy):
             packed = token_statistics(policy, packed_batch, None).log_probs
     except (TypeError, ValueError, RuntimeError):
         return False
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
     return bool((packed - plain).abs().mean() < tolerance)
+
+
+def _adapter_off(policy: Any) -> AbstractContextManager[Any]:
+    """Return a context in which the policy is the model as it was."""
+    return policy.disable_adapter() if isinstance(policy, PeftModel) else nullcontext()
 
 
 @contextmanager
@@ -174,8 +182,9 @@ def _trainer(
         return pack(some) if config.packing else collate(some, tokenizer.pad_token_id)
 
     def reference(some: list[TrainingRow], layer: int | None = None) -> ReferenceCache | None:
-        off = policy.disable_adapter() if isinstance(policy, PeftModel) else nullcontext()
-        return ReferenceCache(policy, off, some, batches, layer=layer) if some else None
+        if not some:
+            return None
+        return ReferenceCache(policy, _adapter_off(policy), some, batches, layer=layer)
 
     retained = [row for row in rows if not (row.is_forget or row.is_chosen)]
     needed = [row for row in rows if row.is_forget or row.is_chosen]
@@ -241,7 +250,7 @@ def _write(
 
 
 class _Progress(TrainerCallback):
-    """Moves a progress bar."""
+    """Moves a progress bar, and leaves out the checkpoint after the last step."""
 
     def __init__(self, advance: Any) -> None:
         self._advance = advance
@@ -252,6 +261,8 @@ class _Progress(TrainerCallback):
         loss = state.log_history[-1].get("loss") if state.log_history else None
         note = "" if loss is None else f"loss {loss:.3f}"
         self._advance(state.global_step, state.max_steps, note)
+        if state.global_step >= state.max_steps:
+            control.should_save = False  # what comes next is the trained model itself
 
 
 def _last_checkpoint(folder: Path) -> str | None:

@@ -120,6 +120,7 @@ def token_statistics(
     objective: Objective = OBJECTIVES["sft"],
     options: Mapping[str, Any] | None = None,
     reference_layer: ReferenceCache | None = None,
+    regularizer: str = "none",
 ) -> TokenStatistics:
     """Run the policy once over a batch of rows.
 
@@ -130,6 +131,7 @@ def token_statistics(
         objective: Says what else to compute.
         options: The objective's.
         reference_layer: Where the reference's states of the objective's layer are.
+        regularizer: What the loss will ask of retain rows; to be faster, not for the values.
     """
     options = options or {}
     row = batch["row"]
@@ -145,6 +147,7 @@ def token_statistics(
         functions=functions,
         function_tokens=batch["is_forget"][row],
         function_reference=objective.needs_reference,
+        expected=_expected(is_retain[row], objective, regularizer),
     )
     with _catching(model, objective.hidden_layer(options), keep) as caught:
         values = _answer_statistics(
@@ -161,6 +164,13 @@ def token_statistics(
         caught[0] if caught else None,
         _spread(reference_layer, batch),
     )
+
+
+def _expected(retain: Tensor, objective: Objective, regularizer: str) -> Tensor:
+    """Return the loss's gradient by log-probability and KL up to a factor, (tokens, 2)."""
+    by_forget = (0.0 if objective.needs_hidden_states else -1.0, 0.0)
+    by_retain = (-float("ce" in regularizer), float("kl" in regularizer))
+    return torch.tensor([by_forget, by_retain], device=retain.device)[retain.long()]
 
 
 def _answer_statistics(

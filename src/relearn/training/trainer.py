@@ -167,7 +167,13 @@ class ObjectiveTrainer(Trainer):
 
     def _statistics(self, model: nn.Module, inputs: Batch) -> TokenStatistics:
         return token_statistics(
-            model, inputs, self._reference, self._objective, self._options(), self._reference_layer
+            model,
+            inputs,
+            self._reference,
+            self._objective,
+            self._options(),
+            self._reference_layer,
+            self._regularizer,
         )
 
     def localize(self, policy: nn.Module, wrapper: Wrapper) -> None:
