@@ -97,6 +97,17 @@ def _four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
+def _keep_gradients(model: PreTrainedModel) -> None:
+    """Keep 4-bit layers on a CPU from packing their weights for inference at the first pass.
+
+    Training begins with a pass without gradients, over the reference's rows; a packed layer would
+    give no gradient by its input ever after.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) -> PreTrainedModel:
     """Load the language model in `folder` for inference on the best device there is.
 
@@ -121,6 +132,8 @@ def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) ->
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"model {folder} can't be loaded: {reason}", "Check --model.") from error
-    if not quantized:
+    if quantized:
+        _keep_gradients(model)
+    else:
         model.to(device)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
     return model.eval()

@@ -1,0 +1,63 @@
+"""A training as `accelerate launch` starts it: `launched.py MODEL OUTPUT SETTINGS [sharded]`."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from accelerate.state import PartialState
+from accelerate.utils import DistributedType
+from torch.distributed.tensor import DTensor
+
+from relearn.config import LoraConfig, ModelConfig, TrainingConfig
+from relearn.data.tokenization import Example, PromptFormat
+from relearn.models.loading import load_model, load_tokenizer
+from relearn.training.engine import train
+from relearn.training.trainer import ObjectiveTrainer
+
+
+def examples(prompt_format: PromptFormat, word: str) -> list[Example]:
+    """Seven rows of many lengths, which can't be shared out evenly."""
+    return [
+        prompt_format.encode(f"What is {word} {i}?", " ".join([word] * (1 + 3 * i % 7)))
+        for i in range(7)
+    ]
+
+
+def shard() -> None:
+    """Let accelerate take gloo's processes for GPUs: on CPUs it would not shard, but say nothing.
+
+    What it then does is its own FSDP2, on `ACCELERATE_TORCH_DEVICE=cpu`.
+    """
+    torch.distributed.init_process_group("gloo")
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)  # type: ignore[assignment]
+    step = ObjectiveTrainer.training_step
+
+    def checked(self: ObjectiveTrainer, *args: object, **kwargs: object) -> torch.Tensor:
+        assert all(isinstance(p, DTensor) for p in self.model_wrapped.parameters())
+        return step(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    ObjectiveTrainer.training_step = checked  # type: ignore[assignment]
+
+
+def main() -> None:
+    folder, output, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+    if sys.argv[4:] == ["sharded"]:
+        shard()
+    model_config = ModelConfig(dtype="float32")
+    tokenizer = load_tokenizer(folder, model_config)
+    forget, retain = (examples(PromptFormat(tokenizer), word) for word in ("secret", "public"))
+    config = TrainingConfig(
+        epochs=3,
+        learning_rate=1e-3,
+        warmup_ratio=0,
+        batch_size=2,
+        checkpoint_steps=2,
+        lora=LoraConfig(rank=4, dropout=0),
+        **settings,
+    )
+    train(load_model(folder, model_config), tokenizer, forget, retain, config, output, seed=0)
+
+
+if __name__ == "__main__":
+    main()

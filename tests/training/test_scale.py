@@ -1,0 +1,135 @@
+"""The loss curve is the same on one process, on several, sharded or not, and on two hosts."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from relearn.storage import read_jsonl
+
+LAUNCHED = Path(__file__).with_name("launched.py")
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]
+FSDP2 = """
+distributed_type: FSDP
+mixed_precision: "no"
+num_machines: 1
+num_processes: 2
+fsdp_config:
+  fsdp_version: 2
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_reshard_after_forward: true
+  fsdp_state_dict_type: SHARDED_STATE_DICT
+"""
+
+
+def start(command: list[str], **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+    )  # fmt: skip
+
+
+def finish(*processes: subprocess.Popen[str]) -> None:
+    outputs = [process.communicate(timeout=500)[0] for process in processes]
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output[-3000:]
+
+
+def script(model: Path, output: Path, method: str, accumulation: int, *more: str) -> list[str]:
+    settings = {"method": method, "gradient_accumulation": accumulation}
+    return [str(LAUNCHED), str(model), str(output), json.dumps(settings), *more]
+
+
+def check_same(one: Path, other: Path) -> None:
+    """Compare the loss curves and the trained weights."""
+    expected, found = (read_jsonl(folder / "history.jsonl") for folder in (one, other))
+    assert len(expected) == len(found) == 3
+    for name in ("loss", "forget_ce", "retain_ce", "retain_kl", "grad_norm"):
+        # Where a gradient is all but zero, Adam makes a step of a rounding error.
+        assert [row[name] for row in found] == pytest.approx(
+            [row[name] for row in expected], rel=1e-3, abs=1e-4
+        )
+    first, second = (load_file(next(folder.glob("*.safetensors"))) for folder in (one, other))
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert (second[name] - tensor).norm() <= 1e-2 * tensor.norm() + 1e-6, name
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By method, what one process trains."""
+    folder = tmp_path_factory.mktemp("alone")
+    outputs = {method: folder / method for method in ("lora", "full")}
+    for method, output in outputs.items():
+        finish(start([sys.executable, *script(tiny_model, output, method, 4)]))
+    return outputs
+
+
+def test_two_processes_train_all_weights(
+    tiny_model: Path, tmp_path: Path, alone: dict[str, Path]
+) -> None:
+    output = tmp_path / "two"
+    launch = [*LAUNCH, "--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no"]
+    finish(start([*launch, "--num_processes", "2", *script(tiny_model, output, "full", 2)]))
+    check_same(alone["full"], output)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_sharded_by_fsdp2(
+    tiny_model: Path, tmp_path: Path, alone: dict[str, Path], method: str
+) -> None:
+    """Every parameter is sharded over two processes, and what is saved is whole."""
+    (tmp_path / "fsdp.yaml").write_text(FSDP2)
+    launch = [*LAUNCH, "--config_file", str(tmp_path / "fsdp.yaml")]
+    command = [*launch, *script(tiny_model, tmp_path / "two", method, 2, "sharded")]
+    finish(start(command, ACCELERATE_TORCH_DEVICE="cpu"))
+    check_same(alone[method], tmp_path / "two")
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[str]]:
+    """Two network namespaces with a cable between them: 10.77.0.1 and 10.77.0.2 on `cable`."""
+    names = [f"relearn-{os.getpid()}-{i}" for i in range(2)]
+    setup = [
+        *(f"netns add {name}" for name in names),
+        f"-n {names[0]} link add cable type veth peer name cable netns {names[1]}",
+        *(f"-n {name} addr add 10.77.0.{i}/24 dev cable" for i, name in enumerate(names, 1)),
+        *(f"-n {name} link set {device} up" for name in names for device in ("lo", "cable")),
+    ]
+    try:
+        for command in setup:
+            try:
+                subprocess.run(["ip", *command.split()], check=True, capture_output=True, text=True)
+            except FileNotFoundError:
+                pytest.skip("two hosts: the command `ip` is not there")
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f"two hosts: ip {command}: {error.stderr.strip()}")
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_two_hosts(
+    tiny_model: Path, tmp_path: Path, alone: dict[str, Path], hosts: list[str], method: str
+) -> None:
+    """Each with an address of its own, and nothing but the cable between them."""
+    output = tmp_path / "two"
+    processes = []
+    for rank, host in enumerate(hosts):
+        launch = [
+            *LAUNCH, "--multi_gpu", "--dynamo_backend", "no", "--num_processes", "2",
+            "--num_machines", "2", "--machine_rank", str(rank),
+            "--main_process_ip", "10.77.0.1", "--main_process_port", "29500",
+        ]  # fmt: skip
+        command = ["ip", "netns", "exec", host, *launch, *script(tiny_model, output, method, 2)]
+        processes.append(start(command, GLOO_SOCKET_IFNAME="cable"))
+    finish(*processes)
+    check_same(alone[method], output)
