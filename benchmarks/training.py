@@ -31,13 +31,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from peft import PeftModel
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import linregress
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 from transformers import PreTrainedModel
@@ -100,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rows; within 3 minutes")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--scaling", action="store_true", help="cost by forget-set size and length")
+    parser.add_argument("--scaling", action="store_true", help="relearn's cost by size and length")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--rows", type=int, help="forget rows, and as many retain rows")
     parser.add_argument("--batch-size", type=int, help="forget rows of an optimizer step")
@@ -172,19 +173,46 @@ def comparison(workload: Workload) -> dict[str, object]:
 
 
 def scaling(workload: Workload) -> dict[str, object]:
-    """Show relearn's cost by forget-set size and by length of the rows."""
-    table = Table("forget rows", "tokens a row", "seconds", "seconds / (rows x tokens) x 1000")
-    points = []
-    sizes = [(n, 64) for n in (8, 16, 32)] + [(8, length) for length in (128, 256)]
-    for rows, length in sizes:
-        figures = in_process(
-            "relearn", Workload(workload.model, rows, workload.batch_size, 1, length)
-        )
-        points.append({"rows": rows, "length": length, "seconds": figures["seconds"]})
-        cost = figures["seconds"] / (2 * rows * length) * 1000
-        table.add_row(str(rows), str(length), f"{figures['seconds']:.2f}", f"{cost:.3f}")
+    """Show that relearn's cost is linear in the forget set's size, and in the rows' length."""
+    series = {
+        "forget-set size": [(rows, 64) for rows in (8, 16, 32, 64)],
+        "length": [(8, length) for length in (64, 128, 256, 512)],
+    }
+    table = Table("by", "forget rows", "tokens a row", "seconds", "CPU seconds")
+    result: dict[str, object] = {"threads": torch.get_num_threads()}
+    for name, sizes in series.items():
+        points = []
+        for rows, length in sizes:
+            size = replace(workload, rows=rows, epochs=1, length=length)
+            figures = run_side("relearn", size)
+            point = {"rows": rows, "length": length, "tokens": 2 * rows * length}
+            points.append(point | {key: figures[key] for key in ("seconds", "cpu_seconds")})
+            table.add_row(
+                name,
+                str(rows),
+                str(length),
+                *(f"{figures[key]:.2f}" for key in ("seconds", "cpu_seconds")),
+            )
+        table.add_section()
+        fits = {key: fit(points, key) for key in ("seconds", "cpu_seconds")}
+        result[name.replace(" ", "_").replace("-", "_")] = {"points": points, "fits": fits}
+        for key, line in fits.items():
+            print(
+                f"{name}: {key.replace('_', ' ')} = {line['intercept']:.2f} + "
+                f"{line['per_thousand_tokens']:.3f} x thousand tokens, R2 {line['r2']:.4f}"
+            )
     console().print(table)
-    return {"points": points}
+    return result
+
+
+def fit(points: list[dict[str, float]], key: str) -> dict[str, float]:
+    """Fit a line to the points' times by their tokens."""
+    line = linregress([p["tokens"] / 1000 for p in points], [p[key] for p in points])
+    return {
+        "intercept": line.intercept,
+        "per_thousand_tokens": line.slope,
+        "r2": line.rvalue**2,
+    }
 
 
 def console() -> Console:

@@ -21,7 +21,7 @@ from transformers import (
 from relearn.config import LoraConfig, ModelConfig
 from relearn.data.batching import TrainingRow, collate, pack
 from relearn.data.tokenization import Example
-from relearn.models import vocabulary
+from relearn.models import packed_attention, vocabulary
 from relearn.models.adapters import add_adapter
 from relearn.models.fused_lora import fused_lora
 from relearn.models.loading import load_model
@@ -177,9 +177,13 @@ def loss_of(stats: object) -> Tensor:
 
 
 @pytest.mark.parametrize("shared", [0, 1, 9])
+@pytest.mark.parametrize("block", [4, 128])
 @pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral, window"])
-def test_packed_rows_equal_padded_rows(architecture: str, shared: int) -> None:
+def test_packed_rows_equal_padded_rows(
+    monkeypatch: pytest.MonkeyPatch, architecture: str, block: int, shared: int
+) -> None:
     """Loss and gradients, with a shared prefix or none, on a model that runs as it is."""
+    monkeypatch.setattr(packed_attention, "BLOCK", block)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(
         ARCHITECTURES[architecture], attn_implementation="eager"

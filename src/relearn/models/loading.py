@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -103,9 +104,10 @@ def _keep_gradients(model: PreTrainedModel) -> None:
     Training begins with a pass without gradients, over the reference's rows; a packed layer would
     give no gradient by its input ever after.
     """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+    layer: Any
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) -> PreTrainedModel:
