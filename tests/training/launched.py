@@ -1,11 +1,14 @@
-"""A training as `accelerate launch` starts it: `launched.py MODEL OUTPUT SETTINGS [sharded]`."""
+"""A training as `accelerate launch` starts it.
+
+launched.py MODEL OUTPUT SETTINGS [fsdp | deepspeed]
+"""
 
 import json
 import sys
 from pathlib import Path
 
 import torch
-from accelerate.state import PartialState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 
@@ -24,26 +27,34 @@ def examples(prompt_format: PromptFormat, word: str) -> list[Example]:
     ]
 
 
-def shard() -> None:
+def shard(by: str) -> None:
     """Let accelerate take gloo's processes for GPUs: on CPUs it would not shard, but say nothing.
 
-    What it then does is its own FSDP2, on `ACCELERATE_TORCH_DEVICE=cpu`.
+    What it then does is its own FSDP2 or DeepSpeed, on `ACCELERATE_TORCH_DEVICE=cpu`.
     """
-    torch.distributed.init_process_group("gloo")
-    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)  # type: ignore[assignment]
+    if by == "deepspeed":
+        import deepspeed
+
+        deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
+        torch.accelerator.is_available = lambda: True
+    else:
+        torch.distributed.init_process_group("gloo")
+    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
     step = ObjectiveTrainer.training_step
 
-    def checked(self: ObjectiveTrainer, *args: object, **kwargs: object) -> torch.Tensor:
-        assert all(isinstance(p, DTensor) for p in self.model_wrapped.parameters())
-        return step(self, *args, **kwargs)  # type: ignore[arg-type]
+    def checked(self: ObjectiveTrainer, *arguments: object) -> torch.Tensor:
+        assert AcceleratorState().distributed_type.value.lower() == by
+        if by == "fsdp":
+            assert all(isinstance(p, DTensor) for p in self.model_wrapped.parameters())
+        return step(self, *arguments)
 
-    ObjectiveTrainer.training_step = checked  # type: ignore[assignment]
+    ObjectiveTrainer.training_step = checked
 
 
 def main() -> None:
     folder, output, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
-    if sys.argv[4:] == ["sharded"]:
-        shard()
+    for by in sys.argv[4:]:
+        shard(by)
     model_config = ModelConfig(dtype="float32")
     tokenizer = load_tokenizer(folder, model_config)
     forget, retain = (examples(PromptFormat(tokenizer), word) for word in ("secret", "public"))

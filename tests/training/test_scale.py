@@ -25,6 +25,16 @@ fsdp_config:
   fsdp_reshard_after_forward: true
   fsdp_state_dict_type: SHARDED_STATE_DICT
 """
+DEEPSPEED = """
+distributed_type: DEEPSPEED
+mixed_precision: "no"
+num_machines: 1
+num_processes: 2
+deepspeed_config:
+  zero_stage: STAGE
+  zero3_save_16bit_model: true
+  gradient_accumulation_steps: auto
+"""
 
 
 def start(command: list[str], **environment: str) -> subprocess.Popen[str]:
@@ -86,9 +96,36 @@ def test_sharded_by_fsdp2(
     """Every parameter is sharded over two processes, and what is saved is whole."""
     (tmp_path / "fsdp.yaml").write_text(FSDP2)
     launch = [*LAUNCH, "--config_file", str(tmp_path / "fsdp.yaml")]
-    command = [*launch, *script(tiny_model, tmp_path / "two", method, 2, "sharded")]
+    command = [*launch, *script(tiny_model, tmp_path / "two", method, 2, "fsdp")]
     finish(start(command, ACCELERATE_TORCH_DEVICE="cpu"))
     check_same(alone[method], tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("stage", [2, 3])
+def test_sharded_by_deepspeed(
+    tiny_model: Path, tmp_path: Path, alone: dict[str, Path], stage: int, method: str
+) -> None:
+    pytest.importorskip("deepspeed")
+    file = tmp_path / "deepspeed.yaml"
+    file.write_text(DEEPSPEED.replace("STAGE", str(stage)))
+    launch = [*LAUNCH, "--config_file", str(file)]
+    command = [*launch, *script(tiny_model, tmp_path / "two", method, 2, "deepspeed")]
+    finish(start(command, ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu"))
+    check_same(alone[method], tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_zero_3_that_could_not_save_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("deepspeed")
+    file = tmp_path / "deepspeed.yaml"
+    file.write_text(DEEPSPEED.replace("STAGE", "3").replace("model: true", "model: false"))
+    launch = [*LAUNCH, "--config_file", str(file)]
+    command = [*launch, *script(tiny_model, tmp_path / "two", "lora", 2, "deepspeed")]
+    process = start(command, ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu")
+    assert "zero3_save_16bit_model" in process.communicate(timeout=500)[0]
+    assert process.returncode != 0
 
 
 @pytest.fixture

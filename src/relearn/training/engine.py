@@ -22,6 +22,7 @@ from transformers import (
 from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, TrainingRow, collate, pack
 from relearn.data.tokenization import Example
+from relearn.errors import UserError
 from relearn.models.adapters import add_adapter, scale_adapter
 from relearn.models.fused_lora import fused_lora
 from relearn.models.label_logits import label_logits
@@ -212,6 +213,7 @@ def _trainer(
 
 def _train(trainer: ObjectiveTrainer, checkpoints: Path) -> None:
     """Train from the last checkpoint there is."""
+    _check_saving(trainer)
     if trainer.is_world_process_zero():
         _last_checkpoint(checkpoints)
     trainer.accelerator.wait_for_everyone()
@@ -221,6 +223,18 @@ def _train(trainer: ObjectiveTrainer, checkpoints: Path) -> None:
         if trainer.is_world_process_zero():
             _last_checkpoint(checkpoints)  # a full disk leaves half of one
         raise
+
+
+def _check_saving(trainer: ObjectiveTrainer) -> None:
+    """Refuse, before training, a sharding whose weights could not be gathered after it."""
+    if not trainer.is_deepspeed_enabled:
+        return
+    zero = trainer.accelerator.state.deepspeed_plugin.deepspeed_config["zero_optimization"]
+    if zero["stage"] == 3 and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+        raise UserError(
+            "DeepSpeed's ZeRO-3 would not save the trained weights as a whole.",
+            "Set zero3_save_16bit_model: true in accelerate's configuration.",
+        )
 
 
 def _write(
