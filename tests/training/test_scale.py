@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from relearn.storage import read_jsonl
@@ -114,6 +115,31 @@ def test_sharded_by_deepspeed(
     command = [*launch, *script(tiny_model, tmp_path / "two", method, 2, "deepspeed")]
     finish(start(command, ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu"))
     check_same(alone[method], tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("by", "settings"), [("fsdp", FSDP2), ("deepspeed", DEEPSPEED)])
+def test_sharded_training_that_is_killed_goes_on(
+    tiny_model: Path, tmp_path: Path, by: str, settings: str
+) -> None:
+    """To the very weights of one that was not."""
+    pytest.importorskip("deepspeed" if by == "deepspeed" else "torch")
+    file = tmp_path / "accelerate.yaml"
+    file.write_text(settings.replace("STAGE", "3"))
+    weights = []
+    for name, deaths in (("whole", ["0"]), ("killed", ["5", "0"])):
+        output = tmp_path / name
+        command = [*LAUNCH, "--config_file", str(file)]
+        command += script(tiny_model, output, "full", 1, by)
+        for death in deaths:
+            process = start(
+                command, ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu", DIES_AT=death
+            )
+            log = process.communicate(timeout=500)[0]
+            assert output.is_dir() == (death == "0"), log[-3000:]
+        weights.append(load_file(next(output.glob("*.safetensors"))))
+    for name, tensor in weights[0].items():
+        assert torch.equal(weights[1][name], tensor), name
 
 
 @pytest.mark.slow
