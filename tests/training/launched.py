@@ -32,18 +32,14 @@ def examples(prompt_format: PromptFormat, word: str) -> list[Example]:
 
 
 def shard(by: str) -> None:
-    """Let accelerate take gloo's processes for GPUs: on CPUs it would not shard, but say nothing.
+    """Check that the training is sharded.
 
-    What it then does is its own FSDP2 or DeepSpeed, on `ACCELERATE_TORCH_DEVICE=cpu`.
+    FSDP2 accelerate has for GPUs only: on CPUs it would go on unsharded and say nothing. So let it
+    take gloo's processes for GPUs; `ACCELERATE_TORCH_DEVICE=cpu` keeps the tensors where they are.
     """
-    if by == "deepspeed":
-        import deepspeed
-
-        deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False)
-        torch.accelerator.is_available = lambda: True
-    else:
+    if by == "fsdp":
         torch.distributed.init_process_group("gloo")
-    PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
+        PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
     step = ObjectiveTrainer.training_step
     passes = iter(range(1, 1000))
 

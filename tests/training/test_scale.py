@@ -113,7 +113,7 @@ def test_sharded_by_deepspeed(
     file.write_text(DEEPSPEED.replace("STAGE", str(stage)))
     launch = [*LAUNCH, "--config_file", str(file)]
     command = [*launch, *script(tiny_model, tmp_path / "two", method, 2, "deepspeed")]
-    finish(start(command, ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu"))
+    finish(start(command))
     check_same(alone[method], tmp_path / "two")
 
 
@@ -132,9 +132,8 @@ def test_sharded_training_that_is_killed_goes_on(
         command = [*LAUNCH, "--config_file", str(file)]
         command += script(tiny_model, output, "full", 1, by)
         for death in deaths:
-            process = start(
-                command, ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu", DIES_AT=death
-            )
+            device = {"ACCELERATE_TORCH_DEVICE": "cpu"} if by == "fsdp" else {}
+            process = start(command, DIES_AT=death, **device)
             log = process.communicate(timeout=500)[0]
             assert output.is_dir() == (death == "0"), log[-3000:]
         weights.append(load_file(next(output.glob("*.safetensors"))))
@@ -149,7 +148,7 @@ def test_zero_3_that_could_not_save_is_refused(tiny_model: Path, tmp_path: Path)
     file.write_text(DEEPSPEED.replace("STAGE", "3").replace("model: true", "model: false"))
     launch = [*LAUNCH, "--config_file", str(file)]
     command = [*launch, *script(tiny_model, tmp_path / "two", "lora", 2, "deepspeed")]
-    process = start(command, ACCELERATE_TORCH_DEVICE="cpu", DS_ACCELERATOR="cpu")
+    process = start(command)
     assert "zero3_save_16bit_model" in process.communicate(timeout=500)[0]
     assert process.returncode != 0
 
