@@ -112,13 +112,12 @@ def main() -> None:
     if arguments.side:
         print(json.dumps(run_side(arguments.side, Workload(**arguments.workload))))
         return
-    # The paper's batch size; on KnowUnDo it trains for 4 epochs.
-    rows, batch_size, epochs = (4, 4, 3) if arguments.quick else (32, 4, 4)
     workload = Workload(
         arguments.model,
-        arguments.rows or rows,
-        arguments.batch_size or batch_size,
-        arguments.epochs or epochs,
+        arguments.rows or (4 if arguments.quick else 32),
+        # The paper's on KnowUnDo.
+        arguments.batch_size or 4,
+        arguments.epochs or 4,
     )
     result = scaling(workload) if arguments.scaling else comparison(workload)
     if arguments.json:
