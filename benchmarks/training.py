@@ -179,6 +179,8 @@ def scaling(workload: Workload) -> dict[str, object]:
     }
     table = Table("by", "forget rows", "tokens a row", "seconds", "CPU seconds")
     result: dict[str, object] = {"threads": torch.get_num_threads()}
+    # The first training of a process is slower.
+    run_side("relearn", replace(workload, rows=8, epochs=1, length=64))
     for name, sizes in series.items():
         points = []
         for rows, length in sizes:
