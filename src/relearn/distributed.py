@@ -4,11 +4,23 @@ All of them train. Everything else the leader does alone, while the others wait 
 file system: the run folder, and relearn's cache.
 """
 
+import atexit
 import os
+import sys
 from datetime import timedelta
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+@atexit.register
+def _leave() -> None:
+    """Leave the group in good order: its threads, ended by the process's end, would abort it."""
+    if "torch" in sys.modules:
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def process_count() -> int:
