@@ -144,15 +144,19 @@ def _check_summary(run: Path) -> None:
 def test_a_records_own_paraphrases_are_the_unseen_phrasings(
     workplace: Path, tiny_model: Path, shared: Path
 ) -> None:
-    lines = (shared / "tofu" / "forget10_perturbed.json").read_text().splitlines()[:4]
-    (workplace / "forget.jsonl").write_text("\n".join(lines) + "\n")
+    rewordings = {}
+    for name, file in (("forget", "forget10_perturbed.json"), ("retain", "retain_perturbed.json")):
+        lines = (shared / "tofu" / file).read_text().splitlines()[:4]
+        (workplace / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+        rewordings[name] = [json.loads(line)["paraphrased_question"] for line in lines]
     done = finish(workplace, [*command(tiny_model), "--set", "memorize=null"])
     assert done.returncode == 0, done.stderr
-    rewordings = [json.loads(line)["paraphrased_question"] for line in lines]
     rows = read_jsonl(workplace / "run" / "evaluation" / "unlearned" / "rows.jsonl")
-    assert [r["question"] for r in rows if r["set"] == "forget_unseen"] == rewordings
+    for name in rewordings:
+        asked = [row["question"] for row in rows if row["set"] == f"{name}_unseen"]
+        assert asked == rewordings[name]
     trained = read_jsonl(workplace / "run" / "synthesis" / "augmented.jsonl")
-    assert not {row["question"] for row in trained} & set(rewordings)
+    assert not {row["question"] for row in trained} & set(rewordings["forget"])
     assert "unseen phrasings" in (workplace / "run" / "report.html").read_text()
 
 

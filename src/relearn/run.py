@@ -120,7 +120,7 @@ class _Job:
         for name, records in self.sets.items():
             write_jsonl(self.path / "data" / f"{name}.jsonl", _dumped(records))
             self.folder.manifest["data"][name] |= {
-                "source": sources[name] or "paraphrases of the forget set",
+                "source": sources[name] or f"paraphrases of {name.removesuffix('_unseen')}",
                 "records": len(records),
             }
 
@@ -259,8 +259,9 @@ def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
         name: load_records(source, data.columns, name) for name, source in sources.items() if source
     }
     check_disjoint(sets["forget"], sets["retain"])
-    if "forget_unseen" not in sets and (unseen := _paraphrased(sets["forget"])):
-        sets["forget_unseen"] = unseen
+    for name in ("forget", "retain"):
+        if f"{name}_unseen" not in sets and (unseen := _paraphrased(sets[name])):
+            sets[f"{name}_unseen"] = unseen
     return sets
 
 
