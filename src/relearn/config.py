@@ -176,6 +176,8 @@ class LLMConfig(Section):
         base_url: Of an OpenAI-compatible endpoint; None takes OPENAI_BASE_URL, else OpenAI's own.
         api_key_env: Environment variable that holds the endpoint's key.
         extra_body: Further fields of each request, such as an endpoint's own switches.
+        engine_options: Options of vLLM's engine, by name: `tensor_parallel_size`,
+            `gpu_memory_utilization`, `max_model_len` …
         concurrency: Calls under way at a time.
         batch_size: Prompts of one batch of a local model.
         timeout: Seconds until a call is given up and tried again.
@@ -191,6 +193,7 @@ class LLMConfig(Section):
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     extra_body: dict[str, Any] = {}
+    engine_options: dict[str, Any] = {}
     concurrency: PositiveInt = 8
     batch_size: PositiveInt = 32
     timeout: PositiveFloat = 60

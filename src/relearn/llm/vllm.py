@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from relearn.config import LLMConfig
+from relearn.config import LLMConfig, ModelConfig
+from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.journal import Completion
-from relearn.models.loading import model_folder
+from relearn.models.loading import load_tokenizer, model_folder
 
 # Answers reach the journal in groups of so many; the engine schedules within a group.
 _GROUP = 512
@@ -16,7 +17,7 @@ _GROUP = 512
 
 @LLMS.register("vllm")
 class Vllm:
-    """A local model on a GPU through vLLM's offline engine (`pip install relearn[vllm]`)."""
+    """A local model through vLLM's offline engine (`pip install relearn[vllm]`)."""
 
     def __init__(self, config: LLMConfig) -> None:
         if not config.model:
@@ -28,36 +29,39 @@ class Vllm:
                 "vLLM is not installed.", "pip install 'relearn[vllm]', or take transformers."
             ) from error
         self._vllm = vllm
+        self._options = config.engine_options
         self.model = config.model
+        self._folder = model_folder(self.model)
 
     @cached_property
     def _engine(self) -> Any:
-        return self._vllm.LLM(model=str(model_folder(self.model)))
+        return self._vllm.LLM(model=str(self._folder), **self._options)
 
     def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
         """Answer group by group; see `LanguageModel.generate`."""
-        for start in range(0, len(prompts), _GROUP):
-            group = prompts[start : start + _GROUP]
-            parameters = [
-                self._vllm.SamplingParams(
-                    temperature=prompt.temperature,
-                    max_tokens=prompt.max_tokens,
-                    seed=prompt.sample,
-                )
-                for prompt in group
-            ]
-            outputs = self._engine.chat(
-                [prompt.messages for prompt in group], parameters, use_tqdm=False
+        tokenizer = load_tokenizer(self._folder, ModelConfig(name=self.model))
+        ids = [PromptFormat(tokenizer, p.system or None).encode_prompt(p.user) for p in prompts]
+        longest = self._engine.llm_engine.model_config.max_model_len
+        fitting = []
+        for i, prompt in enumerate(prompts):
+            if len(ids[i]) + prompt.max_tokens > longest:
+                report(i, Completion(error=f"the prompt has {len(ids[i])} tokens: too many"))
+            else:
+                fitting.append(i)
+        for start in range(0, len(fitting), _GROUP):
+            group = fitting[start : start + _GROUP]
+            outputs = self._engine.generate(
+                [{"prompt_token_ids": ids[i]} for i in group],
+                [self._sampling(prompts[i]) for i in group],
+                use_tqdm=False,
             )
-            for index, output in enumerate(outputs, start):
-                text = output.outputs[0].text.strip()
-                report(
-                    index,
-                    Completion(
-                        text,
-                        "" if text else "empty response",
-                        len(output.prompt_token_ids or ()),
-                        len(output.outputs[0].token_ids),
-                        1,
-                    ),
-                )
+            for i, output in zip(group, outputs, strict=True):
+                (answer,) = output.outputs
+                text = answer.text.strip()
+                error = "" if text else "empty response"
+                report(i, Completion(text, error, len(ids[i]), len(answer.token_ids), 1))
+
+    def _sampling(self, prompt: Prompt) -> Any:
+        return self._vllm.SamplingParams(
+            temperature=prompt.temperature, max_tokens=prompt.max_tokens, seed=prompt.sample
+        )
