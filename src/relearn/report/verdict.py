@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from relearn.report.glossary import number, percent
+from relearn.report.glossary import SETS, number, percent
 from relearn.report.results import RunResults
 
 Answer = Literal["yes", "partly", "no", "not measured"]
@@ -91,9 +91,11 @@ def _forgotten(results: RunResults) -> Finding:
     kfr = results.metric("unlearned", "forget/kfr")
     before, after = _pair(results, "forget/rougeL_recall")
     fall = None if before is None or after is None else 1 - after / before if before else 0.0
-    evidence = _rate(results, "forget", kfr, "count as forgotten (KFR)")
-    if before is not None and after is not None:
-        evidence.append(f"overlap with the true answers: {number(before)} → {number(after)}")
+    evidence = [
+        *_rate(results, "forget", "kfr", "count as forgotten (KFR)"),
+        *_overlap(before, after),
+        *_rate(results, "forget_unseen", "kfr", "count as forgotten"),
+    ]
     return Finding(
         "Did it forget?",
         *_conclude("forget", (kfr, KFR_STEPS), (fall, FORGOTTEN_SHARE_STEPS)),
@@ -105,17 +107,20 @@ def _forgotten(results: RunResults) -> Finding:
 
 
 def _kept(results: RunResults) -> Finding:
-    krr_before, krr = _pair(results, "retain/krr")
     before, after = _pair(results, "retain/rougeL_recall")
-    evidence = _rate(results, "retain", krr, "count as retained (KRR)")
-    if krr_before is not None and evidence:
-        evidence[0] += f", {percent(krr_before)} before"
-    if before is not None and after is not None:
-        evidence.append(f"overlap with the true answers: {number(before)} → {number(after)}")
+    evidence = [
+        *_rate(results, "retain", "krr", "count as retained (KRR)"),
+        *_overlap(before, after),
+        *_rate(results, "retain_unseen", "krr", "count as retained"),
+    ]
     steps = KEPT_SHARE_STEPS
     return Finding(
         "Did it keep the rest?",
-        *_conclude("keep", (_share(krr_before, krr), steps), (_share(before, after), steps)),
+        *_conclude(
+            "keep",
+            (_share(*_pair(results, "retain/krr")), steps),
+            (_share(before, after), steps),
+        ),
         _sentence(evidence),
         f"Yes: KRR and ROUGE-L recall on the retain set are at least {percent(steps[0])} of what "
         f"they were before. Partly: at least {percent(steps[1])}.",
@@ -143,27 +148,39 @@ def _conclude(
 ) -> tuple[Answer, str]:
     """Return the weakest answer of the measured values, and its clause."""
     order: list[Answer] = ["yes", "partly", "no"]
-    grades = [
-        sum(value < step - 1e-9 for step in steps) for value, steps in measured if value is not None
-    ]
+    grades = [_grade(value, steps) for value, steps in measured if value is not None]
     # Half of the evidence is not enough for an answer that someone will rely on.
     answer = order[max(grades)] if len(grades) == len(measured) else "not measured"
     return answer, _CLAUSES[subject][answer]
 
 
-def _rate(results: RunResults, set_name: str, share: float | None, what: str) -> list[str]:
+def _grade(value: float, steps: tuple[float, float]) -> int:
+    """Return 0 for a yes, 1 for a partly, 2 for a no."""
+    return sum(value < step - 1e-9 for step in steps)
+
+
+def _rate(results: RunResults, set_name: str, metric: str, what: str) -> list[str]:
+    """Return the evidence that a rate is, with its interval; nothing if it was not measured."""
+    before, share = _pair(results, f"{set_name}/{metric}")
     if share is None:
         return []
     count = sum(
         example.set == set_name and "unlearned" in example.answers for example in results.examples
     )
-    if not count or not 0 <= share <= 1:
-        return [f"{number(share)} of the answers {what}"]
-    low, high = wilson_interval(share, count)
-    return [
-        f"{percent(share)} of {count} answers {what}, 95% interval {percent(low)} to "
-        f"{percent(high)}"
-    ]
+    text = f"{number(share)} of the answers {what}"
+    if count and 0 <= share <= 1:
+        low, high = wilson_interval(share, count)
+        interval = f"95% interval {percent(low)} to {percent(high)}"
+        text = f"{percent(share)} of {count} answers {what}, {interval}"
+    if before is not None and metric == "krr":
+        text += f", {percent(before)} before"
+    return [f"to questions never trained on, {text}" if set_name.endswith("_unseen") else text]
+
+
+def _overlap(before: float | None, after: float | None) -> list[str]:
+    if before is None or after is None:
+        return []
+    return [f"overlap with the true answers: {number(before)} → {number(after)}"]
 
 
 def _caveats(results: RunResults) -> list[str]:
@@ -173,11 +190,28 @@ def _caveats(results: RunResults) -> list[str]:
             f"The target model reproduced little of the forget set before unlearning (ROUGE-L "
             f"recall {number(known)}), so there was little to forget."
         )
+    kfr, unseen_kfr = (results.metric("unlearned", f"{s}/kfr") for s in ("forget", "forget_unseen"))
+    if _holds_less(kfr, unseen_kfr, KFR_STEPS):
+        caveats.append(
+            "It forgot less where it is asked what it was not trained on; see the figures under "
+            f"\u201c{SETS['forget_unseen']}\u201d."
+        )
+    krr, unseen_krr = (_share(*_pair(results, f"{s}/krr")) for s in ("retain", "retain_unseen"))
+    if _holds_less(krr, unseen_krr, KEPT_SHARE_STEPS):
+        caveats.append(
+            "It kept less of what training did not repeat to it; see the figures under "
+            f"\u201c{SETS['retain_unseen']}\u201d."
+        )
     caveats.append(
         "The figures say what the model answers when it is asked; they don't prove that nothing "
         "is left in its weights for an attack to bring back."
     )
     return caveats
+
+
+def _holds_less(seen: float | None, unseen: float | None, steps: tuple[float, float]) -> bool:
+    """Tell whether a rate on unseen questions would mean a weaker answer."""
+    return seen is not None and unseen is not None and _grade(unseen, steps) > _grade(seen, steps)
 
 
 def _pair(results: RunResults, key: str) -> tuple[float | None, float | None]:
