@@ -122,6 +122,8 @@ class TrainingConfig(Section):
         optimizer: As transformers names it.
         packing: Put a batch's rows one behind the other instead of padding them, where the model
             gives the same log-probabilities then.
+        liger_kernels: Liger's GPU kernels to take in the place of the model's own, where it has
+            such a part: `rope`, `rms_norm`, `layer_norm`, `swiglu`, `geglu`.
         gradient_checkpointing: Compute activations anew in the backward pass: less memory, more
             time.
         evaluation_steps: Optimizer steps between evaluations; None for no evaluation.
@@ -149,6 +151,7 @@ class TrainingConfig(Section):
     gradient_accumulation: PositiveInt = 2
     optimizer: str = "adamw_torch_fused"
     packing: bool = True
+    liger_kernels: list[Literal["rope", "rms_norm", "layer_norm", "swiglu", "geglu"]] = []
     gradient_checkpointing: bool = False
     evaluation_steps: PositiveInt | None = None
     evaluation_rows: PositiveInt = 16

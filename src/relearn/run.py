@@ -24,7 +24,7 @@ from relearn.synthesis.mixing import answerer
 from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
-from relearn.training.trainer import check_trackers
+from relearn.training.trainer import check_kernels, check_trackers
 from relearn.training.wrappers import WRAPPERS
 
 ALTERNATIVES = "alternatives"
@@ -285,6 +285,7 @@ def _check_names(config: RunConfig) -> None:
     for training in (config.training, *config.baselines.values()):
         OBJECTIVES.named(training.objective).check_options(training.objective_options)
         check_trackers(training.report_to)
+        check_kernels(training.liger_kernels)
         if training.method == "qlora":
             check_quantization()
         if training.wrapper:

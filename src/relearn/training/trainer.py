@@ -1,5 +1,6 @@
 """The Hugging Face Trainer, stepping on an objective's terms."""
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.integrations import get_available_reporting_integrations
+from transformers.utils import is_liger_kernel_available
 
 from relearn.config import TrainingConfig
 from relearn.data.batching import MixedBatchSampler, TrainingRow, TrainingRows
@@ -44,6 +46,30 @@ def check_trackers(names: Sequence[str]) -> None:
                 f"training.report_to: the tracker {name!r} is not installed.",
                 f"Install its package; at hand: {', '.join(known) or 'none'}.",
             )
+
+
+def check_kernels(names: Sequence[str]) -> None:
+    """Refuse Liger's kernels where they can't run.
+
+    Raises:
+        UserError: the package is missing, or a GPU for it.
+    """
+    if not names:
+        return
+    if not is_liger_kernel_available():
+        raise UserError(
+            "training.liger_kernels: liger-kernel is not installed.",
+            "pip install 'relearn[liger]', or leave the setting out.",
+        )
+    if not torch.accelerator.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
+        raise UserError("training.liger_kernels need a GPU.", "Leave the setting out.")
+
+
+def _liger(names: Sequence[str]) -> dict[str, bool]:
+    """Return which of Liger's kernels are wanted; its losses never: they are the objective's."""
+    parts = ("rope", "rms_norm", "layer_norm", "swiglu", "geglu")
+    losses = ("cross_entropy", "fused_linear_cross_entropy")
+    return {name: name in names for name in (*parts, *losses)}
 
 
 class ObjectiveTrainer(Trainer):
@@ -287,6 +313,8 @@ def _arguments(
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,
+        use_liger_kernel=bool(config.liger_kernels),
+        liger_kernel_config=_liger(config.liger_kernels),
         optim=config.optimizer,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.scheduler,
