@@ -97,6 +97,9 @@ class LoraConfig(Section):
     scale: float = 1.0
 
 
+LigerKernel = Literal["rope", "rms_norm", "layer_norm", "swiglu", "geglu"]
+
+
 class TrainingConfig(Section):
     """How a model is trained; the defaults are the paper's for TOFU.
 
@@ -151,7 +154,7 @@ class TrainingConfig(Section):
     gradient_accumulation: PositiveInt = 2
     optimizer: str = "adamw_torch_fused"
     packing: bool = True
-    liger_kernels: list[Literal["rope", "rms_norm", "layer_norm", "swiglu", "geglu"]] = []
+    liger_kernels: list[LigerKernel] = []
     gradient_checkpointing: bool = False
     evaluation_steps: PositiveInt | None = None
     evaluation_rows: PositiveInt = 16

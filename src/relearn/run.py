@@ -282,7 +282,8 @@ def _check_names(config: RunConfig) -> None:
     for name in config.baselines:
         if name in ("target", "unlearned") or not name.isidentifier():
             raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")
-    for training in (config.training, *config.baselines.values()):
+    memorize = [config.memorize] if config.memorize else []
+    for training in (*memorize, config.training, *config.baselines.values()):
         OBJECTIVES.named(training.objective).check_options(training.objective_options)
         check_trackers(training.report_to)
         check_kernels(training.liger_kernels)

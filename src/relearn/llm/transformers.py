@@ -8,9 +8,9 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from relearn.config import LLMConfig, ModelConfig
-from relearn.data.tokenization import PromptFormat
 from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.journal import Completion
+from relearn.llm.local import fitting_prompts
 from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.storage import content_hash
 
@@ -32,19 +32,13 @@ class Transformers:
     def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
         """Answer batch by batch; see `LanguageModel.generate`."""
         model, tokenizer = self._loaded
-        ids = [PromptFormat(tokenizer, p.system or None).encode_prompt(p.user) for p in prompts]
         longest = model.config.get_text_config().max_position_embeddings
-        fitting: list[int] = []
-        for i, prompt in enumerate(prompts):
-            if len(ids[i]) + prompt.max_tokens > longest:
-                report(i, Completion(error=f"the prompt has {len(ids[i])} tokens: too many"))
-            else:
-                fitting.append(i)
+        ids = fitting_prompts(prompts, tokenizer, longest, report)
 
         def settings(i: int) -> tuple[float, int]:
             return prompts[i].temperature, prompts[i].max_tokens
 
-        fitting.sort(key=lambda i: (settings(i), len(ids[i])))
+        fitting = sorted(ids, key=lambda i: (settings(i), len(ids[i])))
         for _, group in groupby(fitting, settings):
             same = list(group)
             for start in range(0, len(same), self._config.batch_size):

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 from relearn.config import LLMConfig, ModelConfig
-from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.journal import Completion
+from relearn.llm.local import fitting_prompts
 from relearn.models.loading import load_tokenizer, model_folder
 
 # Answers reach the journal in groups of so many; the engine schedules within a group.
@@ -34,20 +36,18 @@ class Vllm:
         self._folder = model_folder(self.model)
 
     @cached_property
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return load_tokenizer(self._folder, ModelConfig(name=self.model))
+
+    @cached_property
     def _engine(self) -> Any:
         return self._vllm.LLM(model=str(self._folder), **self._options)
 
     def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
         """Answer group by group; see `LanguageModel.generate`."""
-        tokenizer = load_tokenizer(self._folder, ModelConfig(name=self.model))
-        ids = [PromptFormat(tokenizer, p.system or None).encode_prompt(p.user) for p in prompts]
         longest = self._engine.llm_engine.model_config.max_model_len
-        fitting = []
-        for i, prompt in enumerate(prompts):
-            if len(ids[i]) + prompt.max_tokens > longest:
-                report(i, Completion(error=f"the prompt has {len(ids[i])} tokens: too many"))
-            else:
-                fitting.append(i)
+        ids = fitting_prompts(prompts, self._tokenizer, longest, report)
+        fitting = list(ids)
         for start in range(0, len(fitting), _GROUP):
             group = fitting[start : start + _GROUP]
             outputs = self._engine.generate(

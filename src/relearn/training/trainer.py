@@ -4,7 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -20,7 +20,7 @@ from transformers import (
 from transformers.integrations import get_available_reporting_integrations
 from transformers.utils import is_liger_kernel_available
 
-from relearn.config import TrainingConfig
+from relearn.config import LigerKernel, TrainingConfig
 from relearn.data.batching import MixedBatchSampler, TrainingRow, TrainingRows
 from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES, Term, TokenStatistics
@@ -67,9 +67,8 @@ def check_kernels(names: Sequence[str]) -> None:
 
 def _liger(names: Sequence[str]) -> dict[str, bool]:
     """Return which of Liger's kernels are wanted; its losses never: they are the objective's."""
-    parts = ("rope", "rms_norm", "layer_norm", "swiglu", "geglu")
     losses = ("cross_entropy", "fused_linear_cross_entropy")
-    return {name: name in names for name in (*parts, *losses)}
+    return {name: name in names for name in (*get_args(LigerKernel), *losses)}
 
 
 class ObjectiveTrainer(Trainer):
@@ -306,6 +305,7 @@ class ObjectiveTrainer(Trainer):
 def _arguments(
     config: TrainingConfig, autocast: torch.dtype | None, checkpoints: Path, seed: int
 ) -> TrainingArguments:
+    check_kernels(config.liger_kernels)
     has_accelerator = torch.accelerator.is_available()
     return TrainingArguments(
         output_dir=str(checkpoints),
