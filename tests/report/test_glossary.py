@@ -26,7 +26,7 @@ def test_durations_and_sizes_are_said_as_people_say_them():
 
 def test_what_can_t_be_seen_is_named_and_what_scripts_need_stays():
     assert visible("a\x00b\u202ec\ud800") == "a⟨U+0000⟩b⟨U+202E⟩c⟨U+D800⟩"
-    kept = "tab\tline\nمی‌خواهم 👩‍💻 naïve 漢字 𝒳"  # noqa: RUF001
+    kept = "tab\tline\nمی‌خواهم 👩‍💻 naïve 漢字 𝒳"
     assert visible(kept) == kept
 
 
