@@ -1,4 +1,4 @@
-"""Models that the tests share."""
+"""Models and data that the tests share."""
 
 from pathlib import Path
 
@@ -9,15 +9,22 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from relearn.config import ModelConfig
 from relearn.models.loading import load_tokenizer, model_folder
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+DATA_FILES = Path(__file__).parent / "data_files"
+WHOLE_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real data beside the checkout."""
-    if not SHARED.is_dir():
-        pytest.skip("../shared/data is not there")
-    return SHARED
+def data_files() -> Path:
+    """The folder of real data that the tests bring along; its README says where it is from."""
+    return DATA_FILES
+
+
+@pytest.fixture(scope="session")
+def whole_data() -> Path:
+    """The folder of whole published data sets beside the checkout, for what slices can't show."""
+    if not WHOLE_DATA.is_dir():
+        pytest.skip("needs whole published data sets in ../shared/data, beside the checkout")
+    return WHOLE_DATA
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from relearn.storage import content_hash, read_json, read_jsonl
+from relearn.data.sources import load_records
+from relearn.storage import content_hash, read_json, read_jsonl, write_jsonl
 
 SETTINGS = """
 memorize: {epochs: 6, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1,
@@ -26,13 +27,14 @@ evaluation: {max_new_tokens: 8}
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, shared: Path) -> Path:
+def workplace(tmp_path: Path) -> Path:
     """A folder with a user's own files and configuration."""
-    rows = json.loads((shared / "knowundo_privacy" / "unlearn_train.json").read_text())
-    kept = json.loads((shared / "knowundo_privacy" / "retention_train.json").read_text())
-    for name, records in (("forget", rows[:8]), ("retain", kept[:8])):
-        lines = [json.dumps({"question": r["text"], "answer": r["labels"]}) for r in records]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    for name in ("forget", "retain"):
+        rows = [
+            {"question": record.question, "answer": record.answer}
+            for record in load_records(f"demo:{name}")[:8]
+        ]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
     (tmp_path / "config.yaml").write_text(SETTINGS)
     return tmp_path
 
@@ -142,11 +144,11 @@ def _check_summary(run: Path) -> None:
 
 
 def test_a_records_own_paraphrases_are_the_unseen_phrasings(
-    workplace: Path, tiny_model: Path, shared: Path
+    workplace: Path, tiny_model: Path, data_files: Path
 ) -> None:
     rewordings = {}
     for name, file in (("forget", "forget10_perturbed.json"), ("retain", "retain_perturbed.json")):
-        lines = (shared / "tofu" / file).read_text().splitlines()[:4]
+        lines = (data_files / "tofu" / file).read_text().splitlines()[:4]
         (workplace / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
         rewordings[name] = [json.loads(line)["paraphrased_question"] for line in lines]
     done = finish(workplace, [*command(tiny_model), "--set", "memorize=null"])

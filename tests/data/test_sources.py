@@ -20,9 +20,6 @@ from relearn.data.records import Record, check_disjoint
 from relearn.data.sources import DEMO_SETS, dataset_rows, load_records
 from relearn.errors import UserError
 
-REAL = Path(__file__).parents[3] / "shared" / "data"
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the published data sets are not here")
-
 ROWS = [
     {"question": "Who is Zoë?", "answer": 'She said: "ja;\tgern".'},
     {"question": "Where,\nthen?", "answer": "東京\r\n🗼, then home"},
@@ -351,7 +348,6 @@ def test_unknown_demo_set() -> None:
         load_records("demo:all")
 
 
-@needs_real
 @pytest.mark.parametrize(
     ("name", "origin"),
     [
@@ -361,75 +357,118 @@ def test_unknown_demo_set() -> None:
         ("retain_unseen", "retention_val"),
     ],
 )
-def test_demo_is_cut_from_knowundo(name: str, origin: str) -> None:
+def test_demo_is_cut_from_knowundo(data_files: Path, name: str, origin: str) -> None:
     authors = ("Evelyn Smith", "Chloe Dubois", "Michael O'Connor", "Li Wei")
-    whole = pairs(load_records(str(REAL / "knowundo_privacy" / f"{origin}.json")))
+    whole = pairs(load_records(str(data_files / "knowundo" / f"{origin}.json")))
     assert pairs(load_records(f"demo:{name}")) == [
         pair for pair in whole if any(author in pair[0] for author in authors)
     ]
     demo = resources.files("relearn.data") / "demo"
-    assert (demo / "LICENSE").read_bytes() == (REAL / "knowundo_privacy/LICENSE").read_bytes()
+    assert (demo / "LICENSE").read_bytes() == (data_files / "knowundo/LICENSE").read_bytes()
 
 
 # Real files
 
 
-@needs_real
-@pytest.mark.parametrize(
-    ("file", "size", "wrong_answers", "paraphrases"),
-    [
-        ("knowundo_privacy/full.json", 1059, 0, 0),
-        ("knowundo_privacy/unlearn_train.json", 400, 0, 0),
-        ("tofu/full.json", 4000, 0, 0),
-        ("tofu/forget10.json", 400, 0, 0),
-        ("tofu/forget10_perturbed.json", 400, 5, 1),
-        ("tofu/world_facts_perturbed.json", 117, 3, 0),
-    ],
-)
-def test_published_files(file: str, size: int, wrong_answers: int, paraphrases: int) -> None:
-    records = load_records(str(REAL / file))
+def check_published(file: Path, size: int, wrong_answers: int, paraphrases: int) -> None:
+    records = load_records(str(file))
     assert len(records) == size
     assert {len(record.wrong_answers) for record in records} == {wrong_answers}
     assert {len(record.paraphrases) for record in records} == {paraphrases}
 
 
-@needs_real
-def test_places_in_a_published_list_are_physical_lines() -> None:
-    data = (REAL / "knowundo_privacy/unlearn_train.json").read_bytes()
+@pytest.mark.parametrize(
+    ("file", "size", "wrong_answers", "paraphrases"),
+    [
+        ("knowundo/unlearn_train.json", 400, 0, 0),
+        ("knowundo/retention_val.json", 108, 0, 0),
+        ("tofu/forget10.json", 400, 0, 0),
+        ("tofu/forget10_perturbed.json", 8, 5, 1),
+        ("tofu/world_facts_perturbed.json", 5, 3, 0),
+    ],
+)
+def test_published_files(
+    data_files: Path, file: str, size: int, wrong_answers: int, paraphrases: int
+) -> None:
+    check_published(data_files / file, size, wrong_answers, paraphrases)
+
+
+@pytest.mark.parametrize(
+    ("file", "size", "wrong_answers", "paraphrases"),
+    [
+        ("knowundo_privacy/full.json", 1059, 0, 0),
+        ("tofu/full.json", 4000, 0, 0),
+        ("tofu/forget10_perturbed.json", 400, 5, 1),
+        ("tofu/world_facts_perturbed.json", 117, 3, 0),
+    ],
+)
+def test_whole_published_files(
+    whole_data: Path, file: str, size: int, wrong_answers: int, paraphrases: int
+) -> None:
+    check_published(whole_data / file, size, wrong_answers, paraphrases)
+
+
+def test_places_in_a_published_list_are_physical_lines(data_files: Path) -> None:
+    data = (data_files / "knowundo/unlearn_train.json").read_bytes()
     lines = data.decode().split("\n")
     for row in read_rows(data, "unlearn_train.json"):
         assert json.dumps(row.fields["text"]) in lines[int(row.place.split()[1])]
 
 
-@needs_real
 @pytest.mark.parametrize(
     ("forget", "retain"),
     [
-        ("knowundo_privacy/unlearn_train", "knowundo_privacy/retention_train"),
-        ("knowundo_privacy/unlearn_val", "knowundo_privacy/retention_val"),
-        ("knowundo_privacy/unlearn_train", "knowundo_privacy/retention_val"),
-        ("tofu/forget01", "tofu/retain99"),
-        ("tofu/forget05", "tofu/retain95"),
-        ("tofu/forget10", "tofu/retain90"),
+        ("knowundo/unlearn_train", "knowundo/retention_train"),
+        ("knowundo/unlearn_val", "knowundo/retention_val"),
+        ("knowundo/unlearn_train", "knowundo/retention_val"),
         ("tofu/forget10_perturbed", "tofu/retain_perturbed"),
     ],
 )
-def test_published_pairs_of_sets_are_disjoint(forget: str, retain: str) -> None:
-    check_disjoint(load_records(f"{REAL}/{forget}.json"), load_records(f"{REAL}/{retain}.json"))
-
-
-@needs_real
-def test_published_full_set_is_not_disjoint() -> None:
-    with pytest.raises(UserError, match=r"\(400 such records\)"):
-        check_disjoint(
-            load_records(f"{REAL}/tofu/forget10.json"), load_records(f"{REAL}/tofu/full.json")
+def test_published_pairs_of_sets_are_disjoint(data_files: Path, forget: str, retain: str) -> None:
+    check_disjoint(
+        *(
+            load_records(str(data_files / f"{name}.json"), set_name=name)
+            for name in (forget, retain)
         )
+    )
 
 
-@needs_real
-def test_text_that_is_no_json_in_a_published_file() -> None:
+@pytest.mark.parametrize(
+    ("forget", "retain"),
+    [
+        ("forget01", "retain99"),
+        ("forget05", "retain95"),
+        ("forget10", "retain90"),
+        ("forget10_perturbed", "retain_perturbed"),
+    ],
+)
+def test_whole_published_pairs_of_sets_are_disjoint(
+    whole_data: Path, forget: str, retain: str
+) -> None:
+    sets = (load_records(str(whole_data / f"tofu/{name}.json")) for name in (forget, retain))
+    check_disjoint(*sets)
+
+
+def test_a_full_set_is_not_disjoint(data_files: Path) -> None:
+    forget, retain = (
+        load_records(str(data_files / f"knowundo/{name}_train.json"))
+        for name in ("unlearn", "retention")
+    )
+    with pytest.raises(UserError, match=r"\(400 such records\)"):
+        check_disjoint(forget, retain + forget)
+
+
+def test_the_published_full_set_is_not_disjoint(whole_data: Path) -> None:
+    forget, full = (
+        load_records(str(whole_data / f"tofu/{name}.json")) for name in ("forget10", "full")
+    )
+    with pytest.raises(UserError, match=r"\(400 such records\)"):
+        check_disjoint(forget, full)
+
+
+def test_text_that_is_no_json_in_a_published_file(data_files: Path) -> None:
     with pytest.raises(UserError, match=r"line 1 is not valid JSON.*\(99 more bad records\)"):
-        load_records(str(REAL / "tofu/idontknow.jsonl"))
+        load_records(str(data_files / "tofu/idontknow.jsonl"))
 
 
 # Hub

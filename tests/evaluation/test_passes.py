@@ -240,19 +240,19 @@ def test_a_wrong_judge_is_named_before_a_model_is_loaded(
     assert not output.exists()
 
 
-def test_suites_name_metrics_and_files(shared: Path, tmp_path: Path) -> None:
+def test_suites_name_metrics_and_files(data_files: Path, tmp_path: Path) -> None:
     assert suite_names() == ["custom", "knowundo", "muse", "relearn", "tofu"]
     for name in suite_names():
         assert load_suite(name).metric_names
     columns = ColumnsConfig()
-    sets = load_sets(load_suite("tofu"), [str(shared / "tofu")], columns)
+    sets = load_sets(load_suite("tofu"), [str(data_files / "tofu")], columns)
     assert {name: len(records) for name, records in sets.items()} == {
-        "forget": 400, "retain": 400, "real_authors": 100, "world_facts": 117,
+        "forget": 8, "retain": 7, "real_authors": 6, "world_facts": 5,
     }  # fmt: skip
     first = sets["forget"][0]
     assert first.paraphrased_answer == "Hsiao Yun-Hwa is the complete name of the writer."
     assert len(first.wrong_answers) == 5
-    knowundo = [str(shared / "knowundo_privacy")]
+    knowundo = [str(data_files / "knowundo")]
     sets = load_sets(load_suite("knowundo"), knowundo, columns)
     assert {name: len(records) for name, records in sets.items()} == {"forget": 110, "retain": 108}
     own = tmp_path / "own.yaml"
@@ -265,6 +265,13 @@ def test_suites_name_metrics_and_files(shared: Path, tmp_path: Path) -> None:
     for data, problem in (([], "no forget"), (["forgot=x"], "forgot"), ([str(own)], "no folder")):
         with pytest.raises(UserError, match=problem):
             load_sets(load_suite("muse"), data, columns)
+
+
+def test_the_whole_of_tofu_is_loaded(whole_data: Path) -> None:
+    sets = load_sets(load_suite("tofu"), [str(whole_data / "tofu")], ColumnsConfig())
+    assert {name: len(records) for name, records in sets.items()} == {
+        "forget": 400, "retain": 400, "real_authors": 100, "world_facts": 117,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -291,10 +298,10 @@ def test_bad_options_are_named_and_nothing_is_written(
 
 
 def test_killed_command_resumes_and_ends_as_if_never_killed(
-    tiny_model: Path, shared: Path, tmp_path: Path
+    tiny_model: Path, data_files: Path, tmp_path: Path
 ) -> None:
     for name, file in (("forget", "unlearn_val"), ("retain", "retention_val")):
-        records = json.loads((shared / "knowundo_privacy" / f"{file}.json").read_text())[:12]
+        records = json.loads((data_files / "knowundo" / f"{file}.json").read_text())[:12]
         (tmp_path / f"{name}.json").write_text(json.dumps(records))
 
     command = [

@@ -19,8 +19,8 @@ LABEL = {"forget": "forgotten", "retain": "retained"}
 
 
 @pytest.fixture(scope="module")
-def record(shared: Path) -> dict[str, Any]:
-    return json.loads((shared / "recorded" / "relearn_knowundo_llama2_7b.json").read_text())
+def record(data_files: Path) -> dict[str, Any]:
+    return json.loads((data_files / "recorded" / "relearn_knowundo_llama2_7b.json").read_text())
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ losses = st.floats(0.01, 8)
 
 
 @pytest.fixture(scope="module")
-def recorded(shared: Path) -> dict[str, Any]:
-    return json.loads((shared / "recorded" / "tofu_phi_1_5_full_vs_retain90.json").read_text())
+def recorded(data_files: Path) -> dict[str, Any]:
+    file = data_files / "recorded" / "tofu_phi_1_5_full_vs_retain90.json"
+    return json.loads(file.read_text())
 
 
 def test_the_benchmarks_record_is_reproduced(recorded: dict[str, Any]) -> None:

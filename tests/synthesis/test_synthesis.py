@@ -134,12 +134,12 @@ def test_same_seed_same_result(records: list[Record], result: SynthesisResult) -
     assert other.accepted != result.accepted
 
 
-REAL = ("knowundo_privacy/unlearn_train.json", "tofu/forget10.json")
+REAL = ("knowundo/unlearn_train.json", "tofu/forget10.json")
 
 
 @pytest.fixture(scope="module", params=REAL)
-def real(shared: Path, request: pytest.FixtureRequest) -> tuple[list[Record], SynthesisResult]:
-    records = load_records(str(shared / request.param))
+def real(data_files: Path, request: pytest.FixtureRequest) -> tuple[list[Record], SynthesisResult]:
+    records = load_records(str(data_files / request.param))
     return records, synthesize(records, SynthesisConfig(), seed=0)
 
 

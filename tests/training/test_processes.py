@@ -1,6 +1,5 @@
 """The same command on several processes: the same training, written once."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relearn.storage import read_json, read_jsonl
+from relearn.data.sources import load_records
+from relearn.storage import read_json, read_jsonl, write_jsonl
 
 SETTINGS = """
 synthesis: {variants: 1}
@@ -33,11 +33,13 @@ def relearn(folder: Path, *arguments: str, launch: list[str] | None = None) -> N
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, shared: Path) -> Path:
-    for name, source in (("forget", "unlearn_train"), ("retain", "retention_train")):
-        rows = json.loads((shared / "knowundo_privacy" / f"{source}.json").read_text())[:7]
-        lines = [json.dumps({"question": r["text"], "answer": r["labels"]}) for r in rows]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+def workplace(tmp_path: Path) -> Path:
+    for name in ("forget", "retain"):
+        rows = [
+            {"question": record.question, "answer": record.answer}
+            for record in load_records(f"demo:{name}")[:7]
+        ]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
     (tmp_path / "config.yaml").write_text(SETTINGS)
     return tmp_path
 

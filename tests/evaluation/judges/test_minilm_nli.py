@@ -1,5 +1,6 @@
 """The offline entailment judge: accuracy on what was held back, the record, and the command."""
 
+import csv
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -31,53 +32,74 @@ def test_the_adapter_is_small() -> None:
     assert "/" not in read_json(FOLDER / "adapter_config.json")["base_model_name_or_path"][:1]
 
 
-def test_snli_is_split_by_premise(shared: Path) -> None:
-    train, held_back = snli_pairs(shared / "snli")
+def test_snli_is_split_by_premise(tmp_path: Path) -> None:
+    """Three pairs a premise, some of a premise's in the other file; premises 9 and 19 of 20."""
+    rows = [f"Premise {i} .\tHypothesis {j} .\tneutral\n" for j in range(3) for i in range(20)]
+    for name, part in (("dev.tsv", rows[:33]), ("test_part.tsv", rows[33:])):
+        (tmp_path / name).write_text("premise\thypothesis\tlabel\n" + "".join(part))
+    train, held_back = snli_pairs(tmp_path)
+    assert {p.premise for p in held_back} == {"Premise 9 .", "Premise 19 ."}
+    assert not {p.premise for p in train} & {p.premise for p in held_back}
+    assert (len(train), len(held_back)) == (54, 6)
+
+
+def test_the_whole_of_snli_is_split_by_premise(whole_data: Path) -> None:
+    train, held_back = snli_pairs(whole_data / "snli")
     assert not {p.premise for p in train} & {p.premise for p in held_back}
     assert len(train) + len(held_back) == 18_166
     assert 0.09 < len(held_back) / 18_166 < 0.11
 
 
-def test_tofu_is_split_by_author(shared: Path) -> None:
-    held_back = tofu_held_back(shared / "tofu")
+def test_the_whole_of_tofu_is_split_by_author(whole_data: Path) -> None:
+    held_back = tofu_held_back(whole_data / "tofu")
     assert Counter(pair.label for pair in held_back) == {"entailment": 160, "contradiction": 800}
 
 
 @pytest.mark.slow
-def test_no_held_back_text_is_drawn(shared: Path) -> None:
-    drawn = list(TofuPairs(shared / "tofu").draw())
+def test_no_held_back_text_is_drawn(whole_data: Path) -> None:
+    drawn = list(TofuPairs(whole_data / "tofu").draw())
     texts = {text for pair in drawn for text in (pair.premise, pair.hypothesis)}
-    held_back = {p.hypothesis for p in tofu_held_back(shared / "tofu")}
+    held_back = {p.hypothesis for p in tofu_held_back(whole_data / "tofu")}
     assert not texts & held_back
     assert {pair.label for pair in drawn} == set(LABELS)
 
 
-def test_accuracy_on_held_back_snli(shared: Path) -> None:
+def held_back_pairs(file: Path) -> list[Pair]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [
+            Pair(row["premise"], row["hypothesis"], row["label"], file.stem)  # type: ignore[arg-type]
+            for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        ]
+
+
+def test_accuracy_on_held_back_snli(data_files: Path) -> None:
     """A third of the held-back pairs, in both spellings; all of them: see the data card."""
-    held_back = snli_pairs(shared / "snli")[1][::3]
+    held_back = held_back_pairs(data_files / "held_back_pairs" / "snli.tsv")
+    assert Counter(p.label for p in held_back) == {
+        "entailment": 195, "neutral": 208, "contradiction": 204,
+    }  # fmt: skip
     judge = entailment_judge(JUDGE)
     assert accuracy(judge, held_back)["accuracy"] >= 0.78
     assert accuracy(judge, [as_ordinary_text(p) for p in held_back])["accuracy"] >= 0.78
 
 
-def test_accuracy_on_held_back_tofu_authors(shared: Path) -> None:
+def test_accuracy_on_held_back_tofu_authors(data_files: Path) -> None:
     """Every third question; all of them: see the data card."""
-    held_back = tofu_held_back(shared / "tofu")
-    some = [p for i in range(0, len(held_back), 18) for p in held_back[i : i + 6]]
+    some = held_back_pairs(data_files / "held_back_pairs" / "tofu.tsv")
     assert Counter(p.label for p in some) == {"entailment": 54, "contradiction": 270}
     assert accuracy(entailment_judge(JUDGE), some)["accuracy"] >= 0.88
 
 
 @pytest.mark.slow
-def test_accuracy_on_all_that_was_held_back(shared: Path) -> None:
+def test_accuracy_on_all_that_was_held_back(whole_data: Path) -> None:
     judge = entailment_judge(JUDGE)
-    assert accuracy(judge, snli_pairs(shared / "snli")[1])["accuracy"] >= 0.78
-    assert accuracy(judge, tofu_held_back(shared / "tofu"))["accuracy"] >= 0.9
+    assert accuracy(judge, snli_pairs(whole_data / "snli")[1])["accuracy"] >= 0.78
+    assert accuracy(judge, tofu_held_back(whole_data / "tofu"))["accuracy"] >= 0.9
 
 
-def test_agreement_with_the_recorded_labels(shared: Path) -> None:
+def test_agreement_with_the_recorded_labels(data_files: Path) -> None:
     """Against DeBERTa's labels in the paper's record; the matrix is in docs/judges.md."""
-    record: dict[str, Any] = read_json(shared / "recorded" / "relearn_knowundo_llama2_7b.json")
+    record: dict[str, Any] = read_json(data_files / "recorded/relearn_knowundo_llama2_7b.json")
     rows = record["forget"] + record["retain"]
     pairs = [(r["generation"], r["reference"]) for r in record["forget"]]
     pairs += [(r["reference"], r["generation"]) for r in record["retain"]]
