@@ -124,6 +124,7 @@ def synthesize(
     from relearn.data.sources import load_records
     from relearn.models.loading import model_folder
     from relearn.synthesis.backends import BACKENDS
+    from relearn.synthesis.checks import check_synthesis
     from relearn.synthesis.fluency import fluency
     from relearn.synthesis.folder import synthesize_into
     from relearn.synthesis.mixing import answerer
@@ -134,6 +135,7 @@ def synthesize(
     if dry_run:
         _print_plan(plan(records, settings.synthesis, settings.seed, output))
         return
+    check_synthesis(settings.synthesis, settings.seed)
     synthesis, base = settings.synthesis, settings.model
     result = synthesize_into(
         output,
@@ -162,8 +164,10 @@ def memorize(
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_records
     from relearn.storage import atomic_path
+    from relearn.training.checks import check_training
     from relearn.training.memorize import memorize as make_target
 
+    check_training(settings.memorize or MemorizeConfig())
     _check_unused(output)
     records = load_records(data, settings.data.columns, "full")
     target = make_target(

@@ -1,7 +1,7 @@
 """The main job: from a forget set to a report, stage by stage in a run folder."""
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from relearn.distributed import is_leader
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed, write_comparison
 from relearn.evaluation.suites import load_suite
-from relearn.models.loading import check_quantization, load_model, load_tokenizer, model_folder
+from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.objectives import OBJECTIVES
+from relearn.preflight import RecordSets, preflight
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
@@ -24,12 +25,8 @@ from relearn.synthesis.mixing import answerer
 from relearn.training.answers import Answered, forget_rows
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
-from relearn.training.trainer import check_kernels, check_trackers
-from relearn.training.wrappers import WRAPPERS
 
 ALTERNATIVES = "alternatives"
-
-RecordSets = Mapping[str, Sequence[Record]]
 
 
 def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[str, Any]:
@@ -49,7 +46,7 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
         UserError: bad configuration, data, model or folder; nothing is written in these cases.
     """
     sets = _load_sets(config)
-    _check_names(config)
+    preflight(config, sets, output)
     base = model_folder(config.model.name)
     hashes = {name: content_hash(_dumped(records)) for name, records in sets.items()}
     with RunFolder(output, config, hashes) as folder:
@@ -274,23 +271,6 @@ def _paraphrased(records: Sequence[Record]) -> list[Record]:
         for record in records
         for i, text in enumerate(record.paraphrases, 1)
     ]
-
-
-def _check_names(config: RunConfig) -> None:
-    """Find mistakes in names before anything is computed or written."""
-    load_suite(config.evaluation.suite)
-    for name in config.baselines:
-        if name in ("target", "unlearned") or not name.isidentifier():
-            raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")
-    memorize = [config.memorize] if config.memorize else []
-    for training in (*memorize, config.training, *config.baselines.values()):
-        OBJECTIVES.named(training.objective).check_options(training.objective_options)
-        check_trackers(training.report_to)
-        check_kernels(training.liger_kernels)
-        if training.method == "qlora":
-            check_quantization()
-        if training.wrapper:
-            WRAPPERS.named(training.wrapper).check_options(training.wrapper_options)
 
 
 def _dumped(records: Sequence[Record]) -> list[dict[str, Any]]:

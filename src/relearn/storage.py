@@ -46,6 +46,18 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise mended from error
 
 
+def check_writable(path: Path) -> None:
+    """Find out whether `path` could be written; leaves nothing behind.
+
+    Raises:
+        UserError: the disk is full, or the place may not be written.
+    """
+    with disk_errors(path):
+        existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+        with tempfile.TemporaryDirectory(prefix=".relearn", dir=existing):
+            pass
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name `path`, else it vanishes.

@@ -58,11 +58,10 @@ def evaluate_model(
             holds no results.
     """
     of_retain_model = read_results(retain_model) if retain_model else []
-    rows = [_row(name, record) for name, members in records.items() for record in members]
+    check_evaluation(records, metrics, config)
+    rows = _rows(records)
     wanted = wanted_fields(rows, metrics)
     with finished_batches(output, key) as parts:
-        check_judges(rows, config, set().union(*wanted.values()) & set(JUDGED))
-        check_tasks(config)
         for name in passes_for(set().union(*wanted.values())):
             readers = [row for row in rows if name in passes_for(wanted[row.set])]
             reader = model if PASSES[name].of == "evaluated" else base
@@ -137,6 +136,31 @@ def loaded_when_needed(
         return merge_adapter(model, adapter) if adapter else model
 
     return EvaluatedModel(PromptFormat(load_tokenizer(folder, config), config.system), load)
+
+
+def check_evaluation(
+    records: Mapping[SetName, Sequence[Record]], metrics: Sequence[str], config: EvaluationConfig
+) -> None:
+    """Refuse settings of an evaluation that could only fail later; loads no model.
+
+    Args:
+        records: By set.
+        metrics: Names of metrics.
+        config: Judges, tasks, the model of perplexity.
+
+    Raises:
+        UserError: an unknown metric, judge, task or model, or a missing key.
+    """
+    rows = _rows(records)
+    needed = set().union(*wanted_fields(rows, metrics).values())
+    check_judges(rows, config, needed & set(JUDGED))
+    check_tasks(config)
+    if config.perplexity_model:
+        model_folder(config.perplexity_model)
+
+
+def _rows(records: Mapping[SetName, Sequence[Record]]) -> list[EvaluatedRow]:
+    return [_row(name, record) for name, members in records.items() for record in members]
 
 
 def _row(name: SetName, record: Record) -> EvaluatedRow:

@@ -260,9 +260,9 @@ def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> 
         UserError: bad input, or `output` is already used.
     """
     rows = read_generations(path)
+    check_judges(rows, config)
     judges = config.model_dump(include={"entities", "similarity", "entailment"})
     with finished_batches(output, content_hash(path, judges)) as parts:
-        check_judges(rows, config)
         judge(rows, config, JUDGED, parts)
         metrics = score(rows)
         write_json(output / "judges.json", judges)

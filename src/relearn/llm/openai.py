@@ -47,6 +47,13 @@ class OpenAI:
 
     def __init__(self, config: LLMConfig) -> None:
         self._config = config
+        self._base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
+        self._key = os.environ.get(config.api_key_env)
+        if not self._key and not self._base_url:
+            raise UserError(
+                f"no key for the endpoint: the environment has no {config.api_key_env}.",
+                "Set it, or name an endpoint that needs none with llm.base_url.",
+            )
         self._spent = _Budget(config)
         self._paused_until = 0.0
         self._length_field = "max_tokens"
@@ -82,18 +89,11 @@ class OpenAI:
                     worker.cancel()
 
     def _client(self) -> AsyncOpenAI:
-        key = os.environ.get(self._config.api_key_env)
-        base_url = self._config.base_url or os.environ.get("OPENAI_BASE_URL")
-        if not key and not base_url:
-            raise UserError(
-                f"no key for the endpoint: the environment has no {self._config.api_key_env}.",
-                "Set it, or name an endpoint that needs none with llm.base_url.",
-            )
         # No redirects: the private data goes to the endpoint named and to no other.
         http_client = DefaultAsyncHttpxClient(follow_redirects=False)
         return AsyncOpenAI(
-            api_key=key or "none",
-            base_url=base_url,
+            api_key=self._key or "none",
+            base_url=self._base_url,
             timeout=self._config.timeout,
             max_retries=0,  # retried below, with the limits kept
             http_client=http_client,

@@ -45,6 +45,14 @@ class Prompts:
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
 
+    def check(self) -> None:
+        """Read all prompt files.
+
+        Raises:
+            UserError: one of them is missing something.
+        """
+        _ = self._files
+
     def question(self, request: Request) -> Prompt:
         """Ask for a variant of a question; the private answer is not sent."""
         how = self._part("question.yaml", "kinds", request.kind)

@@ -1,0 +1,108 @@
+"""Mistakes that are found before anything is computed, sent or written."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relearn import preflight as module
+from relearn.config import RunConfig, load_config
+from relearn.data.records import Record
+from relearn.errors import UserError
+from relearn.preflight import check_memory, preflight
+from relearn.storage import check_writable
+
+SETS = {
+    "forget": [Record(id="f", question="Who is Ida Berg?", answer="A nurse in Oslo.")],
+    "retain": [Record(id="r", question="Who is Leo Falk?", answer="A cook in Kiel.")],
+}
+
+
+def configured(model: Path, settings: Mapping[str, Any]) -> RunConfig:
+    return load_config(named={"model.name": str(model), **settings})
+
+
+@pytest.fixture(autouse=True)
+def _no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_what_is_right_passes_and_leaves_nothing(tmp_path: Path, tiny_model: Path) -> None:
+    preflight(configured(tiny_model, {}), SETS, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"synthesis.backend": "no"}, ["synthesis backend", "rules"]),
+        ({"synthesis.backend": "openai"}, ["OPENAI_API_KEY"]),
+        ({"synthesis.prompts": "no-such-folder"}, ["synthesis.prompts"]),
+        ({"synthesis.generic": "no-such.jsonl"}, ["no-such.jsonl"]),
+        ({"evaluation.suite": "no"}, ["suite", "relearn"]),
+        ({"evaluation.entailment": "no-such-judge"}, ["no-such-judge"]),
+        ({"evaluation.similarity": "no-such-embedder"}, ["no-such-embedder"]),
+        ({"evaluation.entities": "no"}, ["spacy"]),
+        ({"evaluation.entities": "llm"}, ["OPENAI_API_KEY"]),
+        ({"evaluation.perplexity_model": "no-such-model"}, ["no-such-model"]),
+        ({"training.objective": "no"}, ["objective", "npo"]),
+        ({"training.objective_options.beta": 1}, ["beta"]),
+        ({"training.report_to": ["no"]}, ["report_to"]),
+        ({"baselines.target.objective": "ga"}, ["target"]),
+        ({"model.name": "no-such-model"}, ["no-such-model"]),
+    ],
+)
+def test_what_is_wrong_is_named(
+    settings: dict[str, Any], words: list[str], tmp_path: Path, tiny_model: Path
+) -> None:
+    with pytest.raises(UserError) as refused:
+        preflight(configured(tiny_model, settings), SETS, tmp_path / "run")
+    assert all(word in str(refused.value) for word in words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_in_the_environment_is_enough(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    settings = {"synthesis.backend": "openai", "evaluation.entities": "llm"}
+    preflight(configured(tiny_model, settings), SETS, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("method", "each"), [("full", 16), ("lora", 4)])
+def test_memory_that_will_not_do(
+    method: str, each: int, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Embedding of 49152 x 32; two layers of attention (32 x 96) and MLP (3 x 32 x 64); norms.
+    weights = 49152 * 32 * 2 + 2 * (32 * 96 + 3 * 32 * 64 + 64) + 32
+    config = configured(tiny_model, {"training.method": method}).training
+    monkeypatch.setattr(module, "_memory_bytes", lambda: weights * each * 1.01)
+    check_memory(tiny_model, config)
+    monkeypatch.setattr(module, "_memory_bytes", lambda: weights * each * 0.99)
+    with pytest.raises(UserError, match=f"training.method {method} needs"):
+        check_memory(tiny_model, config)
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    # A file system that is read-only for everybody, the superuser too.
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", tmp_path],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("no right to mount a file system")
+    try:
+        with pytest.raises(UserError, match="may not be written"):
+            check_writable(tmp_path / "run")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="below a file"):
+        check_writable(tmp_path / "file" / "run")
