@@ -348,9 +348,10 @@ def list_(
         for name, (default, text) in describe_settings().items():
             table.add_row(name, default, text)
     else:
-        table = Table(kind, "")
+        options = _options(kind)
+        table = Table(kind, "", *(["options"] if options else []))
         for name, summary in _registry(kind).items():
-            table.add_row(name, summary)
+            table.add_row(name, summary, *([options[name]] if options else []))
     console.print(table)
 
 
@@ -392,6 +393,24 @@ def _registry(kind: str) -> dict[str, str]:
         f"there is no list of {kind!r}.",
         "Known: objectives, wrappers, metrics, suites, judges, models, settings.",
     )
+
+
+def _options(kind: str) -> dict[str, str]:
+    """Return the options of each objective or wrapper with default, type and range, by name."""
+    if kind == "objectives":
+        from relearn.objectives import OBJECTIVES
+
+        options = {name: entry.options for name, entry in OBJECTIVES.items()}
+    elif kind == "wrappers":
+        from relearn.training.wrappers import WRAPPERS
+
+        options = {name: entry.options for name, entry in WRAPPERS.items()}
+    else:
+        return {}
+    return {
+        name: "\n".join(f"{o} = {each.defaults[o]}: {text}" for o, text in each.describe().items())
+        for name, each in options.items()
+    }
 
 
 def _settings(

@@ -112,7 +112,7 @@ class TrainingConfig(Section):
             gradients; None lets all of it.
         wrapper_options: The wrapper's own hyper-parameters.
         retain_regularizer: What is added on the retain rows; None means the objective's own.
-        retain_weight: Factor of the regularizer's terms.
+        retain_weight: Factor of the regularizer's terms; None means the objective's own.
         retain_ratio: Retain rows beside each forget row.
         epochs: Passes over the forget rows.
         learning_rate: Peak of the schedule.
@@ -142,7 +142,7 @@ class TrainingConfig(Section):
     wrapper: Literal["sure", "memflex"] | None = None
     wrapper_options: dict[str, Any] = {}
     retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] | None = None
-    retain_weight: NonNegativeFloat = 1.0
+    retain_weight: NonNegativeFloat | None = None
     retain_ratio: PositiveFloat = 1.0
     epochs: PositiveFloat = 2
     learning_rate: PositiveFloat = 1e-4

@@ -1,8 +1,8 @@
 """Registries: plain dictionaries filled by a decorator."""
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import TypeVar
 
 from relearn.errors import UserError
 
@@ -38,7 +38,7 @@ class Registry(dict[str, T]):
             UserError: no entry has that name; the message lists those there are.
         """
         if name not in self:
-            raise UserError(f"no {self.kind} is called {name!r}.", f"Known: {', '.join(self)}.")
+            raise UserError(f"no {self.kind} is called {name!r}.", did_you_mean(name, self))
         return self[name]
 
     def summaries(self) -> dict[str, str]:
@@ -46,24 +46,9 @@ class Registry(dict[str, T]):
         return {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in self.items()}
 
 
-def check_options(
-    field: str, function: Callable[..., Any], options: Mapping[str, Any], given: int
-) -> None:
-    """Refuse options that a registered function does not take.
-
-    Args:
-        field: Of the configuration, for the message.
-        function: Its parameters after the first `given` are its options.
-        options: As configured.
-        given: Number of parameters that are no options.
-
-    Raises:
-        UserError: names the option and those there are.
-    """
-    known = list(inspect.signature(function).parameters)[given:]
-    for name in options:
-        if name not in known:
-            raise UserError(
-                f"{field}: there is no option {name!r} here.",
-                f"Known: {', '.join(known) or 'none'}.",
-            )
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a name that is not known: the one it resembles, and all there are."""
+    names = list(known)
+    close = get_close_matches(str(name), names, n=1)
+    suggestion = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{suggestion}Known: {', '.join(names) or 'none'}."

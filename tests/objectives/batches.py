@@ -92,16 +92,12 @@ def with_vocabulary(
 
 def loss(name: str, rows: list[Row], regularizer: str | None = None, **options: float) -> float:
     """The loss of an optimizer step over these rows, with the objective's own regularizer."""
+    objective = OBJECTIVES[name]
     stats = with_vocabulary(statistics(rows), rows, name, options)
-    terms = OBJECTIVES[name].terms(stats, **options)
-    terms += retain_terms(stats, regularizer or OBJECTIVES[name].regularizer, 1.0)
-    return sum(float(t.weight * t.values.sum() / count(rows, t.unit)) for t in terms)
-
-
-def count(rows: list[Row], unit: str) -> int:
-    kind, _, what = unit.partition("_")
-    own = [row for row in rows if row.kind == kind]
-    return sum(len(row.targets) for row in own) if what == "tokens" else len(own)
+    terms = objective.terms(stats, **options)
+    terms += retain_terms(stats, regularizer or objective.regularizer, objective.retain_weight)
+    counts = objective.counts(stats, options)
+    return sum(float(t.weight * t.values.sum() / counts[t.unit].clamp(min=1)) for t in terms)
 
 
 def of(rows: list[Row], kind: str) -> list[Row]:

@@ -124,7 +124,8 @@ def test_wga_is_its_formula(rows: list[Row], alpha: float) -> None:
 @given(batches(), st.floats(0, 6), st.floats(0.1, 2))
 def test_satimp_is_its_formula(rows: list[Row], beta1: float, beta2: float) -> None:
     expected = mean([p**beta1 * (1 - p) ** beta2 * math.log(p) for p in forget_probs(rows)])
-    ours = loss("satimp", rows, "none", beta1=beta1, beta2=beta2)
+    expected -= 0.1 * mean_log_prob(rows, "retain")  # the authors' weight
+    ours = loss("satimp", rows, beta1=beta1, beta2=beta2)
     assert ours == pytest.approx(expected, abs=1e-12)
 
 
@@ -144,8 +145,23 @@ def test_ceu_is_its_formula(rows: list[Row], skip: int) -> None:
         probs = softmax(logits)
         rest = [0.0 if v == target else p for v, p in enumerate(probs)]
         suppressed = [p / sum(rest) for p in rest]
-        values.append(cross_entropy(suppressed, probs) if place >= skip else 0.0)
-    assert loss("ceu", rows, skip=skip) == pytest.approx(mean(values))
+        if place >= skip:
+            values.append(cross_entropy(suppressed, probs))
+    # What is skipped is not divided by either; with nothing left there is no loss.
+    assert loss("ceu", rows, skip=skip) == pytest.approx(mean(values or [0.0]))
+
+
+@given(batches(pairs=True))
+def test_units_count_tokens_and_rows(rows: list[Row]) -> None:
+    counts = OBJECTIVES["ceu"].counts(statistics(rows), {"skip": 2})
+    lengths = {kind: [len(r.targets) for r in of(rows, kind)] for kind in ("forget", "retain")}
+    assert counts == {
+        "forget_tokens": sum(lengths["forget"]),
+        "retain_tokens": sum(lengths["retain"]),
+        "forget_rows": len(lengths["forget"]),
+        "retain_rows": len(lengths["retain"]),
+        "counted_forget_tokens": sum(max(0, length - 2) for length in lengths["forget"]),
+    }
 
 
 @given(batches(), st.floats(0, 100))
@@ -274,7 +290,7 @@ def test_every_objective_is_described() -> None:
 
 def test_unknown_option_is_named() -> None:
     with pytest.raises(UserError, match=r"'gamma'.*beta"):
-        OBJECTIVES["npo"].check_options({"gamma": 1})
+        OBJECTIVES["npo"].options.check({"gamma": 1})
 
 
 def test_unknown_objective_lists_the_known() -> None:

@@ -116,7 +116,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "adapter_model.safetensors")
 
 
-@pytest.mark.parametrize("objective", ["relearn", "grad_diff", "npo"])
+@pytest.mark.parametrize("objective", ["relearn", "grad_diff", "npo", "ceu"])
 def test_result_does_not_depend_on_how_a_step_is_split(
     tiny_model: Path, prompt_format: PromptFormat, tmp_path: Path, objective: str
 ) -> None:
@@ -154,6 +154,27 @@ def test_history_names_the_terms(
     (row,) = read_jsonl(tmp_path / "out" / "history.jsonl")
     parts = row["forget_ce"] + row["retain_ce"] + row["retain_kl"]
     assert row["loss"] == pytest.approx(parts, rel=1e-4)
+
+
+@pytest.mark.parametrize(("configured", "weight"), [(None, 0.1), (2.0, 2.0)])
+def test_retain_weight_is_the_objectives_own_unless_it_is_configured(
+    model: PreTrainedModel,
+    prompt_format: PromptFormat,
+    tmp_path: Path,
+    configured: float | None,
+    weight: float,
+) -> None:
+    config = TrainingConfig(
+        objective="satimp",
+        retain_weight=configured,
+        epochs=1,
+        batch_size=4,
+        lora=LoraConfig(rank=4, dropout=0),
+    )
+    forget, retain = (examples(prompt_format, 4, word) for word in ("secret", "public"))
+    train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / "out", seed=0)
+    (row,) = read_jsonl(tmp_path / "out" / "history.jsonl")
+    assert row["loss"] == pytest.approx(row["forget_satimp"] + weight * row["retain_ce"], rel=1e-4)
 
 
 class TestSampler:

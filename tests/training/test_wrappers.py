@@ -115,4 +115,4 @@ def test_nothing_to_train_is_an_error(
 
 def test_unknown_option_is_named() -> None:
     with pytest.raises(UserError, match=r"'share'.*percentile"):
-        WRAPPERS["sure"].check_options({"share": 1})
+        WRAPPERS["sure"].options.check({"share": 1})

@@ -1,11 +1,13 @@
 """Alternate preference optimization."""
 
+from pydantic import PositiveFloat
+
 from relearn.objectives.base import Term, TokenStatistics, objective
 from relearn.objectives.dpo import dpo
 
 
 @objective("altpo", chosen_data="alternative", needs_reference=True, regularizer="ce")
-def altpo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
+def altpo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]:
     """AltPO: a made-up answer of the same form preferred to the private one; with CE on retain.
 
     The loss is DPO's; a plausible answer keeps the model's form of answering where an
@@ -17,6 +19,6 @@ def altpo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
 
     Args:
         stats: Of the batch.
-        beta: Inverse temperature, > 0.
+        beta: Inverse temperature.
     """
     return dpo.terms(stats, beta)

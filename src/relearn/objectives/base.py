@@ -13,15 +13,14 @@ objectives on preference pairs: each is the answer preferred to that of one forg
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from relearn.registry import Registry, check_options
-
-Unit = Literal["forget_tokens", "retain_tokens", "chosen_tokens", "forget_rows", "retain_rows"]
+from relearn.options import Options
+from relearn.registry import Registry
 
 VocabularyFunction = Callable[..., Tensor]
 """Something that an answer token's whole distribution says: a function
@@ -33,36 +32,20 @@ Returns (n,). It treats each token by itself, so that the engine may call it chu
 """
 
 
-@dataclass(frozen=True)
-class TokenStatistics:
-    """What the model says about the answer tokens of one batch, all rows' tokens in one line.
-
-    A value that was not asked for is NaN; a tensor of which nothing was asked for is None.
+@dataclass(frozen=True, kw_only=True)
+class BatchRows:
+    """The rows of a batch and their answer tokens in one line: what is known without the model.
 
     Attributes:
-        log_probs: (tokens,) log-probability of each answer token under the policy, in nats, <= 0.
         row: (tokens,) index of the row that each token belongs to, ascending.
         is_forget: (rows,) whether a row is of the forget set.
-        reference_log_probs: (tokens,) the same as `log_probs` under the reference model.
-        kl: (tokens,) KL(reference || policy) over the vocabulary, >= 0; on retain rows only.
         is_chosen: (rows,) whether a row is the preferred answer of a pair; None means no row is.
             The k-th chosen row of a batch is preferred to its k-th forget row.
-        vocabulary: (tokens,) results of the objective's vocabulary functions by name; on forget
-            rows only.
-        hidden: (tokens, hidden) the policy's output of the layer that the objective names, at the
-            positions that predict the answer tokens.
-        reference_hidden: (tokens, hidden) likewise of the reference; on retain rows only.
     """
 
-    log_probs: Tensor
     row: Tensor
     is_forget: Tensor
-    reference_log_probs: Tensor | None = None
-    kl: Tensor | None = None
     is_chosen: Tensor | None = None
-    vocabulary: Mapping[str, Tensor] = field(default_factory=dict)
-    hidden: Tensor | None = None
-    reference_hidden: Tensor | None = None
 
     @property
     def is_retain(self) -> Tensor:
@@ -94,10 +77,44 @@ class TokenStatistics:
         """Return the number of answer tokens of each row, (rows,)."""
         return torch.bincount(self.row, minlength=len(self.is_forget))
 
+
+@dataclass(frozen=True, kw_only=True)
+class TokenStatistics(BatchRows):
+    """What the model says about the answer tokens of one batch.
+
+    A value that was not asked for is NaN; a tensor of which nothing was asked for is None.
+
+    Attributes:
+        log_probs: (tokens,) log-probability of each answer token under the policy, in nats, <= 0.
+        reference_log_probs: (tokens,) the same as `log_probs` under the reference model.
+        kl: (tokens,) KL(reference || policy) over the vocabulary, >= 0; on retain rows only.
+        vocabulary: (tokens,) results of the objective's vocabulary functions by name; on forget
+            rows only.
+        hidden: (tokens, hidden) the policy's output of the layer that the objective names, at the
+            positions that predict the answer tokens.
+        reference_hidden: (tokens, hidden) likewise of the reference; on retain rows only.
+    """
+
+    log_probs: Tensor
+    reference_log_probs: Tensor | None = None
+    kl: Tensor | None = None
+    vocabulary: Mapping[str, Tensor] = field(default_factory=dict)
+    hidden: Tensor | None = None
+    reference_hidden: Tensor | None = None
+
     def log_ratios(self) -> Tensor:
         """Return log(p(y|x) / p_ref(y|x)) of each row, (rows,); needs the reference."""
         assert self.reference_log_probs is not None
         return self.row_sums(self.log_probs - self.reference_log_probs)
+
+
+UNITS: Mapping[str, Callable[[BatchRows], Tensor]] = {
+    "forget_tokens": lambda rows: rows.forget_tokens,
+    "retain_tokens": lambda rows: rows.retain_tokens,
+    "forget_rows": lambda rows: rows.is_forget & (rows.row_lengths() > 0),
+    "retain_rows": lambda rows: rows.is_retain & (rows.row_lengths() > 0),
+}
+"""What a term's sum can be divided by the number of: by name, which tokens or rows those are."""
 
 
 @dataclass(frozen=True)
@@ -107,13 +124,13 @@ class Term:
     Attributes:
         name: For the logs.
         values: (n,) one value for each token or row of the batch that the term is about.
-        unit: What the sum is divided by the number of.
+        unit: What the sum is divided by the number of: one of `UNITS`, or of the objective's own.
         weight: Factor in the loss; logs show the term without it.
     """
 
     name: str
     values: Tensor
-    unit: Unit
+    unit: str
     weight: float = 1.0
 
 
@@ -122,7 +139,8 @@ class Objective:
     """A forget objective: its formula, and what it needs from data and engine.
 
     Attributes:
-        terms: The formula; its keyword arguments are the objective's options.
+        terms: The formula; its keyword arguments are the objective's options, and their
+            annotations and defaults the types, ranges and defaults of these (`relearn.options`).
         forget_data: What its forget rows answer: the private answers (`original`), the new
             answers of the synthesis (`synthesized`), or that one does not know (`idk`).
         chosen_data: What its chosen rows answer, one beside each forget row: likewise, or a
@@ -132,11 +150,15 @@ class Objective:
             `layer` numbers, from 0.
         needs_retain: Whether it has terms on retain rows itself, with whatever regularizer.
         vocabulary: Its vocabulary functions by name.
+        units: Its own units by name, for a term about only some of the tokens or rows:
+            `(rows, **options)` to a mask of those that count. They are counted before the model
+            runs, over the whole optimizer step, so they can depend on nothing but `BatchRows`.
         state: Those of its options that change from step to step; what is configured is what
             they start from.
         update: Their new values from `(means, **options)`, called after each optimizer step;
             `means` has the step's mean of each term by name.
         regularizer: What is added on retain rows unless the configuration says otherwise.
+        retain_weight: The regularizer's factor, likewise.
     """
 
     terms: Callable[..., list[Term]]
@@ -146,41 +168,45 @@ class Objective:
     needs_hidden_states: bool = False
     needs_retain: bool = False
     vocabulary: Mapping[str, VocabularyFunction] = field(default_factory=dict)
+    units: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
     state: tuple[str, ...] = ()
     update: Callable[..., Mapping[str, float]] | None = None
     regularizer: Literal["none", "ce", "kl", "ce+kl"] = "none"
+    retain_weight: float = 1.0
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
         return self.terms.__doc__
 
-    def options(self) -> dict[str, Any]:
-        """Return the objective's options with their defaults."""
-        parameters = list(inspect.signature(self.terms).parameters.items())[1:]
-        return {name: parameter.default for name, parameter in parameters}
-
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Refuse options that the formula does not have.
-
-        Raises:
-            UserError: names the option and those there are.
-        """
-        check_options("training.objective_options", self.terms, options, given=1)
+    @cached_property
+    def options(self) -> Options:
+        """What it can be configured with: the keyword arguments of its formula."""
+        return Options("training.objective_options", self.terms, given=1)
 
     def hidden_layer(self, options: Mapping[str, Any]) -> int | None:
         """Return the number of the decoder layer whose output it reads, from 0; None for none."""
-        return (self.options() | dict(options))["layer"] if self.needs_hidden_states else None
+        return (
+            (self.options.defaults | dict(options))["layer"] if self.needs_hidden_states else None
+        )
 
     def vocabulary_functions(self, options: Mapping[str, Any]) -> dict[str, VocabularyFunction]:
         """Return the vocabulary functions by name, each with those of `options` that it takes."""
-        chosen = self.options() | dict(options)
-        return {
-            name: partial(
-                function,
-                **{o: v for o, v in chosen.items() if o in inspect.signature(function).parameters},
-            )
-            for name, function in self.vocabulary.items()
-        }
+        chosen = self.options.defaults | dict(options)
+        return {name: _with_options(f, chosen) for name, f in self.vocabulary.items()}
+
+    def counts(self, rows: BatchRows, options: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return how many of each unit a batch has, those of `UNITS` and the objective's own."""
+        chosen = self.options.defaults | dict(options)
+        units = {name: _with_options(unit, chosen) for name, unit in self.units.items()}
+        return {name: unit(rows).sum() for name, unit in {**UNITS, **units}.items()}
+
+
+def _with_options(
+    function: Callable[..., Tensor], options: Mapping[str, Any]
+) -> Callable[..., Tensor]:
+    """Return the function with those of `options` that it takes."""
+    taken = inspect.signature(function).parameters
+    return partial(function, **{name: v for name, v in options.items() if name in taken})
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective")

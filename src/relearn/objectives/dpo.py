@@ -1,12 +1,13 @@
 """Direct preference optimization."""
 
+from pydantic import PositiveFloat
 from torch.nn.functional import logsigmoid
 
 from relearn.objectives.base import Term, TokenStatistics, objective
 
 
 @objective("dpo", chosen_data="idk", needs_reference=True, regularizer="ce")
-def dpo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
+def dpo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]:
     """DPO: an I-don't-know answer preferred to the private one; with CE on retain rows.
 
     L = -(2 / beta) * mean over pairs of
@@ -20,7 +21,7 @@ def dpo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
 
     Args:
         stats: Of the batch.
-        beta: Inverse temperature, > 0.
+        beta: Inverse temperature.
     """
     assert stats.is_chosen is not None
     log_ratios = stats.log_ratios()

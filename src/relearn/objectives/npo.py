@@ -1,12 +1,13 @@
 """Negative preference optimization."""
 
+from pydantic import PositiveFloat
 from torch.nn.functional import logsigmoid
 
 from relearn.objectives.base import Term, TokenStatistics, objective
 
 
 @objective("npo", needs_reference=True, regularizer="ce")
-def npo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
+def npo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]:
     """NPO: gradient ascent that fades as an answer becomes unlikely; with CE on retain rows.
 
     L = -(2 / beta) * mean over forget rows of log sigmoid(-beta * log(p(y|x) / p_ref(y|x)))
@@ -16,7 +17,7 @@ def npo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
 
     Args:
         stats: Of the batch.
-        beta: Inverse temperature, > 0.
+        beta: Inverse temperature.
     """
     assert stats.reference_log_probs is not None
     log_ratio = stats.row_sums(stats.log_probs - stats.reference_log_probs)[stats.is_forget]

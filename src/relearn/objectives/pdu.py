@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from relearn.objectives.base import Term, TokenStatistics, objective
@@ -27,7 +28,10 @@ def dual_ascent(
     update=dual_ascent,
 )
 def pdu(
-    stats: TokenStatistics, dual: float = 50.0, retain_bound: float = 0.3, dual_step: float = 5.0
+    stats: TokenStatistics,
+    dual: NonNegativeFloat = 50.0,
+    retain_bound: NonNegativeFloat = 0.3,
+    dual_step: PositiveFloat = 5.0,
 ) -> list[Term]:
     """PDU: flattens the logits on forget rows under a bound on the retain rows' cross-entropy.
 
@@ -42,9 +46,9 @@ def pdu(
 
     Args:
         stats: Of the batch.
-        dual: What the dual variable starts from, >= 0.
+        dual: What the dual variable starts from.
         retain_bound: What CE(retain) may be; somewhat above what it is before unlearning.
-        dual_step: Step of the dual variable, > 0.
+        dual_step: Step of the dual variable.
     """
     margin = stats.vocabulary["margin"][stats.forget_tokens]
     retain_ce = -stats.log_probs[stats.retain_tokens]

@@ -1,11 +1,13 @@
 """ReLearn by direct preference optimization."""
 
+from pydantic import PositiveFloat
+
 from relearn.objectives.base import Term, TokenStatistics, objective
 from relearn.objectives.dpo import dpo
 
 
 @objective("relearn_dpo", chosen_data="synthesized", needs_reference=True, regularizer="ce")
-def relearn_dpo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
+def relearn_dpo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]:
     """ReLearn-DPO: the synthesized vague answer preferred to the private one; with CE on retain.
 
     The loss is DPO's.
@@ -16,6 +18,6 @@ def relearn_dpo(stats: TokenStatistics, beta: float = 0.1) -> list[Term]:
 
     Args:
         stats: Of the batch.
-        beta: Inverse temperature, > 0.
+        beta: Inverse temperature.
     """
     return dpo.terms(stats, beta)

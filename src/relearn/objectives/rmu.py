@@ -1,6 +1,7 @@
 """Representation misdirection."""
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from relearn.objectives.base import Term, TokenStatistics, objective
@@ -15,10 +16,10 @@ def control_vector(size: int, seed: int) -> Tensor:
 @objective("rmu", needs_hidden_states=True, needs_retain=True)
 def rmu(
     stats: TokenStatistics,
-    layer: int = 7,
-    steering: float = 6.5,
-    alpha: float = 1200.0,
-    seed: int = 0,
+    layer: NonNegativeInt = 7,
+    steering: PositiveFloat = 6.5,
+    alpha: NonNegativeFloat = 1200.0,
+    seed: NonNegativeInt = 0,
 ) -> list[Term]:
     """RMU: drives a layer's hidden states to a random direction on forget rows, holds on retain.
 

@@ -1,5 +1,6 @@
 """Simple negative preference optimization."""
 
+from pydantic import PositiveFloat
 from torch.nn.functional import logsigmoid
 
 from relearn.objectives.base import Term, TokenStatistics, objective
@@ -7,7 +8,10 @@ from relearn.objectives.base import Term, TokenStatistics, objective
 
 @objective("simnpo", regularizer="ce")
 def simnpo(
-    stats: TokenStatistics, beta: float = 4.5, gamma: float = 0.0, weight: float = 0.125
+    stats: TokenStatistics,
+    beta: PositiveFloat = 4.5,
+    gamma: float = 0.0,
+    weight: PositiveFloat = 0.125,
 ) -> list[Term]:
     """SimNPO: NPO with length-normalized log-probability and no reference; with CE on retain.
 
@@ -20,7 +24,7 @@ def simnpo(
 
     Args:
         stats: Of the batch.
-        beta: Inverse temperature, > 0.
+        beta: Inverse temperature.
         gamma: Reward margin; a larger one makes the pull fade earlier.
         weight: Of the term, beside the retain rows' 1.
     """

@@ -1,5 +1,6 @@
 """Self-distillation with adjusted logits."""
 
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from relearn.objectives.base import Term, TokenStatistics, objective
@@ -15,7 +16,7 @@ def adjusted_cross_entropy(
 
 
 @objective("undial", needs_reference=True, vocabulary={"undial": adjusted_cross_entropy})
-def undial(stats: TokenStatistics, beta: float = 10.0) -> list[Term]:
+def undial(stats: TokenStatistics, beta: NonNegativeFloat = 10.0) -> list[Term]:
     """UNDIAL: learns the original model's own distribution with the private token made unlikely.
 
     L = mean over answer tokens of
@@ -27,6 +28,6 @@ def undial(stats: TokenStatistics, beta: float = 10.0) -> list[Term]:
 
     Args:
         stats: Of the batch.
-        beta: How far the private token's logit is lowered, >= 0; the paper tries 3, 10 and 30.
+        beta: How far the private token's logit is lowered; the paper tries 3, 10 and 30.
     """
     return [Term("forget_undial", stats.vocabulary["undial"][stats.forget_tokens], "forget_tokens")]

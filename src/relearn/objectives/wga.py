@@ -1,10 +1,12 @@
 """Weighted gradient ascent."""
 
+from pydantic import NonNegativeFloat
+
 from relearn.objectives.base import Term, TokenStatistics, objective
 
 
 @objective("wga", regularizer="ce")
-def wga(stats: TokenStatistics, alpha: float = 1.0) -> list[Term]:
+def wga(stats: TokenStatistics, alpha: NonNegativeFloat = 1.0) -> list[Term]:
     """WGA: gradient ascent in which a token counts less as it becomes unlikely; with CE on retain.
 
     L = mean over answer tokens of w_t * log p(y_t | x, y_<t), w_t = p(y_t | x, y_<t)^alpha
@@ -15,7 +17,7 @@ def wga(stats: TokenStatistics, alpha: float = 1.0) -> list[Term]:
 
     Args:
         stats: Of the batch.
-        alpha: Inverse temperature of the weights, >= 0; 0 is gradient ascent.
+        alpha: Inverse temperature of the weights; 0 is gradient ascent.
     """
     log_probs = stats.log_probs[stats.forget_tokens]
     weights = log_probs.detach().exp() ** alpha

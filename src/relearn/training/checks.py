@@ -14,9 +14,9 @@ def check_training(config: TrainingConfig) -> None:
         UserError: an unknown objective, wrapper, tracker or option; an option out of its range; a
             package or device that a setting needs and this machine lacks.
     """
-    OBJECTIVES.named(config.objective).check_options(config.objective_options)
+    OBJECTIVES.named(config.objective).options.check(config.objective_options)
     if config.wrapper:
-        WRAPPERS.named(config.wrapper).check_options(config.wrapper_options)
+        WRAPPERS.named(config.wrapper).options.check(config.wrapper_options)
     check_trackers(config.report_to)
     check_kernels(config.liger_kernels)
     if config.method == "qlora":

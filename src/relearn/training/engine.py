@@ -109,10 +109,10 @@ def _rows(
 ) -> list[TrainingRow]:
     """Return the training set: what the objective, the regularizer and the wrapper need of it."""
     objective = OBJECTIVES.named(config.objective)
-    objective.check_options(config.objective_options)
+    objective.options.check(config.objective_options)
     wrapper = WRAPPERS.named(config.wrapper) if config.wrapper else None
     if wrapper:
-        wrapper.check_options(config.wrapper_options)
+        wrapper.options.check(config.wrapper_options)
     needs_retain = objective.needs_retain or (wrapper is not None and wrapper.needs_retain)
     kept = retain if _regularizer(config) != "none" or needs_retain else []
     rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]

@@ -154,15 +154,15 @@ def token_statistics(
             model, batch, keep, wanted, reference.head if reference else None
         )
     return TokenStatistics(
-        values[:, 0],
-        row,
-        batch["is_forget"],
-        values[:, 1].detach() if reference else None,
-        values[:, 2] if reference else None,
-        batch["is_chosen"],
-        dict(zip(functions, values[:, 3:].unbind(1), strict=True)),
-        caught[0] if caught else None,
-        _spread(reference_layer, batch),
+        row=row,
+        is_forget=batch["is_forget"],
+        is_chosen=batch["is_chosen"],
+        log_probs=values[:, 0],
+        reference_log_probs=values[:, 1].detach() if reference else None,
+        kl=values[:, 2] if reference else None,
+        vocabulary=dict(zip(functions, values[:, 3:].unbind(1), strict=True)),
+        hidden=caught[0] if caught else None,
+        reference_hidden=_spread(reference_layer, batch),
     )
 
 

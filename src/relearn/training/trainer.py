@@ -23,14 +23,12 @@ from transformers.utils import is_liger_kernel_available
 from relearn.config import LigerKernel, TrainingConfig
 from relearn.data.batching import MixedBatchSampler, TrainingRow, TrainingRows
 from relearn.errors import UserError
-from relearn.objectives import OBJECTIVES, Term, TokenStatistics
+from relearn.objectives import OBJECTIVES, BatchRows, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
 from relearn.progress import console
 from relearn.training.divergence import Divergence
 from relearn.training.statistics import Batch, Collate, ReferenceCache, on_device, token_statistics
 from relearn.training.wrappers import Wrapper, apply_masks
-
-UNITS = ("forget_tokens", "retain_tokens", "chosen_tokens", "forget_rows", "retain_rows")
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -129,6 +127,8 @@ class ObjectiveTrainer(Trainer):
         self._config = config
         self._objective = OBJECTIVES.named(config.objective)
         self._regularizer = regularizer
+        weight = config.retain_weight
+        self._retain_weight = self._objective.retain_weight if weight is None else weight
         self._parts: dict[str, Tensor] = defaultdict(
             lambda: torch.zeros((), device=self.args.device)
         )
@@ -148,19 +148,19 @@ class ObjectiveTrainer(Trainer):
         self, batch_samples: list[dict[str, Tensor]], device: torch.device
     ) -> dict[str, Tensor]:
         """Count each unit over all micro-batches and ranks of the optimizer step."""
-        counts = torch.zeros(len(UNITS), dtype=torch.long, device=device)
-        for batch in batch_samples:
-            forget, chosen = batch["is_forget"], batch["is_chosen"]
-            retain = ~(forget | chosen)
-            tokens = torch.bincount(batch["row"], minlength=len(forget))
-            some = tokens > 0
-            counts += torch.stack(
-                [tokens[forget].sum(), tokens[retain].sum(), tokens[chosen].sum(),
-                 some[forget].sum(), some[retain].sum()]
-            ).to(device)  # fmt: skip
+        options = self._options()
+        counted = [
+            self._objective.counts(
+                BatchRows(**{name: batch[name] for name in ("row", "is_forget", "is_chosen")}),
+                options,
+            )
+            for batch in batch_samples
+        ]
+        counts = torch.tensor([[int(n) for n in each.values()] for each in counted]).sum(0)
+        counts = counts.to(device)
         if self.args.world_size > 1:
             counts = self.accelerator.reduce(counts, "sum")
-        return dict(zip(UNITS, counts.clamp(min=1), strict=True))
+        return dict(zip(counted[0], counts.clamp(min=1), strict=True))
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:  # type: ignore[override]
         if "row_layout" in inputs:
@@ -178,7 +178,7 @@ class ObjectiveTrainer(Trainer):
         assert num_items_in_batch is not None
         stats = self._statistics(model, inputs)
         terms = self._objective.terms(stats, **self._options())
-        terms += retain_terms(stats, self._regularizer, self._config.retain_weight)
+        terms += retain_terms(stats, self._regularizer, self._retain_weight)
         # Also where no term reads a statistic, every process has a gradient to share.
         loss = 0.0 * stats.log_probs.sum()
         for term in terms:
@@ -297,7 +297,7 @@ class ObjectiveTrainer(Trainer):
 
     def _options(self) -> dict[str, Any]:
         """Return the objective's options; those that change live in the log, as checkpoints do."""
-        options = self._objective.options() | self._config.objective_options
+        options = self._objective.options.defaults | self._config.objective_options
         last = self.state.log_history[-1] if self.state.log_history else {}
         return options | {name: last[name] for name in self._objective.state if name in last}
 

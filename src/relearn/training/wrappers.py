@@ -9,13 +9,16 @@ was. The gradient of B is the gradient of the weight itself projected on A's ran
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 
 from relearn.errors import UserError
-from relearn.registry import Registry, check_options
+from relearn.options import Options
+from relearn.registry import Registry
 
 Gradients = Mapping[str, Tensor]
 
@@ -37,13 +40,10 @@ class Wrapper:
     def __doc__(self) -> str | None:  # type: ignore[override]
         return self.masks.__doc__
 
-    def check_options(self, options: Mapping[str, Any]) -> None:
-        """Refuse options that the wrapper does not have.
-
-        Raises:
-            UserError: names the option and those there are.
-        """
-        check_options("training.wrapper_options", self.masks, options, given=2)
+    @cached_property
+    def options(self) -> Options:
+        """What it can be configured with: the keyword arguments of `masks`."""
+        return Options("training.wrapper_options", self.masks, given=2)
 
 
 WRAPPERS: Registry[Wrapper] = Registry("wrapper")
@@ -64,7 +64,9 @@ def wrapper(name: str, **declarations: Any) -> Callable[[Callable[..., Any]], Wr
 
 
 @wrapper("sure")
-def sure(forget: Gradients, retain: Gradients, percentile: float = 90.0) -> dict[str, Tensor]:
+def sure(
+    forget: Gradients, retain: Gradients, percentile: Annotated[float, Field(ge=0, le=100)] = 90.0
+) -> dict[str, Tensor]:
     """SURE: only the neurons with the largest gradient on forget rows change.
 
     A neuron is a row of a weight matrix, an entry of a vector; it changes if the norm of its
@@ -77,7 +79,7 @@ def sure(forget: Gradients, retain: Gradients, percentile: float = 90.0) -> dict
     Args:
         forget: Gradients on forget rows.
         retain: Not used.
-        percentile: Of the norms, 0 to 100.
+        percentile: Of the norms.
     """
     norms = {
         name: g.flatten(1).norm(dim=1) if g.dim() > 1 else g.abs() for name, g in forget.items()
@@ -95,8 +97,8 @@ def sure(forget: Gradients, retain: Gradients, percentile: float = 90.0) -> dict
 def memflex(
     forget: Gradients,
     retain: Gradients,
-    max_similarity: float = 0.92,
-    min_gradient: float = 6e-4,
+    max_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.92,
+    min_gradient: NonNegativeFloat = 6e-4,
 ) -> dict[str, Tensor]:
     """MemFlex: only matrices change whose gradient on forget rows is large and unlike retain's.
 
@@ -111,8 +113,8 @@ def memflex(
     Args:
         forget: Gradients on forget rows.
         retain: Gradients on retain rows.
-        max_similarity: Mu in the paper, -1 to 1.
-        min_gradient: Sigma in the paper, >= 0; it depends on the model's size.
+        max_similarity: Mu in the paper.
+        min_gradient: Sigma in the paper; it depends on the model's size.
     """
     masks = {}
     for name, gradient in forget.items():
