@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from relearn.config import load_config
-from relearn.data.tokenization import PromptFormat
 from relearn.evaluation.generation import generate_answers
 from relearn.models.adapters import merge_adapter
-from relearn.models.loading import load_model, load_tokenizer
+from relearn.models.loading import load_model, load_prompt_format
 from relearn.run_folder import adapter_folder, target_folder
 
 
@@ -24,8 +23,7 @@ class Pair:
         adapter = adapter_folder(run, trained)
         self.before = load_model(target, self.config.model)
         self.after = merge_adapter(load_model(target, self.config.model), adapter)
-        tokenizer = load_tokenizer(target, self.config.model)
-        self.prompt_format = PromptFormat(tokenizer, self.config.model.system)
+        self.prompt_format = load_prompt_format(target, self.config.model)
 
     def answers(self, question: str) -> tuple[str, str]:
         """Return the target's and the trained model's answer."""

@@ -1,13 +1,23 @@
 """The typed, validated configuration: one class per stage; YAML, then command-line overrides."""
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 from pydantic import ValidationError as PydanticError
 from yaml import YAMLError
 
@@ -20,20 +30,49 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PromptConfig(Section):
+    r"""How a question becomes a prompt; the same in training, evaluation, analysis and chat.
+
+    Attributes:
+        template: A format of your own, such as "Q: {question}\nA: {answer}", also with {system};
+            a special token after {answer} ends the turn. None takes the tokenizer's chat template,
+            or plain text where it has none.
+        arguments: Arguments of the chat template, by name, such as `enable_thinking: false`.
+        date: The day that a chat template takes for today, so that prompts don't change overnight.
+    """
+
+    template: str | None = None
+    arguments: dict[str, Any] = {}
+    date: datetime.date = datetime.date(2024, 7, 26)
+
+    @field_validator("template", mode="before")
+    @classmethod
+    def _has_places(cls, given: Any) -> Any:
+        if given is None:
+            return given
+        if not isinstance(given, str):
+            raise ValueError("must be a text; on the command line, quote it twice: '\"Q: ...\"'")
+        if given.count("{answer}") != 1 or "{question}" not in given.partition("{answer}")[0]:
+            raise ValueError("must hold {question} and then {answer} once")
+        return given
+
+
 class ModelConfig(Section):
-    """Which model, and how its prompts look.
+    """Which model, and how it is asked.
 
     Attributes:
         name: An embedded model, a hub name, a local folder or a `.gguf` file.
         dtype: Weights and activations; `auto` takes the checkpoint's.
         trust_remote_code: Run code that comes with the model.
-        system: System message of every prompt; None leaves it to the chat template.
+        system: System message of every prompt; None leaves it to the chat template. A template
+            that takes none gets it before the question.
     """
 
     name: str = "smollm2-135m"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
     system: str | None = None
+    prompt: PromptConfig = PromptConfig()
 
 
 class ColumnsConfig(Section):
@@ -333,15 +372,37 @@ def load_config(
     except PydanticError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        reason = reason[0].lower() + reason[1:].rstrip(".")
+        hint = _likely(field) if first["type"] == "extra_forbidden" else ""
         raise UserError(
-            f"configuration field {field!r}: {first['msg'].lower()}.",
-            "See `relearn list settings`.",
+            f"configuration field {field!r}: {reason}.", hint or "See `relearn list settings`."
         ) from error
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"configuration {path or ' '.join(overrides)}: {reason}.", "Mend it."
         ) from error
+
+
+# What other programs call a setting.
+_ELSEWHERE = {
+    "chat_template_kwargs": "model.prompt.arguments",
+    "template_kwargs": "model.prompt.arguments",
+    "enable_thinking": "model.prompt.arguments.enable_thinking",
+    "date_string": "model.prompt.date",
+    "chat_template": "model.prompt.template",
+    "system_prompt": "model.system",
+}
+
+
+def _likely(field: str) -> str:
+    """Return a hint at the setting that an unknown one was likely meant to be."""
+    last = field.rpartition(".")[2]
+    known = describe_settings()
+    close = get_close_matches(field, known, 1) or [k for k in known if k.endswith(f".{last}")][:1]
+    meant = _ELSEWHERE.get(last) or next(iter(close), None)
+    return f"Did you mean {meant}? See `relearn list settings`." if meant else ""
 
 
 def _nested(named: Mapping[str, Any]) -> DictConfig:

@@ -13,7 +13,7 @@ from relearn.distributed import is_leader
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed, write_comparison
 from relearn.evaluation.suites import load_suite
-from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.models.loading import load_model, load_prompt_format, model_folder
 from relearn.objectives import OBJECTIVES
 from relearn.preflight import RecordSets, preflight
 from relearn.report import write_report
@@ -161,8 +161,7 @@ class _Job:
             return
         target = target_folder(self.path)
         model = load_model(target, self.config.model, quantized=config.method == "qlora")
-        tokenizer = load_tokenizer(target, self.config.model)
-        prompt_format = PromptFormat(tokenizer, self.config.model.system)
+        prompt_format = load_prompt_format(target, self.config.model)
         forget, chosen = forget_rows(
             OBJECTIVES.named(config.objective),
             self.sets["forget"],
@@ -174,7 +173,7 @@ class _Job:
         )
         train(
             model,
-            tokenizer,
+            prompt_format.tokenizer,
             self._encode(prompt_format, forget, config),
             self._encode(prompt_format, self.sets["retain"], config),
             config,

@@ -58,7 +58,7 @@ def free_answers(
         for start in range(0, len(probes), rows):
             chosen = probes[start : start + rows]
             padded = tokenizer.pad(
-                {"input_ids": [p.example.prompt for p in chosen]},
+                {"input_ids": [prompt_format.encode_prompt(p.question) for p in chosen]},
                 padding_side="left",
                 return_tensors="pt",
             ).to(model.device)
@@ -71,12 +71,13 @@ def free_answers(
                 top_p=None,
                 top_k=None,
                 pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=prompt_format.end_tokens or None,
                 logits_processor=LogitsProcessorList([noted]),
             )
             new = output[:, padded.input_ids.shape[1] :].tolist()
             uncertainty = torch.stack(noted.steps, dim=1)
             for probe, ids, values in zip(chosen, new, uncertainty, strict=True):
-                ended = _ended(ids, model.generation_config.eos_token_id, tokenizer.eos_token_id)
+                ended = _ended(ids, prompt_format.end_tokens)
                 answers.append(_row(probe, ids[:ended], tokenizer))
                 # The end token is chosen too, so its distribution counts.
                 counted = values[: ended + 1].tolist()
@@ -106,10 +107,9 @@ def _row(probe: Probe, ids: list[int], tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _ended(ids: Sequence[int], *ends: Any) -> int:
+def _ended(ids: Sequence[int], ends: Sequence[int]) -> int:
     """Return how many tokens come before the first end token."""
-    stops = {stop for end in ends for stop in (end if isinstance(end, list) else [end])}
-    return next((i for i, token in enumerate(ids) if token in stops), len(ids))
+    return next((i for i, token in enumerate(ids) if token in ends), len(ids))
 
 
 def repetition(ids: Sequence[int]) -> float:

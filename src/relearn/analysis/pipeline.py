@@ -40,7 +40,7 @@ from relearn.analysis.tracing import (
 )
 from relearn.data.tokenization import PromptFormat, check_lengths
 from relearn.errors import UserError
-from relearn.models.loading import load_tokenizer
+from relearn.models.loading import load_prompt_format
 from relearn.storage import content_hash
 
 OBSERVED = ("distribution", "lens", "states", "components")
@@ -115,8 +115,7 @@ class _Analysis:
     @cached_property
     def prompt_format(self) -> PromptFormat:
         """The target's tokenizer and template, with which every model is asked."""
-        tokenizer = load_tokenizer(self.subject.models[0].folder, self.subject.config)
-        return PromptFormat(tokenizer, self.subject.config.system)
+        return load_prompt_format(self.subject.models[0].folder, self.subject.config)
 
     @property
     def _pad(self) -> int:

@@ -1,11 +1,21 @@
-"""Questions and answers as token ids, the same in training and in evaluation."""
+"""Questions and answers as token ids, the same in training, evaluation, analysis and chat."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from relearn.config import PromptConfig
 from relearn.errors import UserError
+
+# What a question looks like where neither the tokenizer nor the user says it.
+PLAIN_TEMPLATE = "Question: {question}\nAnswer: {answer}"
+# Stand-ins for texts; found again in what a chat template makes of them.
+_SYSTEM, _QUESTION, _ANSWER = "SYSTEM0MARK", "QUESTION0MARK", "ANSWER0MARK"
+_HINT = "Give a format of your own as model.prompt.template."
 
 
 @dataclass(frozen=True)
@@ -24,46 +34,254 @@ class Example:
         return len(self.prompt) + len(self.answer)
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """The text around an answer.
+
+    Attributes:
+        opening: What the template puts before an answer beyond its generation prompt: the turn's
+            head where it has no such prompt, an empty block of thoughts.
+        gap: White space between the prompt and the answer, which the model writes.
+        suffix: What the model writes after the answer, with the token that ends its turn if the
+            template has one.
+        end_token: The id of the token that ends the turn.
+        in_suffix: Whether `suffix` holds that token.
+    """
+
+    opening: str
+    gap: str
+    suffix: str
+    end_token: int | None
+    in_suffix: bool
+
+
 class PromptFormat:
-    """How a question becomes a prompt: the tokenizer's chat template, or plain text without one.
+    """How a question becomes a prompt, and where an answer ends.
+
+    In order of preference: the user's own template, the tokenizer's chat template, plain text.
 
     Args:
         tokenizer: Of the model that is asked.
         system: System message; None leaves it to the template.
+        config: The user's own template, and the arguments of the tokenizer's.
+        ends: Token ids at which the model's generation settings stop.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        system: str | None = None,
+        config: PromptConfig | None = None,
+        ends: Sequence[int] = (),
+    ) -> None:
         self.tokenizer = tokenizer
         self.system = system
+        self._config = config or PromptConfig()
+        self._ends = tuple(ends)
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Whether the prompt is what the tokenizer's chat template makes."""
+        return self._config.template is None and bool(self.tokenizer.chat_template)
+
+    @cached_property
+    def end_tokens(self) -> list[int]:
+        """Every token at which an answer ends: the format's, the tokenizer's and the model's."""
+        ids = [self._turn.end_token, self.tokenizer.eos_token_id, *self._ends]
+        return sorted({int(id_) for id_ in ids if id_ is not None})
+
+    @property
+    def end_token(self) -> int:
+        """The token that the format puts after an answer.
+
+        Raises:
+            UserError: there is none.
+        """
+        if self._turn.end_token is None:
+            raise UserError(
+                "the tokenizer has no end token, so that no answer could end.",
+                "Set eos_token in its tokenizer_config.json, or let model.prompt.template end "
+                "with the token.",
+            )
+        return self._turn.end_token
 
     def prompt(self, question: str) -> str:
-        """Return the text that ends where the answer begins."""
-        if self.tokenizer.chat_template is None:
-            return f"{self.system or ''}\n\nQuestion: {question}\nAnswer: ".lstrip()
-        messages = [{"role": "user", "content": question}]
-        if self.system is not None:
-            messages.insert(0, {"role": "system", "content": self.system})
-        return str(
-            self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        )
+        """Return the text that ends where the answer begins, without the space before it."""
+        # A space at the end would be a token of its own, while models learned it as the beginning
+        # of the answer's first word.
+        return (self._open_prompt(question) + self._turn.opening).rstrip(" ")
 
     def encode_prompt(self, question: str) -> list[int]:
-        """Return the token ids of the prompt; a chat template brings its own special tokens."""
-        special = self.tokenizer.chat_template is None
-        return list(self.tokenizer(self.prompt(question), add_special_tokens=special).input_ids)
+        """Return the token ids of the prompt."""
+        return self._encode_text(self.prompt(question))
 
     def encode(self, question: str, answer: str, *, end: bool = True) -> Example:
-        """Tokenize a question and its answer.
+        """Tokenize a question and its answer as one text.
 
         Args:
             question: As the user asks it.
             answer: As the model answers it.
-            end: Let the end-of-sequence token be part of the answer.
+            end: Let what ends the model's turn be part of the answer.
+
+        Raises:
+            UserError: an end is asked for, and the tokenizer has no end token.
         """
-        # Whatever an answer says, it can't forge an end of turn.
-        ids = self.tokenizer(answer, add_special_tokens=False, split_special_tokens=True).input_ids
-        eos = [self.tokenizer.eos_token_id] if end else []
-        return Example(self.encode_prompt(question), list(ids) + eos)
+        ending = [self.end_token] if end and not self._turn.in_suffix else []
+        suffix = self._turn.suffix if end else ""
+        prompt = self.prompt(question)
+        alone = self._encode_text(prompt)
+        gap = self._turn.gap if answer else ""
+        whole = self._encode_text(prompt + gap + answer + suffix)
+        start = next(
+            (i for i, (a, b) in enumerate(zip(alone, whole, strict=False)) if a != b),
+            min(len(alone), len(whole)),
+        )
+        written = whole[start:]
+        if self._count_special(written) > self._count_special(self._ids(suffix)):
+            # The answer spells out a special token: as plain text it can't forge an end of turn.
+            start = len(alone)
+            written = self._ids(gap + answer, split_special_tokens=True) + self._ids(suffix)
+        return Example(alone[:start], written + ending)
+
+    def _open_prompt(self, question: str) -> str:
+        if not self.uses_chat_template:
+            template = self._config.template or PLAIN_TEMPLATE
+            values = {"question": question, "system": self.system or ""}
+            before = template.partition("{answer}")[0]
+            text = re.sub(r"\{(question|system)\}", lambda m: values[m[1]], before)
+            if self.system and "{system}" not in before:
+                return f"{self.system}\n\n{text}"
+            return text
+        return self._render(self._messages(question), generation=True)
+
+    def _messages(self, question: str) -> list[dict[str, str]]:
+        if self.system is None:
+            return [{"role": "user", "content": question}]
+        if self._takes_system:
+            system = {"role": "system", "content": self.system}
+            return [system, {"role": "user", "content": question}]
+        return [{"role": "user", "content": f"{self.system}\n\n{question}"}]
+
+    @cached_property
+    def _takes_system(self) -> bool:
+        """Whether the chat template has a place for a system message."""
+        system = {"role": "system", "content": _SYSTEM}
+        try:
+            return _SYSTEM in self._render([system, {"role": "user", "content": _QUESTION}])
+        except UserError:
+            return False
+
+    def _render(self, messages: list[dict[str, str]], *, generation: bool = False) -> str:
+        given: dict[str, Any] = {"date_string": self._config.date.strftime("%d %b %Y")}
+        given |= self._config.arguments
+        try:
+            template = self.tokenizer.get_chat_template()
+            clock = self._clock if "strftime_now" in template else ""
+            return str(
+                self.tokenizer.apply_chat_template(
+                    messages,
+                    chat_template=clock + template,
+                    tokenize=False,
+                    add_generation_prompt=generation,
+                    **given,
+                )
+            )
+        except Exception as error:  # a template may fail in any way
+            reason = " ".join(str(error).split())
+            raise UserError(f"the tokenizer's chat template failed: {reason}.", _HINT) from error
+
+    @cached_property
+    def _clock(self) -> str:
+        """A macro of the configured day, for templates that ask transformers for the time."""
+        directives = [
+            f"%{sign}{letter}" for letter in "aAbBcdHIjmMpSUwWxXyYZ" for sign in ("", "-")
+        ]
+        values = [(d, self._config.date.strftime(d)) for d in directives]
+        filters = "".join(f" | replace({d!r}, {value!r})" for d, value in values)
+        # Jinja eats the newline, so that the template begins a line as before.
+        return "{%- macro strftime_now(format) -%}{{ format" + filters + " }}{%- endmacro %}\n"
+
+    @cached_property
+    def _turn(self) -> _Turn:
+        prompt = self._open_prompt(_QUESTION)
+        if self.uses_chat_template:
+            answered = [*self._messages(_QUESTION), {"role": "assistant", "content": _ANSWER}]
+            text = self._render(answered)
+            if _ANSWER not in text or _QUESTION not in prompt:
+                raise UserError("the tokenizer's chat template leaves a message out.", _HINT)
+            before, _, after = text.rpartition(_ANSWER)
+            following = self._before_next_question(answered)
+        else:
+            template = self._config.template or PLAIN_TEMPLATE
+            before, (_, _, after), following = prompt, template.partition("{answer}"), ""
+        between = before.removeprefix(prompt) if before.startswith(prompt) else ""
+        opening = between if between.strip() else ""
+        if self._config.arguments.get("enable_thinking"):
+            opening = ""  # the model is to write its thoughts itself
+        opened = prompt + opening
+        gap = opened[len(opened.rstrip(" ")) :] + (between if between.isspace() else "")
+        return self._ending(opening, gap, after, following)
+
+    def _before_next_question(self, answered: list[dict[str, str]]) -> str:
+        try:
+            text = self._render([*answered, {"role": "user", "content": _QUESTION}])
+        except UserError:  # a template for one question only
+            return ""
+        return text.rpartition(_ANSWER)[2].partition(_QUESTION)[0]
+
+    def _ending(self, opening: str, gap: str, after: str, following: str) -> _Turn:
+        """Find what ends a turn in the text after an answer, or else before the next question."""
+        for text, allowed in ((after, self._turn_enders), (following, set(self._ends))):
+            found = self._first(text, allowed)
+            if found is not None:
+                return _Turn(opening, gap, text[: found[1]], found[0], in_suffix=True)
+        end = self.tokenizer.eos_token_id
+        if end is None and self._ends:
+            end = self._ends[0]
+        return _Turn(opening, gap, after.rstrip(), end, in_suffix=False)
+
+    def _first(self, text: str, allowed: Collection[int]) -> tuple[int, int] | None:
+        """Return the first of the allowed tokens that `text` spells out, and where it ends."""
+        names = {str(self.tokenizer.convert_ids_to_tokens(id_)): id_ for id_ in allowed}
+        places = [(text.find(name), -len(name), id_) for name, id_ in names.items() if name]
+        start, length, id_ = min((p for p in places if p[0] >= 0), default=(-1, 0, 0))
+        return (id_, start - length) if start >= 0 else None
+
+    @cached_property
+    def _special(self) -> set[int]:
+        added = self.tokenizer.added_tokens_decoder.items()
+        return {*self.tokenizer.all_special_ids, *(id_ for id_, t in added if t.special)}
+
+    @property
+    def _turn_enders(self) -> set[int]:
+        """Tokens that may end a turn: special ones, and added ones that are written like them."""
+        added = self.tokenizer.added_tokens_decoder.items()
+        written = {id_ for id_, t in added if re.fullmatch(r"<.+>", t.content)}
+        return self._special | written | set(self._ends)
+
+    def _count_special(self, ids: Sequence[int]) -> int:
+        return sum(id_ in self._special for id_ in ids)
+
+    def _encode_text(self, text: str) -> list[int]:
+        """Return the ids of a text from its beginning on; a chat template brings its own BOS."""
+        bos = self.tokenizer.bos_token
+        if self.uses_chat_template or (bos and text.startswith(bos)):
+            return self._ids(text)
+        return [*self._beginning, *self._ids(text)]
+
+    @cached_property
+    def _beginning(self) -> list[int]:
+        """What the tokenizer puts before a text; what some put after it would end the prompt."""
+        bare, whole = self._ids("a"), list(self.tokenizer("a").input_ids)
+        for start in range(len(whole) - len(bare) + 1):
+            if whole[start : start + len(bare)] == bare:
+                return whole[:start]
+        return []
+
+    def _ids(self, text: str, **options: Any) -> list[int]:
+        if not text:
+            return []
+        return list(self.tokenizer(text, add_special_tokens=False, **options).input_ids)
 
 
 def check_lengths(examples: Sequence[Example], ids: Sequence[str], max_length: int) -> None:

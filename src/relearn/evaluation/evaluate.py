@@ -7,7 +7,6 @@ from transformers import PreTrainedModel
 
 from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.records import Record
-from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
@@ -18,7 +17,7 @@ from relearn.evaluation.scoring import JUDGED, by_set, check_judges, judge, scor
 from relearn.evaluation.significance import compare
 from relearn.evaluation.suites import load_sets, load_suite
 from relearn.models.adapters import merge_adapter
-from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.models.loading import load_model, load_prompt_format, model_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json
 
 
@@ -135,7 +134,7 @@ def loaded_when_needed(
             model.set_attn_implementation("sdpa")
         return merge_adapter(model, adapter) if adapter else model
 
-    return EvaluatedModel(PromptFormat(load_tokenizer(folder, config), config.system), load)
+    return EvaluatedModel(load_prompt_format(folder, config), load)
 
 
 def check_evaluation(

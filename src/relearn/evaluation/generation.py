@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
 from relearn.data.tokenization import PromptFormat
 from relearn.progress import progress_bar
@@ -22,6 +22,7 @@ def greedy_continuations(
     *,
     max_new_tokens: int,
     pad_token_id: int,
+    end_tokens: Sequence[int] = (),
 ) -> list[list[int]]:
     """Continue one batch of prompts, each with the most probable token until an end token.
 
@@ -33,15 +34,18 @@ def greedy_continuations(
         prompts: Token ids, one list a prompt.
         max_new_tokens: Longest continuation.
         pad_token_id: Any token; it is never attended to.
+        end_tokens: At which a continuation ends, as at those of the model's generation settings.
 
     Returns:
         The new tokens of each prompt, the end token left out.
     """
+    ends = _end_tokens(model, end_tokens).to(model.device)
+    known = inspect.signature(model.forward).parameters
+    cache_name = next((name for name in ("cache", "past_key_values") if name in known), None)
+    if cache_name is None or getattr(model, "_is_stateful", False):
+        return _recurrent_continuations(model, prompts, ends, max_new_tokens, pad_token_id)
     ids, mask = _padded_left(prompts, pad_token_id)
     ids, mask = ids.to(model.device), mask.to(model.device)
-    ends = _end_tokens(model).to(model.device)
-    known = inspect.signature(model.forward).parameters
-    cache_name = "cache" if "cache" in known else "past_key_values"
     continuations: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
     alive = torch.ones(len(rows), dtype=torch.bool, device=model.device)
@@ -73,6 +77,42 @@ def greedy_continuations(
     return continuations
 
 
+def _recurrent_continuations(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    ends: Tensor,
+    max_new_tokens: int,
+    pad_token_id: int,
+) -> list[list[int]]:
+    """Continue prompts by transformers' own loop, which knows how each model hands on its state.
+
+    Prompts of one length go together: a state that has read padding is another state.
+    """
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        eos_token_id=ends.tolist() or None,
+        pad_token_id=pad_token_id,
+    )
+    by_length: dict[int, list[int]] = {}
+    for i, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(i)
+    continuations: list[list[int]] = [[] for _ in prompts]
+    stops = set(ends.tolist())
+    for length, same in by_length.items():
+        ids = torch.tensor([list(prompts[i]) for i in same], device=model.device)
+        output = model.generate(  # type: ignore[operator]  # untyped in transformers
+            ids, attention_mask=torch.ones_like(ids), generation_config=settings
+        )
+        for i, new in zip(same, output[:, length:].tolist(), strict=True):
+            stop = next((at for at, token in enumerate(new) if token in stops), len(new))
+            continuations[i] = new[:stop]
+    return continuations
+
+
 def _padded_left(prompts: Sequence[Sequence[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
     """Return ids and attention mask, both (rows, longest)."""
     width = max(len(prompt) for prompt in prompts)
@@ -84,10 +124,11 @@ def _padded_left(prompts: Sequence[Sequence[int]], pad_token_id: int) -> tuple[T
     return ids, mask
 
 
-def _end_tokens(model: PreTrainedModel) -> Tensor:
+def _end_tokens(model: PreTrainedModel, also: Sequence[int]) -> Tensor:
     ends = model.generation_config.eos_token_id if model.generation_config else None
     ends = model.config.get_text_config().eos_token_id if ends is None else ends
-    return torch.tensor([] if ends is None else ends, dtype=torch.long).reshape(-1)
+    own = torch.tensor([] if ends is None else ends, dtype=torch.long).reshape(-1)
+    return torch.cat([own, torch.tensor(list(also), dtype=torch.long)])
 
 
 def generate_answers(
@@ -119,6 +160,7 @@ def generate_answers(
                 [prompts[i] for i in batch],
                 max_new_tokens=max_new_tokens,
                 pad_token_id=tokenizer.pad_token_id,
+                end_tokens=prompt_format.end_tokens,
             )
             for i, ids in zip(batch, new, strict=True):
                 answers[i] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()

@@ -107,6 +107,7 @@ class Generation(Pass):
             [example.prompt for example in examples],
             max_new_tokens=config.max_new_tokens,
             pad_token_id=model.pad_token_id,
+            end_tokens=model.prompt_format.end_tokens,
         )
         decode = model.prompt_format.tokenizer.decode
         return [str(decode(ids, skip_special_tokens=True)).strip() for ids in new]

@@ -10,7 +10,7 @@ from relearn.llm.journal import Completion
 
 
 def fitting_prompts(
-    prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, longest: int, report: Report
+    prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, longest: float, report: Report
 ) -> dict[int, list[int]]:
     """Return the tokens of each prompt that fits, by its index; report the others as failed.
 
@@ -20,7 +20,8 @@ def fitting_prompts(
         longest: Tokens that prompt and answer may have together.
         report: Gets the failures; see `LanguageModel.generate`.
     """
-    ids = [PromptFormat(tokenizer, p.system or None).encode_prompt(p.user) for p in prompts]
+    formats = {p.system: PromptFormat(tokenizer, p.system or None) for p in prompts}
+    ids = [formats[p.system].encode_prompt(p.user) for p in prompts]
     fitting: dict[int, list[int]] = {}
     for i, prompt in enumerate(prompts):
         if len(ids[i]) + prompt.max_tokens > longest:

@@ -5,13 +5,14 @@ from functools import cached_property
 from itertools import groupby
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from relearn.config import LLMConfig, ModelConfig
+from relearn.data.tokenization import PromptFormat
 from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.journal import Completion
 from relearn.llm.local import fitting_prompts
-from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.models.loading import load_model, load_prompt_format, model_folder, position_limit
 from relearn.storage import content_hash
 
 
@@ -25,15 +26,15 @@ class Transformers:
         self._folder = model_folder(self.model)
 
     @cached_property
-    def _loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def _loaded(self) -> tuple[PreTrainedModel, PromptFormat]:
         config = ModelConfig(name=self.model)
-        return load_model(self._folder, config), load_tokenizer(self._folder, config)
+        return load_model(self._folder, config), load_prompt_format(self._folder, config)
 
     def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
         """Answer batch by batch; see `LanguageModel.generate`."""
-        model, tokenizer = self._loaded
-        longest = model.config.get_text_config().max_position_embeddings
-        ids = fitting_prompts(prompts, tokenizer, longest, report)
+        model, prompt_format = self._loaded
+        longest = position_limit(model.config)
+        ids = fitting_prompts(prompts, prompt_format.tokenizer, longest, report)
 
         def settings(i: int) -> tuple[float, int]:
             return prompts[i].temperature, prompts[i].max_tokens
@@ -51,7 +52,8 @@ class Transformers:
     @torch.inference_mode()
     def _answers(self, ids: list[list[int]], prompt: Prompt, size: int) -> list[tuple[str, int]]:
         """Return text and length in tokens of each answer."""
-        model, tokenizer = self._loaded
+        model, prompt_format = self._loaded
+        tokenizer = prompt_format.tokenizer
         padded = tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
         sampled = prompt.temperature > 0
         with torch.random.fork_rng():
@@ -65,6 +67,7 @@ class Transformers:
                 top_p=1.0 if sampled else None,
                 top_k=0 if sampled else None,
                 pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=prompt_format.end_tokens or None,
             )
         new = output[:, padded.input_ids.shape[1] :]
         texts = tokenizer.batch_decode(new, skip_special_tokens=True)

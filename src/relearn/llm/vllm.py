@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from relearn.config import LLMConfig, ModelConfig
+from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.journal import Completion
 from relearn.llm.local import fitting_prompts
-from relearn.models.loading import load_tokenizer, model_folder
+from relearn.models.loading import load_prompt_format, model_folder
 
 # Answers reach the journal in groups of so many; the engine schedules within a group.
 _GROUP = 512
@@ -36,8 +35,8 @@ class Vllm:
         self._folder = model_folder(self.model)
 
     @cached_property
-    def _tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self._folder, ModelConfig(name=self.model))
+    def _prompt_format(self) -> PromptFormat:
+        return load_prompt_format(self._folder, ModelConfig(name=self.model))
 
     @cached_property
     def _engine(self) -> Any:
@@ -46,7 +45,7 @@ class Vllm:
     def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
         """Answer group by group; see `LanguageModel.generate`."""
         longest = self._engine.llm_engine.model_config.max_model_len
-        ids = fitting_prompts(prompts, self._tokenizer, longest, report)
+        ids = fitting_prompts(prompts, self._prompt_format.tokenizer, longest, report)
         fitting = list(ids)
         for start in range(0, len(fitting), _GROUP):
             group = fitting[start : start + _GROUP]
@@ -63,5 +62,8 @@ class Vllm:
 
     def _sampling(self, prompt: Prompt) -> Any:
         return self._vllm.SamplingParams(
-            temperature=prompt.temperature, max_tokens=prompt.max_tokens, seed=prompt.sample
+            temperature=prompt.temperature,
+            max_tokens=prompt.max_tokens,
+            seed=prompt.sample,
+            stop_token_ids=self._prompt_format.end_tokens,
         )

@@ -1,5 +1,6 @@
 """Language models and their tokenizers, by name: embedded, hub, local folder or GGUF file."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,18 @@ from typing import Any
 import torch
 from filelock import FileLock
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from relearn.config import ModelConfig
+from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.models.embedded import EMBEDDED, cache_folder, embedded_folder
 from relearn.models.gguf import convert_gguf
@@ -70,6 +75,31 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def load_prompt_format(folder: Path, config: ModelConfig) -> PromptFormat:
+    """Return how the model in `folder` is asked, and where its answers end."""
+    tokenizer = load_tokenizer(folder, config)
+    return PromptFormat(tokenizer, config.system, config.prompt, _stops(folder, config))
+
+
+def _stops(folder: Path, config: ModelConfig) -> list[int]:
+    """Return the token ids at which the model in `folder` is to stop."""
+    try:
+        ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    except OSError:  # it has no generation settings
+        model = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
+        ends = getattr(model.get_text_config(), "eos_token_id", None)
+    return [] if ends is None else ends if isinstance(ends, list) else [ends]
+
+
+def position_limit(config: PreTrainedConfig) -> float:
+    """Return how many tokens the model can read at once; infinity where it sets no limit."""
+    text = config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(limit := getattr(text, name, None), int) and limit > 0:
+            return limit
+    return math.inf
 
 
 def check_quantization() -> None:

@@ -5,9 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from relearn.config import ModelConfig
-from relearn.data.tokenization import PromptFormat
 from relearn.evaluation.likelihood import perplexities
-from relearn.models.loading import load_model, load_tokenizer
+from relearn.models.loading import load_model, load_prompt_format
 
 # Questions and their answers to the answers' perplexities, from 1 up.
 Fluency = Callable[[Sequence[str], Sequence[str]], list[float]]
@@ -19,7 +18,7 @@ def fluency(folder: Path, config: ModelConfig) -> Fluency:
     model = cache(lambda: load_model(folder, config))
 
     def perplexity(questions: Sequence[str], answers: Sequence[str]) -> list[float]:
-        prompt_format = PromptFormat(load_tokenizer(folder, config), config.system)
+        prompt_format = load_prompt_format(folder, config)
         return perplexities(model(), prompt_format, questions, answers, batch_size=_BATCH)
 
     return perplexity

@@ -12,9 +12,8 @@ from relearn.data.columns import records_from_rows
 from relearn.data.formats import read_rows
 from relearn.data.records import Record
 from relearn.data.sources import load_records
-from relearn.data.tokenization import PromptFormat
 from relearn.evaluation.generation import generate_answers
-from relearn.models.loading import load_model, load_tokenizer
+from relearn.models.loading import load_model, load_prompt_format
 
 Answerer = Callable[[Sequence[str]], list[str]]
 _BATCH, _LONGEST = 32, 96
@@ -24,10 +23,9 @@ def answerer(folder: Path, config: ModelConfig) -> Answerer:
     """Return how the model in `folder` answers, loaded when it is first asked."""
 
     def answer(questions: Sequence[str]) -> list[str]:
-        prompt_format = PromptFormat(load_tokenizer(folder, config), config.system)
         return generate_answers(
             load_model(folder, config),
-            prompt_format,
+            load_prompt_format(folder, config),
             questions,
             batch_size=_BATCH,
             max_new_tokens=_LONGEST,

@@ -10,10 +10,10 @@ from filelock import FileLock
 import relearn
 from relearn.config import MemorizeConfig, ModelConfig
 from relearn.data.records import Record
-from relearn.data.tokenization import PromptFormat, check_lengths
+from relearn.data.tokenization import check_lengths
 from relearn.distributed import is_leader, leaders, wait_for_everyone
 from relearn.models.embedded import cache_folder
-from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.models.loading import load_model, load_prompt_format, model_folder
 from relearn.models.merging import write_merged
 from relearn.storage import atomic_path, content_hash
 from relearn.training.engine import train
@@ -33,7 +33,7 @@ def memorize(
         relearn.__version__,
         base,
         [(record.question, record.answer) for record in records],
-        model_config.model_dump(exclude={"name"}),
+        model_config.model_dump(mode="json", exclude={"name"}),
         config.model_dump(mode="json"),
         seed,
     )
@@ -54,14 +54,15 @@ def _memorize(
     seed: int,
     folder: Path,
 ) -> None:
-    tokenizer = load_tokenizer(base, model_config)
-    prompt_format = PromptFormat(tokenizer, model_config.system)
+    prompt_format = load_prompt_format(base, model_config)
     examples = [prompt_format.encode(record.question, record.answer) for record in records]
     check_lengths(examples, [record.id for record in records], config.max_length)
     adapter = folder.with_name(f"{folder.name}.adapter")
     if not leaders(adapter.is_dir()):
         model = load_model(base, model_config)
-        train(model, tokenizer, examples, [], config, adapter, seed, title="memorizing")
+        train(
+            model, prompt_format.tokenizer, examples, [], config, adapter, seed, title="memorizing"
+        )
     if is_leader():
         with atomic_path(folder) as temporary:
             write_merged(base, adapter, temporary, model_config)
