@@ -35,11 +35,15 @@ def replaced_head(model: nn.Module, compute: Callable[[Tensor], Tensor]) -> Iter
     parallel wrapper, whose hooks see its result as the model's output.
     """
     head = output_head(model)
+    before = vars(head).get("forward")  # an adapter's faster way, where the head has one
     head.forward = compute
     try:
         yield
     finally:
-        del head.forward
+        if before is None:
+            del head.forward
+        else:
+            head.forward = before
 
 
 def label_logits(
