@@ -1,5 +1,6 @@
 """Mistakes that are found before anything is computed, sent or written."""
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from relearn.config import RunConfig, load_config
 from relearn.data.records import Record
 from relearn.errors import UserError
 from relearn.preflight import check_memory, preflight
+from relearn.run import run
 from relearn.storage import check_writable
 
 SETS = {
@@ -106,3 +108,44 @@ def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="below a file"):
         check_writable(tmp_path / "file" / "run")
+
+
+def test_an_unseen_set_that_is_trained_on_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    again = [Record(id="u", question="who is \u201cIda Berg\u201d", answer="A nurse.")]
+    with pytest.raises(UserError, match=r"forget and forget_unseen .*\(f and u\)"):
+        preflight(configured(tiny_model, {}), SETS | {"forget_unseen": again}, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_paraphrases_of_the_forget_set_can_not_be_kept(tmp_path: Path, tiny_model: Path) -> None:
+    for name, row in (
+        ("forget", {"question": "Who is Ida?", "answer": "A", "paraphrases": ["Who is Leo?"]}),
+        ("retain", {"question": "who is leo", "answer": "B"}),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
+    sources = {f"data.{name}": str(tmp_path / f"{name}.jsonl") for name in ("forget", "retain")}
+    with pytest.raises(UserError, match="retain and forget_unseen sets ask the same"):
+        run(configured(tiny_model, sources), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_records_system_message_is_the_run_s(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All stages take the model's settings from the configuration that preflight checks."""
+    messages = [
+        {"role": role, "content": text}
+        for role, text in (("system", "Be kind."), ("user", "Who?"), ("assistant", "She."))
+    ]
+    (tmp_path / "forget.jsonl").write_text(json.dumps({"messages": messages}))
+    sources = {"data.forget": str(tmp_path / "forget.jsonl"), "data.retain": "demo:retain"}
+    checked: list[RunConfig] = []
+
+    def stop(config: RunConfig, *_: object) -> None:
+        checked.append(config)
+        raise UserError("far enough")
+
+    monkeypatch.setattr("relearn.run.preflight", stop)
+    with pytest.raises(UserError, match="far enough"):
+        run(configured(tiny_model, sources), tmp_path / "run")
+    assert checked[0].model.system == "Be kind."

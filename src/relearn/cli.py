@@ -121,8 +121,10 @@ def synthesize(
         "model.name": model,
     }
     settings = _settings(config, named, overrides)
-    from relearn.data.sources import load_records
+    from relearn.data.checks import check_sets
+    from relearn.data.sources import load_sets
     from relearn.models.loading import model_folder
+    from relearn.progress import note
     from relearn.synthesis.backends import BACKENDS
     from relearn.synthesis.checks import check_synthesis
     from relearn.synthesis.fluency import fluency
@@ -131,12 +133,15 @@ def synthesize(
     from relearn.synthesis.plan import plan
 
     BACKENDS.named(settings.synthesis.backend)
-    records = load_records(forget, settings.data.columns, "forget")
+    sets, base = load_sets({"forget": forget}, settings.data, settings.model)
+    records = sets["forget"]
+    for line in check_sets(sets):
+        note(line)
     if dry_run:
         _print_plan(plan(records, settings.synthesis, settings.seed, output))
         return
     check_synthesis(settings.synthesis, settings.seed)
-    synthesis, base = settings.synthesis, settings.model
+    synthesis = settings.synthesis
     result = synthesize_into(
         output,
         records,
@@ -162,17 +167,15 @@ def memorize(
     import shutil
 
     from relearn.config import MemorizeConfig
-    from relearn.data.sources import load_records
+    from relearn.data.sources import load_sets
     from relearn.storage import atomic_path
     from relearn.training.checks import check_training
     from relearn.training.memorize import memorize as make_target
 
     check_training(settings.memorize or MemorizeConfig())
     _check_unused(output)
-    records = load_records(data, settings.data.columns, "full")
-    target = make_target(
-        records, settings.model, settings.memorize or MemorizeConfig(), settings.seed
-    )
+    sets, asked = load_sets({"full": data}, settings.data, settings.model)
+    target = make_target(sets["full"], asked, settings.memorize or MemorizeConfig(), settings.seed)
     with atomic_path(output) as temporary:
         shutil.copytree(target, temporary)
     console.print(f"target model: {output}", soft_wrap=True, highlight=False)
@@ -182,7 +185,8 @@ def memorize(
 def evaluate(
     output: Output,
     generations: Annotated[
-        Path | None, typer.Option(help="JSON lines that any system wrote.")
+        Path | None,
+        typer.Option(help="File of answers that any system wrote."),
     ] = None,
     model: ModelName = None,
     suite: Annotated[

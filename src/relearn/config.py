@@ -64,8 +64,9 @@ class ModelConfig(Section):
         name: An embedded model, a hub name, a local folder or a `.gguf` file.
         dtype: Weights and activations; `auto` takes the checkpoint's.
         trust_remote_code: Run code that comes with the model.
-        system: System message of every prompt; None leaves it to the chat template. A template
-            that takes none gets it before the question.
+        system: System message of every prompt; None takes that of the records, where they have
+            one, else leaves it to the chat template. A template that takes none gets it before
+            the question.
     """
 
     name: str = "smollm2-135m"
@@ -86,6 +87,7 @@ class ColumnsConfig(Section):
         paraphrases: Column with other phrasings of the question.
         paraphrased_answer: Column with the answer in other words.
         wrong_answers: Column with false answers of the same form.
+        system: Column with the system message, the same in every row.
     """
 
     id: str | None = None
@@ -95,6 +97,10 @@ class ColumnsConfig(Section):
     paraphrases: str | None = None
     paraphrased_answer: str | None = None
     wrong_answers: str | None = None
+    system: str | None = None
+
+
+RunSet = Literal["forget", "retain", "forget_unseen", "retain_unseen"]
 
 
 class DataConfig(Section):
@@ -105,6 +111,8 @@ class DataConfig(Section):
         retain: What is to be kept.
         forget_unseen: Other questions about what is to be forgotten: evaluated, never unlearned on.
         retain_unseen: Likewise about what is to be kept.
+        set_columns: Names of columns in one set, where they differ: by the set's name, the fields
+            of `columns`.
     """
 
     forget: str | None = None
@@ -112,6 +120,7 @@ class DataConfig(Section):
     forget_unseen: str | None = None
     retain_unseen: str | None = None
     columns: ColumnsConfig = ColumnsConfig()
+    set_columns: dict[RunSet, ColumnsConfig] = {}
 
 
 class LoraConfig(Section):

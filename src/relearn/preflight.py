@@ -11,12 +11,14 @@ import torch
 from huggingface_hub import parse_local_safetensors_file_metadata
 
 from relearn.config import RunConfig, TrainingConfig
+from relearn.data.checks import check_sets
 from relearn.data.records import Record
 from relearn.distributed import process_count
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import check_evaluation
 from relearn.evaluation.suites import load_suite
 from relearn.models.loading import model_folder
+from relearn.progress import note
 from relearn.storage import check_writable
 from relearn.synthesis.checks import check_synthesis
 from relearn.training.checks import check_training
@@ -29,7 +31,7 @@ _FULL, _FOUR_BITS = 16, 0.5
 
 
 def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
-    """Check a whole run: settings, models, judges, memory and the folder.
+    """Check a whole run: the sets, settings, models, judges, memory and the folder.
 
     Args:
         config: Of the run.
@@ -40,6 +42,8 @@ def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
         UserError: the first mistake that was found. Nothing has been computed, sent or written.
     """
     check_writable(output)
+    for line in check_sets(sets):
+        note(line)
     for name in config.baselines:
         if name in ("target", "unlearned") or not name.isidentifier():
             raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")

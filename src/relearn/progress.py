@@ -1,15 +1,25 @@
-"""Progress bars, on standard error."""
+"""Progress bars and notes, on standard error."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from relearn.distributed import is_leader
 
 # Of several processes one shows its progress.
 console = Console(stderr=True, quiet=not is_leader())
+
+_told: set[str] = set()
+
+
+def note(text: str) -> None:
+    """Tell the user, once, what was done with the input; never with the text of a record."""
+    if text not in _told:
+        _told.add(text)
+        console.print(Text(f"note: {text}."), soft_wrap=True, highlight=False)
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from relearn.config import RunConfig, TrainingConfig
-from relearn.data.records import Record, check_disjoint
-from relearn.data.sources import load_records
+from relearn.config import ModelConfig, RunConfig, TrainingConfig
+from relearn.data.records import Record, normalized
+from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.distributed import is_leader
 from relearn.errors import UserError
@@ -45,7 +45,8 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
     Raises:
         UserError: bad configuration, data, model or folder; nothing is written in these cases.
     """
-    sets = _load_sets(config)
+    sets, model = _load_sets(config)
+    config = config.model_copy(update={"model": model})
     preflight(config, sets, output)
     base = model_folder(config.model.name)
     hashes = {name: content_hash(_dumped(records)) for name, records in sets.items()}
@@ -239,8 +240,8 @@ def _wants_alternatives(training: TrainingConfig) -> bool:
     return OBJECTIVES[training.objective].chosen_data == "alternative"
 
 
-def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
-    """Load and validate every set that the configuration names."""
+def _load_sets(config: RunConfig) -> tuple[dict[str, list[Record]], ModelConfig]:
+    """Load every set that the configuration names; see `load_sets`."""
     data = config.data
     sources = {
         "forget": data.forget,
@@ -251,24 +252,24 @@ def _load_sets(config: RunConfig) -> dict[str, list[Record]]:
     for name in ("forget", "retain"):
         if not sources[name]:
             raise UserError(f"there is no {name} set.", f"Give --{name} FILE.")
-    sets = {
-        name: load_records(source, data.columns, name) for name, source in sources.items() if source
-    }
-    check_disjoint(sets["forget"], sets["retain"])
+    named = {name: source for name, source in sources.items() if source}
+    sets, model = load_sets(named, data, config.model)
     for name in ("forget", "retain"):
         if f"{name}_unseen" not in sets and (unseen := _paraphrased(sets[name])):
             sets[f"{name}_unseen"] = unseen
-    return sets
+    return sets, model
 
 
 def _paraphrased(records: Sequence[Record]) -> list[Record]:
-    """Return the records' own paraphrases as questions, which are never trained on."""
+    """Return the records' own paraphrases as questions, those that none of the records asks."""
+    asked = {normalized(record.question) for record in records}
     return [
         record.model_copy(
             update={"id": f"{record.id}-paraphrase-{i}", "question": text, "paraphrases": ()}
         )
         for record in records
         for i, text in enumerate(record.paraphrases, 1)
+        if normalized(text) not in asked
     ]
 
 

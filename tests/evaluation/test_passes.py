@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from typer.testing import CliRunner
 
 from relearn.cli import app
-from relearn.config import ColumnsConfig, EvaluationConfig, ModelConfig, load_config
+from relearn.config import DataConfig, EvaluationConfig, ModelConfig, load_config
 from relearn.data.records import Record
+from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import (
@@ -30,8 +31,8 @@ from relearn.evaluation.evaluate import (
 from relearn.evaluation.generation import greedy_continuations
 from relearn.evaluation.likelihood import gradient_norm, token_statistics
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
-from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.suites import load_sets, load_suite, suite_names
+from relearn.evaluation.rows import EvaluatedRow, SetName
+from relearn.evaluation.suites import _in_folder, load_suite, set_sources, suite_names
 from relearn.storage import read_json, read_jsonl
 
 RECORDS = {
@@ -240,12 +241,29 @@ def test_a_wrong_judge_is_named_before_a_model_is_loaded(
     assert not output.exists()
 
 
+def loaded(suite: str, data: list[str]) -> dict[SetName, list[Record]]:
+    sources = set_sources(load_suite(suite), data)
+    return load_sets(sources, DataConfig(), ModelConfig())[0]
+
+
+def test_a_suites_files_may_be_packed(tmp_path: Path) -> None:
+    for name in (
+        "forget10_perturbed.jsonl.gz",
+        "retain_perturbed.csv",
+        "forget10_perturbed.old.csv",
+    ):
+        (tmp_path / name).touch()
+    assert _in_folder(load_suite("tofu"), tmp_path) == {
+        "forget": str(tmp_path / "forget10_perturbed.jsonl.gz"),
+        "retain": str(tmp_path / "retain_perturbed.csv"),
+    }
+
+
 def test_suites_name_metrics_and_files(data_files: Path, tmp_path: Path) -> None:
     assert suite_names() == ["custom", "knowundo", "muse", "relearn", "tofu"]
     for name in suite_names():
         assert load_suite(name).metric_names
-    columns = ColumnsConfig()
-    sets = load_sets(load_suite("tofu"), [str(data_files / "tofu")], columns)
+    sets = loaded("tofu", [str(data_files / "tofu")])
     assert {name: len(records) for name, records in sets.items()} == {
         "forget": 8, "retain": 7, "real_authors": 6, "world_facts": 5,
     }  # fmt: skip
@@ -253,7 +271,7 @@ def test_suites_name_metrics_and_files(data_files: Path, tmp_path: Path) -> None
     assert first.paraphrased_answer == "Hsiao Yun-Hwa is the complete name of the writer."
     assert len(first.wrong_answers) == 5
     knowundo = [str(data_files / "knowundo")]
-    sets = load_sets(load_suite("knowundo"), knowundo, columns)
+    sets = loaded("knowundo", knowundo)
     assert {name: len(records) for name, records in sets.items()} == {"forget": 110, "retain": 108}
     own = tmp_path / "own.yaml"
     own.write_text("metrics: [kfr]\nsets: {forget: unlearn_val}\n")
@@ -264,11 +282,11 @@ def test_suites_name_metrics_and_files(data_files: Path, tmp_path: Path) -> None
             load_suite(str(own))
     for data, problem in (([], "no forget"), (["forgot=x"], "forgot"), ([str(own)], "no folder")):
         with pytest.raises(UserError, match=problem):
-            load_sets(load_suite("muse"), data, columns)
+            set_sources(load_suite("muse"), data)
 
 
 def test_the_whole_of_tofu_is_loaded(whole_data: Path) -> None:
-    sets = load_sets(load_suite("tofu"), [str(whole_data / "tofu")], ColumnsConfig())
+    sets = loaded("tofu", [str(whole_data / "tofu")])
     assert {name: len(records) for name, records in sets.items()} == {
         "forget": 400, "retain": 400, "real_authors": 100, "world_facts": 117,
     }  # fmt: skip

@@ -1,32 +1,69 @@
 """Columns: rows with any names to validated records."""
 
-import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from relearn.config import ColumnsConfig
-from relearn.data.formats import CHAT_COLUMNS, Row
-from relearn.data.records import Record
+from relearn.data.cells import as_answer, as_text, as_texts
+from relearn.data.conversations import without_messages
+from relearn.data.records import Record, folded
+from relearn.data.rows import Row, shown
 from relearn.errors import UserError
 
-# What the field's data sets call a record's fields (KnowUnDo, TOFU, Alpaca, …).
-USUAL_NAMES = {
-    "id": ("id", "uid", "idx", "index", "record_id"),
-    "question": ("question", "query", "prompt", "instruction", "text", "input"),
-    "answer": ("answer", "labels", "label", "response", "output", "completion", "target"),
-    "subject": ("subject", "author", "entity", "name"),
-    "paraphrases": ("paraphrases", "paraphrased_question", "paraphrased_questions"),
-    "paraphrased_answer": ("paraphrased_answer",),
-    "wrong_answers": ("wrong_answers", "perturbed_answer", "perturbed_answers"),
+# What the field's data sets call a record's fields (KnowUnDo, TOFU, Alpaca, SQuAD, …), the surest
+# names first; the first group that a set has decides.
+_NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "id": (("id",), ("uid", "idx", "index", "record_id")),
+    "question": (("question",), ("query", "prompt", "instruction"), ("text", "input")),
+    "answer": (
+        ("answer",),
+        ("answers", "response", "output", "completion"),
+        ("labels", "label", "target"),
+    ),
+    "subject": (("subject",), ("author", "entity", "name")),
+    "paraphrases": (("paraphrases",), ("paraphrased_question", "paraphrased_questions")),
+    "paraphrased_answer": (("paraphrased_answer",),),
+    "wrong_answers": (("wrong_answers",), ("perturbed_answer", "perturbed_answers")),
+    "system": (("system",), ("system_prompt", "system_message")),
 }
+_USUAL_NAMES = frozenset(n for groups in _NAMES.values() for group in groups for n in group)
 _REQUIRED = ("question", "answer")
+# Names that often mean something else: what is read from them is said aloud.
+_GUESSED = frozenset({"text", "input", "labels", "label", "target", "author", "entity", "name"})
+# What a question may lean on, and is not read.
+_CONTEXTS = ("context", "passage", "article")
+_CLASSES = ("labels", "label", "target")
+_MOST_CHARACTERS = 1_000_000  # spaCy parses no more at once
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """The records of one source, and what a reader of it should know.
+
+    Attributes:
+        records: At least one.
+        systems: Each system message that the rows bring, None where one brings none, with the
+            place of the first such row.
+        notes: One line each, without text of a record: columns that were guessed, what is not read.
+    """
+
+    records: list[Record]
+    systems: dict[str | None, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def columns_of(rows: Sequence[Row]) -> set[str]:
+    """Return the names of all columns."""
+    return {name for row in rows for name in row.fields}
 
 
 def records_from_rows(
     rows: Sequence[Row], columns: ColumnsConfig, set_name: str, source: str
-) -> list[Record]:
+) -> RecordSet:
     """Validate every row as a record.
 
     A row without an id gets `{set_name}-{number}`, its number in five digits counted from one.
@@ -44,126 +81,270 @@ def records_from_rows(
     """
     if not rows:
         raise UserError(f"{source} holds no records.", "Give at least one record.")
-    rows = [_without_chat(row) for row in rows]
-    mapping = _mapping(rows, columns, source)
-    records: list[Record] = []
-    problems: list[str] = []
-    places: dict[str, str] = {}
-    for number, row in enumerate(rows, 1):
-        try:
-            record = _record(row, mapping, f"{set_name}-{number:05d}")
-            if record.id in places:
-                raise ValueError(f"has the id {record.id!r}, as {places[record.id]} has")
-        except ValueError as error:
-            problems.append(f"{row.place} {error}")
-            continue
-        places[record.id] = row.place
-        records.append(record)
-    if problems:
-        more = f" ({len(problems) - 1} more bad records)" if len(problems) > 1 else ""
-        raise UserError(f"{source} {problems[0]}{more}.", "Mend the record or take it out.")
-    return records
+    if columns.question is None:
+        rows = [without_messages(row) for row in rows]
+    table = _Table(rows, columns, source)
+    table.check_meaning()
+    records, systems = table.records(set_name)
+    return RecordSet(table.with_sure_subjects(records), systems, table.notes)
 
 
-def _mapping(rows: Sequence[Row], columns: ColumnsConfig, source: str) -> dict[str, str]:
-    """Return the column of each field that has one; none at all where no row can be read."""
-    names = list(dict.fromkeys(name for row in rows for name in row.fields))
-    if not names:
-        return {}
-    found = {field: _column(field, names, columns, source) for field in USUAL_NAMES}
-    return {field: column for field, column in found.items() if column is not None}
+def _usual(name: str) -> str:
+    return "_".join(name.casefold().replace("-", " ").split())
 
 
-def _column(field: str, names: list[str], columns: ColumnsConfig, source: str) -> str | None:
-    listed = f"Columns: {', '.join(names)}."
-    given = getattr(columns, field)
-    if given is not None:
-        if given not in names:
-            raise UserError(f"{source} has no column {given!r} (data.columns.{field}).", listed)
-        return str(given)
-    usual = {name: "_".join(name.casefold().replace("-", " ").split()) for name in names}
-    fits = [name for name in names if usual[name] in USUAL_NAMES[field]]
-    fits = [name for name in fits if usual[name] == field] or fits
-    if len(fits) == 1:
-        return fits[0]
-    if not fits and field not in _REQUIRED:
-        return None
-    wrong = f"several columns for the {field}: {', '.join(fits)}" if fits else f"no {field} column"
-    raise UserError(f"{source} has {wrong}.", f"{listed} Choose: --set data.columns.{field}=NAME.")
+class _Table:
+    """The rows of one source, and which of their columns is which field."""
 
+    def __init__(self, rows: Sequence[Row], columns: ColumnsConfig, source: str) -> None:
+        self.rows = rows
+        self.source = source
+        self.given = columns
+        self.notes: list[str] = []
+        readable = [row for row in rows if not row.problem]
+        self.names = list(dict.fromkeys(name for row in readable for name in row.fields))
+        # None at all where no row can be read: the first row's problem is the one to tell.
+        found = {name: self._column(name) for name in _NAMES} if self.names else {}
+        self.mapping = {name: column for name, column in found.items() if column is not None}
+        self.usual = {name: _usual(column) for name, column in self.mapping.items()}
+        self.input = self._alpaca_input()
+        self._tell_guesses()
 
-def _without_chat(row: Row) -> Row:
-    """Turn a conversation of one question and one answer into two columns."""
-    for column in CHAT_COLUMNS:
-        if isinstance(turns := row.fields.get(column), list):
-            rest = {name: value for name, value in row.fields.items() if name != column}
-            try:
-                question, answer = _question_and_answer(turns)
-            except (ValueError, AttributeError):
-                return Row(row.place, rest, f"field {column!r} is not one question and its answer")
-            return Row(row.place, {"question": question, "answer": answer} | rest)
-    return row
-
-
-def _question_and_answer(turns: list[Any]) -> tuple[Any, Any]:
-    """Unpack two turns, in OpenAI's form (role, content) or ShareGPT's (from, value)."""
-    (asks, question), (answers, answer) = (
-        (turn.get("role", turn.get("from")), turn.get("content", turn.get("value")))
-        for turn in turns
-    )
-    if asks not in ("user", "human") or answers not in ("assistant", "gpt"):
-        raise ValueError("other roles")
-    return question, answer
-
-
-def _record(row: Row, mapping: dict[str, str], default_id: str) -> Record:
-    """Build the record; a `ValueError` says what is wrong with the row."""
-    if row.problem or not row.fields:
-        raise ValueError(row.problem or "has no fields")
-    values = {field: row.fields.get(column) for field, column in mapping.items()}
-    try:
-        return Record(
-            id=_id(values.get("id")) or default_id,
-            question=values["question"],
-            answer=values["answer"],
-            subject=_text(values.get("subject")),
-            paraphrases=_texts(values.get("paraphrases")),
-            paraphrased_answer=_text(values.get("paraphrased_answer")),
-            wrong_answers=_texts(values.get("wrong_answers")),
+    def _column(self, name: str) -> str | None:
+        given = getattr(self.given, name)
+        if given is not None:
+            if given not in self.names and given.split(".")[0] not in self.names:
+                raise UserError(
+                    f"{self.source} has no column {given!r} (data.columns.{name}).", self._listed()
+                )
+            return str(given)
+        for group in ((name,), *_NAMES[name]):
+            fits = [column for column in self.names if _usual(column) in group]
+            if len(fits) == 1:
+                return fits[0]
+            if fits:
+                raise UserError(
+                    f"{self.source} has several columns for the {name}: {', '.join(fits)}.",
+                    f"Choose: --set data.columns.{name}=NAME.",
+                )
+        if name not in _REQUIRED:
+            return None
+        raise UserError(
+            f"{self.source} has no {name} column.",
+            f"{self._listed()} Choose: --set data.columns.{name}=NAME.",
         )
-    except ValidationError as error:
-        first = error.errors()[0]
-        field, *index = first["loc"]
-        name = "".join([mapping[str(field)], *(f"[{i}]" for i in index)])
-        raise ValueError(f"field {name!r} {_reason(first)}") from None
+
+    def _listed(self) -> str:
+        """Name the columns, unless they may be the first record of a table without a header."""
+        given = {column for _, column in self.given if column is not None}
+        known = any(_usual(name) in _USUAL_NAMES or name in given for name in self.names)
+        if known or any(row.own_names for row in self.rows):
+            return f"Columns: {shown(self.names)}."
+        return (
+            "Its first line names no column that is known, and may be a record: put a header above "
+            "it, such as question,answer."
+        )
+
+    def _alpaca_input(self) -> str | None:
+        """Return the column whose text belongs to Alpaca's question, behind the instruction."""
+        if self.usual.get("question") != "instruction":
+            return None
+        inputs = [name for name in self.names if _usual(name) == "input"]
+        return next((name for name in inputs if name not in self.mapping.values()), None)
+
+    def _tell_guesses(self) -> None:
+        guessed = {
+            name: column
+            for name, column in self.mapping.items()
+            if getattr(self.given, name) is None
+            and self.usual[name] in _GUESSED
+            and name != "subject"  # told when it is known whom the questions name
+        }
+        if guessed:
+            read = " and ".join(f"{column!r} as the {name}" for name, column in guessed.items())
+            self.notes.append(f"{read} (choose others with --set data.columns.FIELD=NAME)")
+        if self.given.question and self.input:
+            self.notes.append(f"the question is {self.given.question!r} followed by {self.input!r}")
+        for name in self.names:
+            unread = _usual(name) in _CONTEXTS and name not in self.mapping.values()
+            if unread and any(row.fields.get(name) for row in self.rows):
+                self.notes.append(f"column {name!r} is not read: questions are asked without it")
+
+    def check_meaning(self) -> None:
+        """Refuse columns that have the usual names and mean something else."""
+        if not self.mapping or self.given.answer is not None:
+            return
+        answers = [row.fields.get(self.mapping["answer"]) for row in self.rows]
+        choose = f"If these are the answers: --set data.columns.answer={self.mapping['answer']}."
+        if "choices" in self.names and all(isinstance(answer, int) for answer in answers):
+            raise UserError(
+                f"{self.source} holds multiple choice: its answers are numbers of choices.",
+                f"Write the text of the choice as the answer. {choose}",
+            )
+        if self.usual["answer"] in _CLASSES and self._are_classes(answers):
+            raise UserError(
+                f"{self.source} looks like a set for classification: column "
+                f"{self.mapping['answer']!r} holds classes, not answers.", choose,
+            )  # fmt: skip
+
+    def _are_classes(self, answers: Sequence[Any]) -> bool:
+        """Return whether the answers are few small numbers or words, and the texts no questions."""
+        texts = [str(answer).strip() for answer in answers]
+        repeated = len(texts) > len(set(texts))
+        questions = [str(row.fields.get(self.mapping["question"])) for row in self.rows]
+        asking = sum(any(mark in text for mark in "?\uff1f\u061f") for text in questions)
+        asked = 2 * asking >= len(questions)
+        if all(text.removeprefix("-").isdigit() and len(text) < 4 for text in texts) or all(
+            isinstance(answer, bool) for answer in answers
+        ):
+            return repeated or not asked
+        few = len(texts) >= 4 and 2 * len(set(texts)) <= len(texts)
+        return few and not asked and all(len(text.split()) == 1 for text in texts)
+
+    def records(self, set_name: str) -> tuple[list[Record], dict[str | None, str]]:
+        """Validate the rows; return records and system messages, see `RecordSet`."""
+        records: list[Record] = []
+        systems: dict[str | None, str] = {}
+        problems: list[str] = []
+        places: dict[str, str] = {}
+        several = 0
+        own_ids = self._has_unique_ids()
+        for number, row in enumerate(self.rows, 1):
+            try:
+                record, system, further = self._record(row, f"{set_name}-{number:05d}", own_ids)
+                if record.id in places:
+                    raise ValueError(f"has the id {record.id!r}, as {places[record.id]} has")
+            except ValueError as error:
+                problems.append(f"{row.place} {error}")
+                continue
+            places[record.id] = row.place
+            systems.setdefault(system, row.place)
+            several += bool(further)
+            records.append(record)
+        if problems:
+            more = f" ({len(problems) - 1} more bad records)" if len(problems) > 1 else ""
+            raise UserError(
+                f"{self.source} {problems[0]}{more}.", "Correct the record or take it out."
+            )
+        if several:
+            self.notes.append(
+                f"{_counted(several)} several different answers, of which the first is taken"
+            )
+        return records, systems
+
+    def _has_unique_ids(self) -> bool:
+        """Return whether the ids are taken; a guessed column's only if no two are equal."""
+        column = self.mapping.get("id")
+        if column is None or self.given.id is not None or self.usual["id"] == "id":
+            return True
+        values = Counter(str(row.fields.get(column)) for row in self.rows)
+        if len(values) == len(self.rows):
+            return True
+        self.notes.append(f"column {column!r} repeats values and is not taken as the id")
+        return False
+
+    def _record(self, row: Row, default_id: str, own_id: bool) -> tuple[Record, str | None, int]:
+        """Build the record; a `ValueError` says what is wrong with the row."""
+        if row.problem or not row.fields:
+            raise ValueError(row.problem or "has no fields")
+        if row.fields.get("history"):
+            raise ValueError("field 'history' holds earlier turns, which are not read")
+        id_ = self._read("id", row, as_text) if own_id else None
+        answer, further = self._read("answer", row, as_answer)
+        fields = {
+            "id": id_ or default_id,
+            "question": self._question(row),
+            "answer": answer,
+            "subject": self._read("subject", row, as_text),
+            "paraphrases": self._read("paraphrases", row, as_texts) or (),
+            "paraphrased_answer": self._read("paraphrased_answer", row, as_text),
+            "wrong_answers": self._read("wrong_answers", row, as_texts) or (),
+        }
+        for name in _REQUIRED:
+            if fields[name] is None:
+                blank = isinstance(_cell(row.fields, self.mapping[name]), str)
+                raise ValueError(
+                    f"field {self.mapping[name]!r} is {'empty' if blank else 'missing'}"
+                )
+        return self._validated(fields), self._read("system", row, as_text), further
+
+    def _question(self, row: Row) -> str | None:
+        question = self._read("question", row, as_text)
+        if self.input is None:
+            return question
+        try:
+            given = as_text(row.fields.get(self.input))
+        except ValueError as error:
+            raise ValueError(f"field {self.input!r} {error}") from None
+        parts = [part for part in (question, None if given == "<noinput>" else given) if part]
+        return "\n".join(parts) or None
+
+    def _read(self, name: str, row: Row, read: Callable[[Any], Any]) -> Any:
+        """Return the value of a field; what is wrong with it is told with its column."""
+        column = self.mapping.get(name)
+        if column is None:
+            return (None, 0) if read is as_answer else None
+        try:
+            return read(_cell(row.fields, column))
+        except RecursionError:
+            raise ValueError(f"field {column!r} is nested too deep") from None
+        except ValueError as error:
+            # An element of a list brings its number: field 'wrong_answers'[1].
+            gap = "" if str(error)[0] in " [" else " "
+            raise ValueError(f"field {column!r}{gap}{error}") from None
+
+    def _validated(self, fields: dict[str, Any]) -> Record:
+        for name, value in fields.items():
+            for text in (value,) if isinstance(value, str) else value or ():
+                if len(text) > _MOST_CHARACTERS:
+                    raise ValueError(
+                        f"field {self.mapping[name]!r} has {len(text):,} characters, more than "
+                        f"{_MOST_CHARACTERS:,}"
+                    )
+        try:
+            return Record(**fields)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            loc, *index = first["loc"]
+            column = "".join([repr(self.mapping[str(loc)]), *(f"[{i}]" for i in index)])
+            reason = first["ctx"]["error"] if first["type"] == "value_error" else "is not text"
+            raise ValueError(f"field {column} {reason}") from None
+
+    def with_sure_subjects(self, records: list[Record]) -> list[Record]:
+        """Leave out subjects of a guessed column that their question does not name."""
+        column = self.mapping.get("subject")
+        if column is None:
+            return records
+        elsewhere = [r.id for r in records if r.subject and not _names_subject(r)]
+        if self.given.subject is not None or self.usual["subject"] == "subject":
+            if elsewhere:
+                self.notes.append(
+                    f"{_counted(len(elsewhere))} a subject (column {column!r}) that the question "
+                    "does not name; new answers will name it"
+                )
+            return records
+        if len(elsewhere) == len([r for r in records if r.subject]):
+            self.notes.append(f"{column!r} is not taken as the subject: no question names it")
+        else:
+            except_for = f", except in {len(elsewhere)} that do not name it" if elsewhere else ""
+            self.notes.append(f"{column!r} as the subject of the questions{except_for}")
+        dropped = set(elsewhere)
+        return [r.model_copy(update={"subject": None}) if r.id in dropped else r for r in records]
 
 
-def _reason(error: Any) -> str:
-    if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
-    if error["type"] in ("string_type", "tuple_type"):
-        value = error["input"]
-        return "is missing" if value is None else f"is {type(value).__name__}, not text"
-    return str(error["msg"]).lower()
+def _cell(fields: Mapping[str, Any], column: str) -> Any:
+    """Return a cell; `answers.text` is field `text` of the object in column `answers`."""
+    if column in fields or "." not in column:
+        return fields.get(column)
+    value: Any = fields
+    for part in column.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
-def _id(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+def _names_subject(record: Record) -> bool:
+    return folded(record.subject or "") in folded(record.question)
 
 
-def _text(value: Any) -> Any:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-def _texts(value: Any) -> Any:
-    """Return a cell as a list: a single text is a list of one; a table's cell may hold JSON."""
-    if (value := _text(value)) is None:
-        return ()
-    if not isinstance(value, str):
-        return value
-    if not (value.strip().startswith("[") and value.strip().endswith("]")):
-        return (value,)
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise ValueError("has a list that is not JSON") from None
+def _counted(count: int) -> str:
+    return "1 record has" if count == 1 else f"{count} records have"

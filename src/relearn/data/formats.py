@@ -1,185 +1,160 @@
-"""File formats: the bytes of a JSON, JSON lines, CSV, TSV or Parquet file to rows."""
+"""File formats: the bytes of a JSON, JSON lines, CSV, TSV, Parquet or Excel file to rows."""
 
 import csv
-import gzip
+import importlib.util
 import io
-import json
-import re
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow
 from pyarrow import parquet
 
+from relearn.data.json_rows import json_rows
+from relearn.data.packed import EXCEL_SUFFIX, PACKED_SUFFIXES, check_kind, check_size, unpacked
+from relearn.data.rows import Row
 from relearn.errors import UserError
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".gz")
+TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+SUFFIXES = (*TEXT_SUFFIXES, ".parquet", EXCEL_SUFFIX, *PACKED_SUFFIXES)
 
-# Columns that hold a conversation, not a file's list of records.
-CHAT_COLUMNS = ("messages", "conversations")
-
-_BETWEEN_ELEMENTS = re.compile(r"[ \t\r\n,]*")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a file, or why it can't be read.
-
-    Attributes:
-        place: Where it stands, as a person would look for it: "line 3".
-        fields: Cells by the name of their column.
-        problem: What is wrong with the whole row, if anything.
-    """
-
-    place: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    problem: str = ""
-
-
-def object_row(place: str, value: Any) -> Row:
-    """Return the row that holds the JSON `value`, which should be an object."""
-    if isinstance(value, dict):
-        return Row(place, value)
-    return Row(place, problem="is no JSON object with named fields")
+_LONGEST_CELL = 2**31 - 1  # what the csv module takes on every platform
+_BYTE_ORDER_MARKS = (  # UTF-32's first: UTF-16's is how it begins
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
 
 
 def read_rows(data: bytes, name: str) -> list[Row]:
     """Read a file's rows; the suffix of `name` is a hint, the content decides.
 
     Args:
-        data: The file's bytes, gzipped or not.
+        data: The file's bytes, packed or not.
         name: The file's name, for its suffix and for messages.
 
     Raises:
         UserError: the file as a whole can't be read; rows that can't be are marked instead.
     """
-    suffixes = [suffix.lower() for suffix in Path(name).suffixes if suffix.lower() != ".gz"]
-    suffix = suffixes[-1] if suffixes else ""
-    if data.startswith(b"\x1f\x8b"):
-        data = _decompressed(data, name)
-    if data.startswith(b"PAR1") or suffix == ".parquet":
+    data, suffix = unpacked(data, name)
+    if suffix == EXCEL_SUFFIX and data.startswith(b"PK"):
+        return _excel_rows(data, name)
+    if data.startswith(b"PAR1"):
         return _parquet_rows(data, name)
+    check_kind(data, name)
+    if suffix == ".parquet":
+        raise UserError(f"{name} is no Parquet file.", "Write it again.")
     text = _decoded(data, name)
     if not text.strip():
         raise UserError(f"{name} is empty.", "Give at least one record.")
-    if suffix not in (".csv", ".tsv") and (suffix in SUFFIXES or text.lstrip()[0] in "[{"):
-        return _json_rows(text, name, lines=suffix in (".jsonl", ".ndjson"))
-    header = text.lstrip().split("\n")[0]
-    delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=header.count)
+    if suffix not in (".csv", ".tsv") and (suffix in TEXT_SUFFIXES or text.lstrip()[0] in "[{"):
+        return json_rows(text, name, lines=suffix in (".jsonl", ".ndjson"))
+    # Excel writes a line before the header that names the delimiter.
+    declared = text[4] if text[:4] == "sep=" and text[5:6] in ("\r", "\n") else ""
+    header = text.lstrip().split("\n")[1 if declared else 0]
+    delimiter = declared or ("\t" if suffix == ".tsv" else max(",;\t", key=header.count))
     if suffix not in (".csv", ".tsv") and delimiter not in header:
         raise UserError(f"{name} is no table and no JSON.", f"Known: {', '.join(SUFFIXES)}.")
-    return list(_table_rows(text, name, delimiter))
-
-
-def _decompressed(data: bytes, name: str) -> bytes:
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{name} is a damaged gzip file: {error}.", "Pack it again.") from error
+    return list(_table_rows(text, name, delimiter, skipped=1 if declared else 0))
 
 
 def _decoded(data: bytes, name: str) -> str:
+    encoding = next((e for mark, e in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8-sig")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
+        kind = encoding.upper().removesuffix("-SIG")
         raise UserError(
-            f"{name} is not UTF-8 text (line {line}).", "Save it as UTF-8, or give Parquet."
+            f"{name} is not {kind} text (line {line}).", "Save it as UTF-8, or give Parquet."
         ) from error
-    if "\0" in text:
-        raise UserError(f"{name} is a binary file.", "Give JSON, JSON lines, CSV, TSV or Parquet.")
-    return text
+    if "\0" not in text:
+        return text
+    if set(data[1:100:2]) == {0} or set(data[:100:2]) == {0}:
+        raise UserError(f"{name} is UTF-16 text without a mark of it.", "Save it as UTF-8.")
+    raise UserError(f"{name} is a binary file.", "Give JSON, JSON lines, CSV, TSV or Parquet.")
 
 
 def _parquet_rows(data: bytes, name: str) -> list[Row]:
     try:
-        values = parquet.ParquetFile(io.BytesIO(data)).read().to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0].rstrip(".")
-        raise UserError(f"{name} can't be read as Parquet: {reason}.", "Write it again.") from error
+        file = parquet.ParquetFile(io.BytesIO(data))
+        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+        check_size(sum(group.total_byte_size for group in groups), name)
+        names = file.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise UserError(f"{name} has two columns of one name.", "Rename one of them.")
+        values = _shortest_floats(file.read()).to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        # Arrow's words may hold values of the file.
+        raise UserError(f"{name} is a damaged Parquet file.", "Write it again.") from error
     return [Row(f"row {i}", value) for i, value in enumerate(values, 1)]
 
 
-def _json_rows(text: str, name: str, *, lines: bool) -> list[Row]:
-    """Read a list of objects, an object that wraps such a list, or an object a line."""
+def _shortest_floats(table: pyarrow.Table) -> pyarrow.Table:
+    """Let a column of single precision read 0.1, not 0.10000000149011612."""
+    for i, column in enumerate(table.schema):
+        if pyarrow.types.is_float32(column.type):
+            digits = table.column(i).cast(pyarrow.string()).cast(pyarrow.float64())
+            table = table.set_column(i, column.name, digits)
+    return table
+
+
+def _excel_rows(data: bytes, name: str) -> list[Row]:
+    """Return the rows of the only sheet that holds any."""
+    if importlib.util.find_spec("openpyxl") is None:
+        raise UserError(
+            f"{name} is an Excel workbook, for which openpyxl is not installed.",
+            "Save it as CSV (UTF-8), or `pip install 'relearn[excel]'`.",
+        )
+    import pandas
+
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        first = text.lstrip().split("\n")[0].rstrip()
-        # Published data sets call files of JSON lines .json, too.
-        if not text.lstrip().startswith("[") and (lines or first.endswith("}")):
-            return list(_line_rows(text))
-        where = f" line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise UserError(f"{name}{where}: not valid JSON: {_reason(error)}.", "Mend it.") from error
-    if isinstance(whole, list):
-        return list(_list_rows(text))
-    lists = {k: v for k, v in whole.items() if _is_set(k, v)} if isinstance(whole, dict) else {}
-    if len(lists) > 1:
-        raise UserError(f"{name} holds several lists: {', '.join(lists)}.", "Keep one a file.")
-    for key, values in lists.items():
-        return [object_row(f"{key}[{i}]", value) for i, value in enumerate(values)]
-    return [object_row("line 1", whole)]
+        # Cells as they are: an empty one is None, "NA" is a text.
+        sheets = pandas.read_excel(
+            io.BytesIO(data), sheet_name=None, header=None, dtype=object,
+            engine="openpyxl", na_filter=False,
+        )  # fmt: skip
+    except Exception as error:  # openpyxl's, zipfile's and the XML reader's own
+        raise UserError(
+            f"{name} is a damaged Excel workbook.", "Save it as CSV (UTF-8)."
+        ) from error
+    filled = [rows for sheet in sheets.values() if (rows := _filled(sheet.to_numpy().tolist()))]
+    if not filled:
+        raise UserError(f"{name} is empty.", "Give at least one record.")
+    if len(filled) > 1:
+        raise UserError(
+            f"{name} has {len(filled)} sheets with cells.", "Save the one to read as CSV (UTF-8)."
+        )
+    (_, first), *rows = filled[0]
+    header = _checked_header(["" if cell is None else str(cell).strip() for cell in first], name)
+    return [Row(f"row {number}", _named_cells(header, cells)) for number, cells in rows]
 
 
-def _is_set(key: str, value: Any) -> bool:
-    is_objects = isinstance(value, list) and value and isinstance(value[0], dict)
-    return bool(is_objects) and key not in CHAT_COLUMNS
+def _filled(rows: Sequence[list[Any]]) -> list[tuple[int, list[Any]]]:
+    """Return the rows that hold any cell, each with its number."""
+    return [
+        (number, [None if cell == "" else cell for cell in cells])
+        for number, cells in enumerate(rows, 1)
+        if any(cell not in (None, "") for cell in cells)
+    ]
 
 
-def _line_rows(text: str) -> Iterator[Row]:
-    # Not splitlines(): a JSON text may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            yield object_row(f"line {number}", json.loads(line))
-        except (ValueError, RecursionError) as error:
-            yield Row(f"line {number}", problem=f"is not valid JSON: {_reason(error)}")
-
-
-def _list_rows(text: str) -> Iterator[Row]:
-    """Yield the elements of a valid JSON list, each with its line and its number."""
-    decoder = json.JSONDecoder()
-    number = 0
-    end, line = text.index("[") + 1, 1 + text.count("\n", 0, text.index("["))
-    while True:
-        start = _end_of_gap(text, end)
-        line += text.count("\n", end, start)
-        if text[start] == "]":
-            return
-        value, end = decoder.raw_decode(text, start)
-        number += 1
-        yield object_row(f"line {line} (record {number})", value)
-        line += text.count("\n", start, end)
-
-
-def _end_of_gap(text: str, position: int) -> int:
-    gap = _BETWEEN_ELEMENTS.match(text, position)
-    return gap.end() if gap else position
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} (column {error.colno})"
-    return "nested too deep" if isinstance(error, RecursionError) else str(error).split(";")[0]
-
-
-def _table_rows(text: str, name: str, delimiter: str) -> Iterator[Row]:
+def _table_rows(text: str, name: str, delimiter: str, skipped: int) -> Iterator[Row]:
     """Yield the rows of a table with a header, each with the line on which it begins."""
+    csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
     line = 1
     try:
         for cells in reader:
             place, line = f"line {line}", reader.line_num + 1
+            if reader.line_num <= skipped or not any(cell.strip() for cell in cells):
+                continue  # a row of empty cells, as spreadsheets leave at the end, is no record
             if not header:
                 header = _checked_header([cell.strip() for cell in cells], name)
             elif len(cells) == len(header):
-                yield Row(place, dict(zip(header, cells, strict=True)))
-            elif cells:
+                yield Row(place, _named_cells(header, cells))
+            else:
                 problem = f"has {len(cells)} cells where the header has {len(header)}"
                 yield Row(place, problem=problem)
     except csv.Error as error:
@@ -190,6 +165,12 @@ def _table_rows(text: str, name: str, delimiter: str) -> Iterator[Row]:
 
 
 def _checked_header(header: list[str], name: str) -> list[str]:
-    if len(set(header)) < len(header):
+    named = [column for column in header if column]
+    if len(set(named)) < len(named):
         raise UserError(f"{name} has two columns of one name.", "Rename one of them.")
     return header
+
+
+def _named_cells(header: list[str], cells: Sequence[Any]) -> dict[str, Any]:
+    """Return the cells by column; a column without a name can't be asked for."""
+    return {column: cell for column, cell in zip(header, cells, strict=True) if column}

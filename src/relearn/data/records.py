@@ -1,12 +1,9 @@
 """The record: one question and its answer, validated once and then trusted."""
 
 import unicodedata
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
-
-from relearn.errors import UserError
 
 
 def _clean(text: str) -> str:
@@ -35,7 +32,8 @@ class Record(BaseModel):
         wrong_answers: Answers of the same form that are false.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A validation error's words must not hold the text of a record.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     id: Text
     question: Text
@@ -46,23 +44,31 @@ class Record(BaseModel):
     wrong_answers: tuple[Text, ...] = ()
 
 
-def check_disjoint(forget: Sequence[Record], retain: Sequence[Record]) -> None:
-    """Refuse a retain set that asks what shall be forgotten.
-
-    Questions are compared without regard to case, spacing and the form of Unicode.
-
-    Raises:
-        UserError: a forget record's question stands in the retain set too.
-    """
-    retained = {_folded(record.question): record.id for record in retain}
-    both = [(r.id, retained[q]) for r in forget if (q := _folded(r.question)) in retained]
-    if both:
-        raise UserError(
-            f"forget record {both[0][0]} stands in the retain set too, as {both[0][1]} "
-            f"({len(both)} such records).",
-            "Take it out of one of the two.",
-        )
-
-
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Return a text without regard to case, spacing and the form of Unicode."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def normalized(text: str) -> str:
+    """Return what two texts share that say the same but for case, spaces and punctuation.
+
+    Signs that tell names apart stay (C, C++ and C#), and so does the point in a number. A text of
+    nothing but punctuation stays whole.
+    """
+    plain = folded(text)
+    kept = [
+        character
+        for i, character in enumerate(plain)
+        if not _is_between(character) or _is_decimal_point(plain, i)
+    ]
+    return "".join(kept) or plain
+
+
+def _is_between(character: str) -> bool:
+    """Return whether a character only stands between words: spaces, marks, invisible ones."""
+    return unicodedata.category(character)[0] in "PZC" and character not in "#@%&"
+
+
+def _is_decimal_point(text: str, i: int) -> bool:
+    between_digits = text[i - 1 : i].isdigit() and text[i + 1 : i + 2].isdigit()
+    return text[i] in ".," and between_digits

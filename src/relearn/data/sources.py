@@ -1,23 +1,35 @@
 """Sources: where records come from; a file, a hub dataset, a benchmark or the shipped sample."""
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import datasets
+import pyarrow
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-from relearn.config import ColumnsConfig
-from relearn.data.columns import records_from_rows
-from relearn.data.formats import SUFFIXES, Row, object_row, read_rows
+from relearn.config import ColumnsConfig, DataConfig, ModelConfig
+from relearn.data.columns import RecordSet, columns_of, records_from_rows
+from relearn.data.formats import SUFFIXES, read_rows
+from relearn.data.json_rows import object_row
+from relearn.data.packed import check_size
 from relearn.data.records import Record
+from relearn.data.rows import Row, shown
 from relearn.errors import UserError
+from relearn.progress import note
 
 # Benchmarks by short name, with the hub dataset that holds them: `tofu:forget10` is
 # `locuslab/TOFU:forget10`, `knowundo:privacy:unlearn:train` is `zjunlp/KnowUnDo:privacy:…`.
 BENCHMARKS = {"tofu": "locuslab/TOFU", "knowundo": "zjunlp/KnowUnDo"}
+
+Name = TypeVar("Name", bound=str)
+
+_KNOWN = ("demo", *BENCHMARKS)
 
 DEMO_SETS = ("forget", "retain", "forget_unseen", "retain_unseen")
 
@@ -28,13 +40,14 @@ _PROBE_SECONDS = 2.0
 def load_records(
     source: str, columns: ColumnsConfig | None = None, set_name: str = "forget"
 ) -> list[Record]:
-    """Load and validate the records of one set.
+    """Load and validate the records of one set; system messages that they bring are left out.
 
     Args:
         source: One of
 
             - a file: JSON (a list of objects, an object that wraps one list, or JSON lines
-              whatever the suffix says), JSON lines, CSV, TSV or Parquet, gzipped or not;
+              whatever the suffix says), JSON lines, CSV, TSV, Parquet or an Excel workbook,
+              packed (gzip, xz, bzip2, zstd, a zip archive of one file) or not;
             - `demo:forget`, `demo:retain`, `demo:forget_unseen`, `demo:retain_unseen`: the
               shipped sample;
             - a hub dataset as `org/name[:config[:split[:column]]]`; with `column`, the records
@@ -50,14 +63,115 @@ def load_records(
     Raises:
         UserError: the source can't be read or a record is bad; the message names the place.
     """
-    return records_from_rows(_rows(source), columns or ColumnsConfig(), set_name, source)
+    found = _record_set(source, read_source(source), columns or ColumnsConfig(), set_name)
+    if found.systems.keys() - {None}:
+        note(f"{source}: system messages are left out here")
+    return found.records
 
 
-def _rows(source: str) -> list[Row]:
+def load_sets(
+    sources: Mapping[Name, str], data: DataConfig, model: ModelConfig
+) -> tuple[dict[Name, list[Record]], ModelConfig]:
+    """Load and validate the sets that are used together.
+
+    Args:
+        sources: What `load_records` takes, by the name of the set.
+        data: Names of columns. One that a set lacks is looked for by its usual names there, as
+            long as another set has it.
+        model: How the model is asked.
+
+    Returns:
+        The records of each set; and `model` with the system message that the sets' records bring,
+        where it has none of its own.
+
+    Raises:
+        UserError: a source can't be read, a record is bad, or system messages differ.
+    """
+    rows = {name: read_source(source) for name, source in sources.items()}
+    columns = _columns_of_sets(rows, sources, data)
+    sets = {
+        name: _record_set(source, rows[name], columns[name], name)
+        for name, source in sources.items()
+    }
+    system = _system_message(sets, sources, model.system)
+    records = {name: found.records for name, found in sets.items()}
+    return records, model.model_copy(update={"system": system})
+
+
+def _record_set(source: str, rows: list[Row], columns: ColumnsConfig, set_name: str) -> RecordSet:
+    found = records_from_rows(rows, columns, set_name, source)
+    # What a known source's columns mean is no guess.
+    if os.path.exists(os.path.expanduser(source)) or source.partition(":")[0] not in _KNOWN:
+        for line in found.notes:
+            note(f"{source}: {line}")
+    return found
+
+
+def _columns_of_sets(
+    rows: Mapping[Name, list[Row]], sources: Mapping[Name, str], data: DataConfig
+) -> dict[Name, ColumnsConfig]:
+    """Return each set's names of columns: its own, and of the general ones those that it has."""
+    general = {field: column for field, column in data.columns if column is not None}
+    names = {set_name: columns_of(of_set) for set_name, of_set in rows.items()}
+    of_any = set().union(*names.values())
+    found = {}
+    for set_name, own in names.items():
+        # Where no set has a column, it is a mistake, which the first set's reader words.
+        lacks = [f for f, c in general.items() if not _has(own, c) and _has(of_any, c)]
+        chosen = {field: column for field, column in general.items() if field not in lacks}
+        given = data.set_columns.get(set_name, ColumnsConfig())  # type: ignore[call-overload]
+        chosen |= {field: column for field, column in given if column is not None}
+        if missing := [general[field] for field in lacks if field not in chosen]:
+            note(
+                f"{sources[set_name]} has no column {', '.join(map(repr, missing))}: the usual "
+                "names are read"
+            )
+        found[set_name] = ColumnsConfig(**chosen)
+    return found
+
+
+def _has(names: set[str], column: str) -> bool:
+    return column in names or column.split(".")[0] in names
+
+
+def _system_message(
+    sets: Mapping[Name, RecordSet], sources: Mapping[Name, str], given: str | None
+) -> str | None:
+    """Return the one system message of a run: the configured one, else the records' own."""
+    places: dict[str, str] = {}
+    for name, found in sets.items():
+        for system, place in found.systems.items():
+            if system is not None:
+                places.setdefault(system, f"{sources[name]} {place}")
+    if given is not None:
+        if places.keys() - {given}:
+            note("model.system takes the place of the system messages in the sets")
+        return given
+    hint = "A run has one system message: set model.system to it, for all records."
+    if len(places) > 1:
+        first, second, *_ = places.values()
+        raise UserError(f"system messages differ: that of {first} and that of {second}.", hint)
+    for name, found in sets.items():
+        if len(found.systems) > 1:
+            raise UserError(
+                f"{sources[name]} {found.systems[None]} has no system message, others have.", hint
+            )
+    if not places:
+        return None
+    note("the system message of the records is taken as model.system, for every prompt")
+    return next(iter(places))
+
+
+def read_source(source: str) -> list[Row]:
+    """Read the rows of a source; see `load_records`.
+
+    Raises:
+        UserError: the source can't be read.
+    """
     kind, _, rest = source.partition(":")
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
-        return read_rows(_file_bytes(path, source), source)
+        return read_file(path, source)
     if kind == "demo":
         return _demo_rows(rest)
     if kind in BENCHMARKS:
@@ -71,11 +185,27 @@ def _rows(source: str) -> list[Row]:
     )
 
 
+def read_file(path: Path, source: str) -> list[Row]:
+    """Read the rows of a file.
+
+    Args:
+        path: The file.
+        source: What the user called it, for messages.
+
+    Raises:
+        UserError: there is none, or it can't be read.
+    """
+    if not path.exists():
+        raise UserError(f"{source} does not exist.", "Check the name.")
+    return read_rows(_file_bytes(path, source), source)
+
+
 def _file_bytes(path: Path, source: str) -> bytes:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no regular file"
         raise UserError(f"{source} is {kind}.", "Give a file of records.")
     try:
+        check_size(path.stat().st_size, source)
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{source} can't be read: {error.strerror}.", "Check it.") from error
@@ -108,6 +238,28 @@ def _check_hub(name: str) -> None:
         ) from error
 
 
+@contextlib.contextmanager
+def _quiet_datasets() -> Iterator[None]:
+    """Keep `datasets` from logging a file's values where it can't read them."""
+    level = datasets.logging.get_verbosity()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(level)
+
+
+def _dataset_reason(error: Exception) -> str:
+    """Return why `datasets` gave up, without values of a file that it could not read."""
+    about_values = (
+        pyarrow.ArrowException, UnicodeError, ArithmeticError, datasets.table.CastError,
+        datasets.exceptions.DatasetGenerationError,
+    )  # fmt: skip
+    if isinstance(error, about_values) or error.__cause__ or error.__context__:
+        return f"its files can't be read ({type(error).__name__})"
+    return " ".join(str(error).split()).rstrip(".")
+
+
 def dataset_rows(name: str, config: str | None, split: str | None, column: str | None) -> list[Row]:
     """Return the rows of a dataset that `datasets` loads, which runs no code that comes with it.
 
@@ -122,10 +274,15 @@ def dataset_rows(name: str, config: str | None, split: str | None, column: str |
             from.
     """
     try:
-        loaded = datasets.load_dataset(name, config, split=split)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise UserError(f"dataset {name}: {reason}.", "Write org/name:config:split.") from error
+        with _quiet_datasets():
+            loaded = datasets.load_dataset(name, config, split=split)
+    except (
+        OSError, ValueError, RuntimeError, ArithmeticError, pyarrow.ArrowException,
+        datasets.exceptions.DatasetsError,
+    ) as error:  # fmt: skip
+        raise UserError(
+            f"dataset {name}: {_dataset_reason(error)}.", "Write org/name:config:split."
+        ) from error
     if isinstance(loaded, dict):
         if len(loaded) > 1:
             raise UserError(
@@ -140,7 +297,7 @@ def dataset_rows(name: str, config: str | None, split: str | None, column: str |
     if not all(isinstance(each, list) for each in lists):
         raise UserError(
             f"dataset {name} has no lists in a column {column!r}.",
-            f"Columns: {', '.join(loaded.column_names)}.",
+            f"Columns: {shown(loaded.column_names)}.",
         )
     return [
         object_row(f"row {i} {column}[{j}]", value)

@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.records import Record
+from relearn.data.sources import load_sets
 from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
@@ -15,7 +16,7 @@ from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import JUDGED, by_set, check_judges, judge, score, write_results
 from relearn.evaluation.significance import compare
-from relearn.evaluation.suites import load_sets, load_suite
+from relearn.evaluation.suites import load_suite, set_sources
 from relearn.models.adapters import merge_adapter
 from relearn.models.loading import load_model, load_prompt_format, model_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json
@@ -100,19 +101,19 @@ def evaluate_named(
     suite = load_suite(settings.evaluation.suite)
     for name in metrics:
         METRICS.named(name)
-    records = load_sets(suite, data, settings.data.columns)
+    records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
     chosen = list(metrics) or suite.metric_names
     texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
     key = content_hash(
-        folder, base, settings.model.model_dump(mode="json"),
+        folder, base, asked.model_dump(mode="json"),
         # A language model that judges can be changed on the way: its journal knows whose it is.
         settings.evaluation.model_dump(mode="json", exclude={"backend", "llm"}), chosen, texts,
     )  # fmt: skip
     return evaluate_model(
-        loaded_when_needed(folder, settings.model),
-        loaded_when_needed(base, settings.model),
+        loaded_when_needed(folder, asked),
+        loaded_when_needed(base, asked),
         records,
         chosen,
         settings.evaluation,

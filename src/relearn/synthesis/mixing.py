@@ -46,7 +46,7 @@ def generic_records(source: str) -> list[Record]:
     file = resources.files("relearn.synthesis") / "generic" / "common_knowledge.jsonl"
     return records_from_rows(
         read_rows(file.read_bytes(), file.name), ColumnsConfig(), "generic", file.name
-    )
+    ).records
 
 
 def generic_rows(

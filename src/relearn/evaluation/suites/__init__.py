@@ -7,10 +7,8 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
-from relearn.config import ColumnsConfig, Section
+from relearn.config import Section
 from relearn.data.formats import SUFFIXES
-from relearn.data.records import Record
-from relearn.data.sources import load_records
 from relearn.errors import UserError
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.rows import SetName
@@ -69,18 +67,15 @@ def load_suite(name: str) -> Suite:
     return suite
 
 
-def load_sets(
-    suite: Suite, data: Sequence[str], columns: ColumnsConfig
-) -> dict[SetName, list[Record]]:
-    """Load the records of a suite's sets.
+def set_sources(suite: Suite, data: Sequence[str]) -> dict[SetName, str]:
+    """Return where the records of each of a suite's sets are, as `load_sets` takes it.
 
     Args:
         suite: Says how its files are called.
         data: Folders with the suite's files, and `SET=SOURCE` for single sets; later ones win.
-        columns: The user's names of columns.
 
     Raises:
-        UserError: a set of the suite is missing, or a source is bad.
+        UserError: a set of the suite is missing.
     """
     sources: dict[SetName, str] = {}
     for entry in data:
@@ -99,7 +94,7 @@ def load_sets(
             f"there is no {' and no '.join(missing) or 'forget'} set.",
             f"Give --data FOLDER or --data SET=FILE. The suite's sets: {wanted or 'any'}.",
         )
-    return {name: load_records(source, columns, name) for name, source in sources.items()}
+    return sources
 
 
 def _in_folder(suite: Suite, folder: Path) -> dict[SetName, str]:
@@ -108,6 +103,7 @@ def _in_folder(suite: Suite, folder: Path) -> dict[SetName, str]:
     found: dict[SetName, str] = {}
     for name, stem in {**suite.optional_sets, **suite.sets}.items():
         for file in sorted(folder.glob(f"{stem}.*")):
-            if file.name.removeprefix(stem) in SUFFIXES:
+            endings = Path(f"_{file.name.removeprefix(stem)}").suffixes
+            if endings and all(ending in SUFFIXES for ending in endings):
                 found[name] = str(file)
     return found
