@@ -34,7 +34,7 @@ def entailment(
 
 @app.command()
 def rate(
-    generations: Annotated[Path, typer.Option(help="JSON lines, as for `relearn evaluate`.")],
+    generations: Annotated[Path, typer.Option(help="Answers, as for `relearn evaluate`.")],
     output: Annotated[Path, typer.Option(help="File to write, JSON lines.")],
     aspect: Annotated[
         list[str] | None,

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from relearn.config import EvaluationConfig
 from relearn.errors import UserError
+from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges.entailment import entailment_judge
 from relearn.evaluation.judges.entities import spacy_entities
 from relearn.evaluation.judges.similarity import embedder, entity_coverage
@@ -26,7 +27,7 @@ from relearn.evaluation.metrics.language import (
     words,
 )
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import evaluate_generations, judge, read_generations, score
+from relearn.evaluation.scoring import evaluate_generations, judge, score
 from relearn.models.embedded import embedded_folder
 from relearn.storage import read_jsonl
 
@@ -212,11 +213,11 @@ def test_metrics_without_what_they_need_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("lines", "place"),
     [
-        ([], "no rows"),
-        (["{"], "line 1"),
-        (["[1]"], "line 1: no JSON object"),
-        (["[" * 100_000], "line 1: no JSON"),
-        (['{"perplexity": ' + "9" * 5000 + "}"], "line 1: no JSON"),
+        ([], "is empty"),
+        (["{"], "line 1 is not valid JSON"),
+        (["[1]"], r"line 1 \(record 1\) is no JSON object"),
+        (["[" * 100_000], "not valid JSON: nested too deep"),
+        (['{"perplexity": ' + "9" * 5000 + "}"], "line 1 is not valid JSON"),
         ([json.dumps(row(generation="\ud800"))], "line 1, generation"),
         ([json.dumps(row(note=["\ud800"]))], "line 1, note"),
         ([json.dumps(row(note=float("inf")))], "line 1, note"),
@@ -242,7 +243,7 @@ def test_bad_generations_are_named(tmp_path: Path, lines: list[str], place: str)
 
 
 def test_missing_file_and_used_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="can't be read"):
+    with pytest.raises(UserError, match="does not exist"):
         read_generations(tmp_path / "no.jsonl")
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(row()))

@@ -1,16 +1,14 @@
 """Judging and scoring of answers, wherever they come from; no language model is loaded."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow
 from pyarrow import parquet
-from pydantic import ValidationError
 
 from relearn.config import EvaluationConfig
-from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches
+from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
 from relearn.evaluation.judges.similarity import check_embedder, embedder, entity_coverage
@@ -205,50 +203,6 @@ def _write_parquet(path: Path, rows: Sequence[EvaluatedRow]) -> None:
     columns = {name: [row.get(name) for row in table] for name in names}
     with atomic_path(path) as temporary:
         parquet.write_table(pyarrow.table(columns), temporary)
-
-
-def read_generations(path: Path) -> list[EvaluatedRow]:
-    """Read the answers that any system wrote, one JSON object a line.
-
-    Raises:
-        UserError: the file is missing or empty, or a line is bad; names line and field.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UserError(f"{path} can't be read: {reason}.", "Check --generations.") from error
-    rows = [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise UserError(f"{path} has no rows.", "Give one JSON object a line.")
-    return rows
-
-
-def _row(path: Path, number: int, line: str) -> EvaluatedRow:
-    where = f"{path}, line {number}"
-    mend = (
-        'Each line needs "set", "question", "reference" and "generation"; '
-        "other fields may be left out."
-    )
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: no JSON: {getattr(error, 'msg', error)}.", mend) from error
-    if not isinstance(fields, dict):
-        raise UserError(f"{where}: no JSON object.", mend)
-    for name, value in fields.items():
-        # Python reads more than it can write again, NaN and halves of surrogate pairs among it.
-        try:
-            json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where}, {ascii(name)[1:-1]}: no valid JSON value.", mend) from error
-    try:
-        # Strict: "0.5" and true are no numbers. Scores are computed, never taken over.
-        return EvaluatedRow.model_validate(fields | {"scores": {}}, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}, {field}: {first['msg'].lower()}.", mend) from error
 
 
 def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> dict[str, float]:

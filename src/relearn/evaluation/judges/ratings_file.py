@@ -7,8 +7,8 @@ from typing import Any
 
 from relearn.config import EvaluationConfig
 from relearn.errors import UserError
+from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges.votes import ASPECTS, rate, summarize
-from relearn.evaluation.scoring import read_generations
 from relearn.llm import Journal, make_llm
 from relearn.storage import write_jsonl
 
