@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint setup
+.PHONY: demo test test-slow test-lowest lint setup
 
 setup: .venv/ready
 
@@ -23,6 +23,19 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# The oldest versions that pyproject.toml allows. TORCH=X.Y.Z takes another torch than the oldest.
+test-lowest: .venv-lowest/ready
+	.venv-lowest/bin/python -m pytest
+
+.venv-lowest/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python tests/helpers/lowest_versions.py $(TORCH:%=torch==%) \
+		> .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint .venv-lowest/constraints.txt --editable '.[dev]'
+	.venv-lowest/bin/relearn fetch
+	touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .

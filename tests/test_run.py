@@ -2,15 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers.command import Command, installed
 from relearn.data.sources import load_records
 from relearn.storage import content_hash, read_json, read_jsonl, write_jsonl
 
@@ -41,49 +39,34 @@ def workplace(tmp_path: Path) -> Path:
 
 def command(tiny_model: Path, output: str = "run") -> list[str]:
     return [
-        sys.executable, "-m", "relearn.cli", "run", "--config", "config.yaml", "--output", output,
+        "run", "--config", "config.yaml", "--output", output,
         "--model", str(tiny_model), "--forget", "forget.jsonl", "--retain", "retain.jsonl",
     ]  # fmt: skip
 
 
 def environment(workplace: Path) -> dict[str, str]:
-    """The user's environment, with a cache for targets of its own and the models shared."""
+    """A cache for targets of its own, with the models shared."""
     cache = Path(os.environ.get("RELEARN_CACHE", "~/.cache/relearn")).expanduser()
     mine = workplace / "cache"
     mine.mkdir(exist_ok=True)
     if not (mine / "embedded").exists():
         (mine / "embedded").symlink_to(cache / "embedded")
-    return os.environ | {"RELEARN_CACHE": str(mine)}
+    return {"RELEARN_CACHE": str(mine)}
 
 
-def start(workplace: Path, arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        arguments,
-        cwd=workplace,
-        env=environment(workplace),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(workplace: Path, arguments: list[str]) -> Command:
+    return Command(arguments, cwd=workplace, environment=environment(workplace))
 
 
-def finish(workplace: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments, cwd=workplace, env=environment(workplace), capture_output=True, text=True,
-        check=False, timeout=600,
-    )  # fmt: skip
+def finish(workplace: Path, arguments: list[str]) -> Command:
+    return start(workplace, arguments).finish()
 
 
-def kill_when(workplace: Path, arguments: list[str], reached: Callable[[], bool]) -> None:
-    """Start the command and kill it with signal 9 as soon as `reached` says so."""
-    process = start(workplace, arguments)
-    deadline = time.monotonic() + 300
-    while not reached():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+def user_runs(workplace: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return installed(arguments, cwd=workplace, environment=environment(workplace))
+
+
+Starter = Callable[[Path, list[str]], Command | subprocess.CompletedProcess[str]]
 
 
 def stages(run: Path) -> list[str]:
@@ -100,14 +83,15 @@ def test_killed_at_every_stage_it_ends_as_if_never_killed(
     def checkpoint(pattern: str) -> Callable[[], bool]:
         return lambda: any(workplace.glob(f"{pattern}/checkpoint-*/trainer_state.json"))
 
-    kill_when(workplace, arguments, lambda: "data" in stages(run))
-    kill_when(workplace, arguments, checkpoint("cache/targets/*.checkpoints"))
-    kill_when(workplace, arguments, lambda: "target" in stages(run))
-    kill_when(workplace, arguments, checkpoint("run/training/unlearned.checkpoints"))
-    kill_when(workplace, arguments, lambda: "training/unlearned" in stages(run))
-    kill_when(workplace, arguments, lambda: "evaluation/target" in stages(run))
+    start(workplace, arguments).kill_when(lambda: "data" in stages(run))
+    start(workplace, arguments).kill_when(checkpoint("cache/targets/*.checkpoints"))
+    start(workplace, arguments).kill_when(lambda: "target" in stages(run))
+    start(workplace, arguments).kill_when(checkpoint("run/training/unlearned.checkpoints"))
+    start(workplace, arguments).kill_when(lambda: "training/unlearned" in stages(run))
+    start(workplace, arguments).kill_when(lambda: "evaluation/target" in stages(run))
     finished = {name: read_json(run / "manifest.json")["stages"][name] for name in stages(run)}
-    done = finish(workplace, arguments)
+    # A fresh interpreter: what depends on the order of a set's words would differ from here on.
+    done = user_runs(workplace, arguments)
     assert done.returncode == 0, done.stderr
     for name, stage in finished.items():
         assert read_json(run / "manifest.json")["stages"][name] == stage, f"{name} was done again"
@@ -115,7 +99,7 @@ def test_killed_at_every_stage_it_ends_as_if_never_killed(
     clean = workplace / "clean"
     for target in (workplace / "cache" / "targets").iterdir():
         target.rename(workplace / f"old-{target.name}")
-    done = finish(workplace, command(tiny_model, "clean"))
+    done = user_runs(workplace, command(tiny_model, "clean"))
     assert done.returncode == 0, done.stderr
     for trained in ("unlearned", "npo"):
         weights = [
@@ -165,9 +149,11 @@ def test_a_records_own_paraphrases_are_the_unseen_phrasings(
 class TestBadInput:
     """One line, exit code 2, and nothing left behind."""
 
-    def refused(self, workplace: Path, arguments: list[str], *words: str) -> None:
+    def refused(
+        self, workplace: Path, arguments: list[str], *words: str, by: Starter = finish
+    ) -> None:
         before = sorted(workplace.rglob("*"))
-        done = finish(workplace, arguments)
+        done = by(workplace, arguments)
         assert done.returncode == 2, done.stderr
         message = done.stderr.strip().splitlines()[-1]
         assert message.startswith("error: ")
@@ -187,7 +173,8 @@ class TestBadInput:
         environment(workplace)
 
     def test_missing_file(self, workplace: Path, tiny_model: Path) -> None:
-        self.refused(workplace, self.with_option(tiny_model, "--forget", "no.jsonl"), "no.jsonl")
+        arguments = self.with_option(tiny_model, "--forget", "no.jsonl")
+        self.refused(workplace, arguments, "no.jsonl", by=user_runs)
 
     def test_missing_column(self, workplace: Path, tiny_model: Path) -> None:
         (workplace / "bad.jsonl").write_text('{"question": "Who?", "reply": "Me."}\n')
@@ -235,7 +222,8 @@ class TestBadInput:
         self.refused(workplace, command(tiny_model), "run")
 
     def test_run_of_another_configuration(self, workplace: Path, tiny_model: Path) -> None:
-        kill_when(workplace, command(tiny_model), lambda: "data" in stages(workplace / "run"))
+        process = start(workplace, command(tiny_model))
+        process.kill_when(lambda: "data" in stages(workplace / "run"))
         done = finish(workplace, [*command(tiny_model), "--set", "training.epochs=5"])
         assert done.returncode == 2
         assert "training.epochs" in done.stderr

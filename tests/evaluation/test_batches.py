@@ -1,15 +1,12 @@
 """Work in batches: what is finished survives a kill, of passes and of judges."""
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from helpers.command import Command
 from relearn.config import EvaluationConfig, LLMConfig
 from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches, in_batches
@@ -73,37 +70,36 @@ def answers(path: Path, count: int) -> Path:
 
 def kill_when_lines(command: list[str], folder: Path, pattern: str, lines: int) -> None:
     """Start the command; kill it with signal 9 once a file in the folder has that many lines."""
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not any(file.read_bytes().count(b"\n") >= lines for file in folder.glob(pattern)):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+
+    def reached() -> bool:
+        return any(file.read_bytes().count(b"\n") >= lines for file in folder.glob(pattern))
+
+    Command(command).kill_when(reached)
 
 
-@pytest.mark.parametrize(("judge", "lines"), [("entities", 2), ("entailment", 1)])
-def test_killed_while_judging_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str, lines: int
+def test_killed_twice_while_judging_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, killed, clean = answers(tmp_path / "a.jsonl", 280), tmp_path / "killed", tmp_path / "ok"
-    command = [
-        sys.executable, "-m", "relearn.cli", "evaluate",
-        "--generations", str(file), "--output", str(killed),
-    ]  # fmt: skip
-    kill_when_lines(command, killed / "parts", f"{judge}.jsonl", lines)
+    command = ["evaluate", "--generations", str(file), "--output", str(killed)]
+    parts = killed / "parts"
+    # 560 texts are three batches, 280 pairs two.
+    kill_when_lines(command, parts, "entities.jsonl", 2)
+    before = (parts / "entities.jsonl").read_text().splitlines()
+    kill_when_lines(command, parts, "entailment.jsonl", 1)
     assert not (killed / "metrics.json").exists()
-    done = (killed / "parts" / f"{judge}.jsonl").read_bytes().count(b"\n")
+    entities_done = (parts / "entities.jsonl").read_text().splitlines()
+    assert entities_done[: len(before)] == before
+    assert len(entities_done) == 3, "a batch was read again"
+    done = (parts / "entailment.jsonl").read_bytes().count(b"\n")
     read = []
     for module, name in ((entities, "_answers_entities"), (entailment.EntailmentJudge, "_read")):
         real = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *a, n=name, r=real: (read.append(n), r(*a))[1])
     evaluate_generations(file, killed, EvaluationConfig())
-    # 560 texts, 280 pairs.
-    name, batches = {"entities": ("_answers_entities", 3), "entailment": ("_read", 2)}[judge]
-    assert read.count(name) == batches - done
+    assert read == ["_read"] * (2 - done)
     evaluate_generations(file, clean, EvaluationConfig())
+    assert read[2 - done :] == ["_answers_entities"] * 3 + ["_read"] * 2
     assert sorted(f.name for f in killed.iterdir()) == sorted(f.name for f in clean.iterdir())
     for result in ("rows.jsonl", "metrics.json", "intervals.json"):
         assert (killed / result).read_text() == (clean / result).read_text()
@@ -124,17 +120,12 @@ def test_killed_while_a_language_model_lists_entities_none_is_asked_twice(
             "llm.concurrency": 4,
         }  # fmt: skip
         command = [
-            sys.executable, "-m", "relearn.cli", "evaluate", "--generations", str(file),
-            "--output", str(output),
+            "evaluate", "--generations", str(file), "--output", str(output),
             *(part for name, value in settings.items()
               for part in ("--set", f"evaluation.{name}={value}")),
         ]  # fmt: skip
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while sum(endpoint.answered.values()) < 30:
-            assert process.poll() is None
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process = Command(command)
+        process.kill_when(lambda: sum(endpoint.answered.values()) >= 30)
         evaluate_generations(file, output, config)
         # What was on its way when the process died is lost: at most so many as calls at a time.
         assert sum(count - 1 for count in endpoint.answered.values()) <= 4
@@ -147,15 +138,12 @@ def test_killed_while_a_language_model_lists_entities_none_is_asked_twice(
 def test_killed_while_labelling_a_file_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = tmp_path / "pairs.tsv"
-    lines = [f"A man has {i} cats.\tA man has {i % 7} cats." for i in range(600)]
+    pairs, killed = tmp_path / "pairs.tsv", tmp_path / "killed.tsv"
+    lines = [f"A man has {i} cats.\tA man has {i % 7} cats." for i in range(300)]  # two batches
     pairs.write_text("premise\thypothesis\n" + "\n".join(lines))
-    command = [
-        sys.executable, "-m", "relearn.cli", "judge", "entailment",
-        "--input", str(pairs), "--output", str(tmp_path / "killed.tsv"),
-    ]  # fmt: skip
+    command = ["judge", "entailment", "--input", str(pairs), "--output", str(killed)]
     kill_when_lines(command, tmp_path, ".killed.tsv.*/entailment.jsonl", 1)
-    assert not (tmp_path / "killed.tsv").exists()
+    assert not killed.exists()
     for name in ("killed.tsv", "clean.tsv"):
         label_file(pairs, tmp_path / name, "minilm-nli")
     assert (tmp_path / "killed.tsv").read_text() == (tmp_path / "clean.tsv").read_text()

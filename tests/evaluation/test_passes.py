@@ -1,11 +1,6 @@
 """Passes over a model: against transformers itself, once each, and resumed by the batch."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from typer.testing import CliRunner
 
+from helpers.command import Command
 from relearn.cli import app
 from relearn.config import DataConfig, EvaluationConfig, ModelConfig, load_config
 from relearn.data.records import Record
@@ -323,20 +319,14 @@ def test_killed_command_resumes_and_ends_as_if_never_killed(
         (tmp_path / f"{name}.json").write_text(json.dumps(records))
 
     command = [
-        sys.executable, "-m", "relearn.cli", "evaluate", "--model", str(tiny_model),
+        "evaluate", "--model", str(tiny_model),
         "--suite", "relearn", "--data", str(tmp_path), "--output", str(tmp_path / "killed"),
         "--metric", "rougeL_recall", "--metric", "ls",
         "--set", "evaluation.batch_size=1", "--set", "evaluation.max_new_tokens=60",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     parts = tmp_path / "killed" / "parts" / "generation.jsonl"
-    deadline = time.monotonic() + 120
-    while not (parts.is_file() and parts.read_bytes().count(b"\n") >= 2):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process = Command(command)
+    process.kill_when(lambda: parts.is_file() and parts.read_bytes().count(b"\n") >= 2)
     assert not (tmp_path / "killed" / "metrics.json").exists()
     settings = load_config(
         None,

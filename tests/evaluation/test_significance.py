@@ -91,6 +91,7 @@ def test_models_are_compared_row_by_row() -> None:
     assert rouge["p_value"] > 0.5  # the same answers in another order
     assert 0 < found["forget/ls"]["p_value"] <= 1
     same = compare([r.flat() for r in first], [r.flat() for r in first])
+    assert same.keys() == found.keys()
     assert all(test["p_value"] == 1 for test in same.values())
 
 

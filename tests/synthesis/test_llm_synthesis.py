@@ -2,14 +2,9 @@
 
 import hashlib
 import json
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from endpoint import Endpoint
+from helpers.command import Command, installed
 from relearn.cli import app
 from relearn.config import LLMConfig, SynthesisConfig
 from relearn.data.records import Record
@@ -76,7 +72,7 @@ def command(forget: str, output: Path, endpoint: Endpoint, *more: str) -> list[s
         "synthesis.generic_ratio=0.5", "synthesis.llm.retries=8",
     ]  # fmt: skip
     return [
-        sys.executable, "-m", "relearn.cli", "synthesize", "--forget", forget,
+        "synthesize", "--forget", forget,
         "--backend", "openai", "--base-url", endpoint.base_url, "--output", str(output),
         *(part for setting in settings for part in ("--set", setting)), *more,
     ]  # fmt: skip
@@ -90,20 +86,16 @@ def test_killed_behind_a_faulty_endpoint_it_resumes_without_a_repeated_call(
     write_jsonl(forget, [record.model_dump(mode="json") for record in records])
     with Endpoint(writer, fault_rate=0.3, delay=0.02, pause=2.0) as endpoint:
         work = command(str(forget), output, endpoint)
-        process = subprocess.Popen(work, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while sum(endpoint.answered.values()) < 60:
-            time.sleep(0.02)
-            assert process.poll() is None, process.stderr and process.stderr.read()
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process = Command(work)
+        process.kill_when(lambda: sum(endpoint.answered.values()) >= 60)
         assert not (output / "summary.json").exists()
-        done = subprocess.run(work, capture_output=True, text=True, check=False)
+        done = installed(work)
         assert done.returncode == 0, done.stderr
         assert set(Endpoint.FAULTS) <= set(endpoint.faults)
         # What was on its way when the process died is lost: at most so many as calls at a time.
         assert sum(count - 1 for count in endpoint.answered.values()) <= 4
         calls = len(endpoint.requests)
-        assert CliRunner().invoke(app, work[3:]).exit_code == 0
+        assert CliRunner().invoke(app, work).exit_code == 0
         assert len(endpoint.requests) == calls
     rows, rejected = read_jsonl(output / "augmented.jsonl"), read_jsonl(output / "rejected.jsonl")
     summary = read_json(output / "summary.json")
@@ -122,7 +114,7 @@ def test_a_dry_run_sends_and_writes_nothing(tmp_path: Path) -> None:
     with Endpoint(writer) as endpoint:
         more = ["--dry-run", "--set", "synthesis.llm.output_price=2"]
         work = command("demo:forget", tmp_path / "out", endpoint, *more)
-        done = CliRunner().invoke(app, work[3:])
+        done = CliRunner().invoke(app, work)
     assert done.exit_code == 0, done.output
     assert "448" in done.stdout  # 32 records: 4 variants, 5 answers, 5 checks each
     assert endpoint.requests == []

@@ -40,6 +40,7 @@ def test_generic_rows_come_in_the_number_asked_for() -> None:
 
 def test_generic_answers_may_be_the_target_models_own() -> None:
     rows = generic_rows(400, "shipped", 0, lambda questions: [f"{q}!" for q in questions])
+    assert len(rows) == 400
     assert all(row["answer"] == row["question"] + "!" for row in rows)
     with pytest.raises(UserError, match="self_distilled"):
         synthesize([], SynthesisConfig(self_distilled=True), 0)

@@ -1,0 +1,28 @@
+"""Prints the lower bounds of pyproject.toml as pip's constraints: `make test-lowest` installs them.
+
+lowest_versions.py [NAME==VERSION …]: versions to take instead of the declared ones.
+"""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
+def lowest(project: dict[str, dict], instead: dict[str, str]) -> list[str]:
+    """Return `name==version` of each requirement with a lower bound, the tests' own included.
+
+    Args:
+        project: The table `project` of a pyproject.toml.
+        instead: Versions by name that replace the declared ones.
+    """
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    bounds = (re.match(r"([\w.-]+)>=([\w.]+)", requirement) for requirement in requirements)
+    return [f"{b[1]}=={instead.get(b[1], b[2])}" for b in bounds if b]
+
+
+if __name__ == "__main__":
+    given = dict(argument.split("==") for argument in sys.argv[1:])
+    print("\n".join(lowest(tomllib.loads(PROJECT.read_text())["project"], given)))

@@ -1,0 +1,32 @@
+"""What is installed: every data file, and versions with a lower bound."""
+
+import tomllib
+
+from helpers.lowest_versions import PROJECT, lowest
+
+PYPROJECT = tomllib.loads(PROJECT.read_text())
+
+
+def test_every_data_file_is_packaged() -> None:
+    package = PROJECT.parent / "src" / "relearn"
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["relearn"]
+    packaged = {file for pattern in patterns for file in package.glob(pattern)}
+    files = {file for file in package.rglob("*") if file.is_file()}
+    modules = {file for file in files if file.suffix in (".py", ".pyc")}
+    assert files - modules - packaged == set()
+    for pattern in patterns:
+        assert any(package.glob(pattern)), f"{pattern} matches nothing"
+
+
+def test_every_dependency_has_a_lower_bound_that_the_lane_installs() -> None:
+    project = PYPROJECT["project"]
+    pins = lowest(project, {"torch": "9.9"})
+    assert len(pins) == len(project["dependencies"] + project["optional-dependencies"]["dev"])
+    assert "torch==9.9" in pins
+    (spacy,) = (pin for pin in pins if pin.startswith("spacy"))
+    assert "," not in spacy
+
+
+def test_requirements_without_a_lower_bound_are_left_out() -> None:
+    project = {"dependencies": ["a>=1.2,<2", "b"], "optional-dependencies": {"dev": ["c-d>=0.1"]}}
+    assert lowest(project, {}) == ["a==1.2", "c-d==0.1"]
