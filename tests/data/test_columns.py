@@ -292,5 +292,9 @@ def test_short_answers_in_a_column_of_labels_are_answers(tmp_path: Path) -> None
 
 def test_numbers_of_choices_are_no_answers(tmp_path: Path) -> None:
     row = {"question": "Q", "subject": "anatomy", "choices": ["A", "B"], "answer": 1}
-    assert "holds multiple choice" in refused(tmp_path, "rows.jsonl", as_lines([row]))
-    assert pairs(load(tmp_path, "r.jsonl", as_lines([row | {"answer": "B"}]))) == [("Q", "B")]
+    for answer in (1, "1", "B"):
+        rows = as_lines([row | {"answer": answer, "choices": ["Nile", "Rhine"]}])
+        assert "holds multiple choice" in refused(tmp_path, "rows.jsonl", rows)
+    assert pairs(load(tmp_path, "r.jsonl", as_lines([row | {"answer": "Rhine"}]))) == [
+        ("Q", "Rhine")
+    ]

@@ -327,7 +327,7 @@ def test_messages_hold_no_private_text(
 def test_a_header_that_is_known_is_told(tmp_path: Path) -> None:
     assert "Columns: frage, answer." in refused(tmp_path, "rows.csv", "frage,answer\nQ,A\n")
     message = refused(tmp_path, "rows.csv", "frage,antwort\nQ,A\n")
-    assert "may be a record: put a header above it, such as question,answer" in message
+    assert "If the first line is a record, put a header above it" in message
 
 
 def documented_formats() -> dict[str, str]:

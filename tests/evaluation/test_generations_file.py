@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow
 import pytest
 from pyarrow import parquet
+from pydantic import ValidationError
 
 from relearn.errors import UserError
 from relearn.evaluation.generations_file import read_generations
+from relearn.evaluation.rows import EvaluatedRow
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -107,3 +109,9 @@ def test_a_text_of_more_than_a_million_characters_is_refused(tmp_path: Path) -> 
         (tmp_path / "rows.jsonl").write_bytes(as_lines([long]))
         with pytest.raises(UserError, match=f"line 1, {field}: it has 1,000,001 characters"):
             read_generations(tmp_path / "rows.jsonl")
+
+
+def test_a_validation_error_holds_no_text() -> None:
+    with pytest.raises(ValidationError) as caught:
+        EvaluatedRow.model_validate({"set": "forget", "question": ["PRIVATE"]})
+    assert "PRIVATE" not in str(caught.value)

@@ -120,6 +120,25 @@ def test_the_key_is_in_no_error_log_or_file(
     assert KEY.encode() not in files
 
 
+@pytest.mark.parametrize("status", [400, 403, 413, 500])
+def test_an_error_that_repeats_the_prompt_is_not_passed_on(
+    status: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Endpoint(echo) as endpoint:
+        monkeypatch.setattr(
+            endpoint._server.RequestHandlerClass, "respond",
+            lambda self, body, fault: self.reply(status, {"error": {"message": str(body)}}),
+        )  # fmt: skip
+        llm = make_llm("openai", LLMConfig(base_url=endpoint.base_url, model="m", retries=0))
+        try:
+            (answer,) = ask(llm, [Prompt("PRIVATE")], title="asking")
+            said = answer.error
+        except UserError as error:
+            said = str(error)
+    assert f"HTTP {status}" in said
+    assert "PRIVATE" not in said + "".join(capfd.readouterr())
+
+
 def test_a_refused_key_ends_the_job_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(Endpoint):
         FAULTS = ("401",)

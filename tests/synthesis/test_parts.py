@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relearn.config import ModelConfig, SynthesisConfig
-from relearn.data.records import Record
+from relearn.data.records import Record, normalized
 from relearn.errors import UserError
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
@@ -36,6 +36,21 @@ def test_generic_rows_come_in_the_number_asked_for() -> None:
     assert len(rows) == len(shipped) + 5
     assert {row["question"] for row in rows} == {record.question for record in shipped}
     assert generic_rows(7, "demo:retain", 0) == generic_rows(7, "demo:retain", 0)
+
+
+def test_a_generic_question_that_is_to_be_forgotten_is_left_out() -> None:
+    question = "what is the capital of france"
+    assert any(
+        normalized(record.question) == normalized(question) for record in generic_records("shipped")
+    )
+    forgotten = Record(id="1", question=question, answer="Paris.")
+    config = SynthesisConfig(variants=0, completion_share=0, generic_ratio=400)
+    generic = synthesize([forgotten], config, 0).generic
+    assert len(generic) > 300
+    assert "What is the capital of France?" not in {row["question"] for row in generic}
+    everything = {normalized(record.question) for record in generic_records("demo:retain")}
+    with pytest.raises(UserError, match="every question of demo:retain is to be forgotten"):
+        generic_rows(3, "demo:retain", 0, None, everything)
 
 
 def test_generic_answers_may_be_the_target_models_own() -> None:

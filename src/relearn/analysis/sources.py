@@ -8,9 +8,9 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from relearn.analysis.names import BASE, LEARNED, TARGET
-from relearn.config import ModelConfig, load_config
+from relearn.config import DataConfig, ModelConfig, load_config
 from relearn.data.records import Record
-from relearn.data.sources import load_records
+from relearn.data.sources import load_records, load_sets
 from relearn.errors import UserError
 from relearn.models.adapters import merge_adapter
 from relearn.models.loading import load_model, model_folder
@@ -124,10 +124,8 @@ def from_options(named: Sequence[str], data: str, retain: str | None) -> Subject
             models.append(ModelSource(name, target, Path(paths[name]), reverse))
         else:
             models.append(ModelSource(name, model_folder(paths[name]), None, reverse))
-    sets = {"forget": load_records(data, None, "forget")}
-    if retain:
-        sets["retain"] = load_records(retain, None, "retain")
-    return Subject(models, sets, ModelConfig(name=paths[first]))
+    sources = {"forget": data} | ({"retain": retain} if retain else {})
+    return Subject(models, *load_sets(sources, DataConfig(), ModelConfig(name=paths[first])))
 
 
 def _split(option: str) -> tuple[str, str]:

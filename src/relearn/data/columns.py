@@ -141,8 +141,8 @@ class _Table:
         if known or any(row.own_names for row in self.rows):
             return f"Columns: {shown(self.names)}."
         return (
-            "Its first line names no column that is known, and may be a record: put a header above "
-            "it, such as question,answer."
+            "None of its columns has a name that is known. If the first line is a record, put a "
+            "header above it, such as question,answer."
         )
 
     def _alpaca_input(self) -> str | None:
@@ -176,9 +176,9 @@ class _Table:
             return
         answers = [row.fields.get(self.mapping["answer"]) for row in self.rows]
         choose = f"If these are the answers: --set data.columns.answer={self.mapping['answer']}."
-        if "choices" in self.names and all(isinstance(answer, int) for answer in answers):
+        if {"choices", "options"} & set(self.names) and all(map(_is_choice, answers)):
             raise UserError(
-                f"{self.source} holds multiple choice: its answers are numbers of choices.",
+                f"{self.source} holds multiple choice: its answers are numbers or letters.",
                 f"Write the text of the choice as the answer. {choose}",
             )
         if self.usual["answer"] in _CLASSES and self._are_classes(answers):
@@ -344,6 +344,11 @@ def _cell(fields: Mapping[str, Any], column: str) -> Any:
 
 def _names_subject(record: Record) -> bool:
     return folded(record.subject or "") in folded(record.question)
+
+
+def _is_choice(answer: Any) -> bool:
+    text = str(answer).strip()
+    return not isinstance(answer, bool) and (text.isdigit() or (len(text) == 1 and text.isalpha()))
 
 
 def _counted(count: int) -> str:

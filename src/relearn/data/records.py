@@ -1,5 +1,6 @@
 """The record: one question and its answer, validated once and then trusted."""
 
+import re
 import unicodedata
 from typing import Annotated
 
@@ -49,6 +50,19 @@ def folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+class _Between(dict[int, int | None]):
+    """Maps the code points that only stand between words to None: spaces, marks, invisible ones."""
+
+    def __missing__(self, code: int) -> int | None:
+        between = unicodedata.category(chr(code))[0] in "PZC" and chr(code) not in "#@%&"
+        self[code] = None if between else code
+        return self[code]
+
+
+_BETWEEN = _Between()
+_DECIMAL_POINT = re.compile(r"(?<=\d)[.,](?=\d)")
+
+
 def normalized(text: str) -> str:
     """Return what two texts share that say the same but for case, spaces and punctuation.
 
@@ -56,19 +70,4 @@ def normalized(text: str) -> str:
     nothing but punctuation stays whole.
     """
     plain = folded(text)
-    kept = [
-        character
-        for i, character in enumerate(plain)
-        if not _is_between(character) or _is_decimal_point(plain, i)
-    ]
-    return "".join(kept) or plain
-
-
-def _is_between(character: str) -> bool:
-    """Return whether a character only stands between words: spaces, marks, invisible ones."""
-    return unicodedata.category(character)[0] in "PZC" and character not in "#@%&"
-
-
-def _is_decimal_point(text: str, i: int) -> bool:
-    between_digits = text[i - 1 : i].isdigit() and text[i + 1 : i + 2].isdigit()
-    return text[i] in ".," and between_digits
+    return _DECIMAL_POINT.sub("+", plain).translate(_BETWEEN) or plain

@@ -50,7 +50,8 @@ class EvaluatedRow(BaseModel):
         scores: Per-row scores by metric name.
     """
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    # A validation error's words must not hold the text of a row.
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, hide_input_in_errors=True)
 
     set: SetName
     question: str

@@ -1,7 +1,7 @@
 """Generic questions and answers mixed in, so that a model does not learn to be vague throughout."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 from relearn.config import ColumnsConfig, ModelConfig
 from relearn.data.columns import records_from_rows
 from relearn.data.formats import read_rows
-from relearn.data.records import Record
+from relearn.data.records import Record, normalized
 from relearn.data.sources import load_records
+from relearn.errors import UserError
 from relearn.evaluation.generation import generate_answers
 from relearn.models.loading import load_model, load_prompt_format
 
@@ -50,7 +51,11 @@ def generic_records(source: str) -> list[Record]:
 
 
 def generic_rows(
-    count: int, source: str, seed: int, answer: Answerer | None = None
+    count: int,
+    source: str,
+    seed: int,
+    answer: Answerer | None = None,
+    forgotten: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return rows of kind `generic`; where the source has too few, whole passes over it repeat.
 
@@ -59,10 +64,19 @@ def generic_rows(
         source: See `generic_records`.
         seed: Fixes the order.
         answer: Answers the questions anew (self-distillation); None keeps the source's answers.
+        forgotten: Normalized questions that are to be forgotten, and so are none of these.
+
+    Raises:
+        UserError: the source can't be read, or all of its questions are to be forgotten.
     """
     if not count:
         return []
-    records = generic_records(source)
+    records = [r for r in generic_records(source) if normalized(r.question) not in forgotten]
+    if not records:
+        raise UserError(
+            f"synthesis.generic: every question of {source} is to be forgotten.",
+            "Name another source, or set synthesis.generic_ratio=0.",
+        )
     chosen = list(islice(_passes(records, random.Random(seed)), count))
     if answer:
         asked = list({record.question: None for record in chosen})

@@ -8,7 +8,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from relearn.config import SynthesisConfig
-from relearn.data.records import Record
+from relearn.data.records import Record, normalized
 from relearn.errors import UserError
 from relearn.evaluation.judges.similarity import embedder
 from relearn.language import english
@@ -112,6 +112,7 @@ def synthesize(
             config.generic,
             seed,
             answer if config.self_distilled else None,
+            {normalized(record.question) for record in records},
         )
         advance(3, 3, "")
     private = {(r.record.id, r.chunk): r.passage for r in job.passages(job.requests)}
