@@ -239,7 +239,7 @@ class LLMConfig(Section):
         max_seconds: Time limit of all calls; what is left then is recorded as failed.
         max_tokens: Limit of all tokens, sent and received, likewise.
         max_cost: Limit of the cost at the prices below, likewise.
-        input_price: Of a million tokens sent.
+        input_price: Of a million tokens sent; of a local model's too, where its time has a price.
         output_price: Of a million tokens received.
     """
 

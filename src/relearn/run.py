@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from relearn.config import ModelConfig, RunConfig, TrainingConfig
+from relearn.config import ModelConfig, RunConfig, SynthesisConfig, TrainingConfig
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
@@ -139,21 +139,23 @@ class _Job:
 
     def synthesis(self) -> None:
         """Write new answers for the forget set."""
-        synthesis, model = self.config.synthesis, self.config.model
-        synthesize_into(
-            self.path / "synthesis",
-            self.sets["forget"],
-            synthesis,
-            self.config.seed,
-            answer=answerer(target_folder(self.path), model) if synthesis.self_distilled else None,
-            fluency=fluency(self.base, model) if synthesis.max_perplexity else None,
-        )
+        self._synthesize("synthesis", self.config.synthesis)
 
     def alternatives(self) -> None:
         """Write a made-up answer to each forget question."""
         once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
-        config = self.config.synthesis.model_copy(update=once)
-        synthesize_into(self.path / ALTERNATIVES, self.sets["forget"], config, self.config.seed)
+        self._synthesize(ALTERNATIVES, self.config.synthesis.model_copy(update=once))
+
+    def _synthesize(self, name: str, config: SynthesisConfig) -> None:
+        model = self.config.model
+        synthesize_into(
+            self.path / name,
+            self.sets["forget"],
+            config,
+            self.config.seed,
+            answer=answerer(target_folder(self.path), model) if config.self_distilled else None,
+            fluency=fluency(self.base, model) if config.max_perplexity else None,
+        )
 
     def training(self, name: str, config: TrainingConfig) -> None:
         """Train one adapter on the target model."""

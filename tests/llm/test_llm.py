@@ -1,9 +1,12 @@
 """Language models behind one interface: endpoints with faults, limits, the journal."""
 
 import logging
+import sys
+import time
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,8 +70,6 @@ def test_failures_are_recorded_and_not_journaled(tmp_path: Path) -> None:
 
 
 def test_a_call_waits_as_long_as_the_endpoint_asks() -> None:
-    import time
-
     class Limited(Endpoint):
         FAULTS = ("429",)
 
@@ -97,6 +98,58 @@ def test_limits_hold(limit: dict[str, float], answered: int, reason: str) -> Non
     assert {a.error for a in answers} == {"", reason}
     assert sum(not a.error for a in answers) >= answered
     assert len(endpoint.requests) == sum(not a.error for a in answers)
+
+
+class FakeVllm:
+    """vLLM's offline engine as far as it is used: answers every prompt with one token."""
+
+    SamplingParams = staticmethod(SimpleNamespace)
+
+    class LLM:
+        def __init__(self, **_: object) -> None:
+            self.llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=2048))
+
+        def generate(self, prompts: list[object], *_: object, **__: object) -> list[object]:
+            time.sleep(0.2)
+            return [SimpleNamespace(outputs=[SimpleNamespace(text="a", token_ids=[7])])] * len(
+                prompts
+            )
+
+
+@pytest.mark.parametrize("backend", ["transformers", "vllm"])
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ({"max_tokens": 500}, "the limit of 500 tokens is reached"),
+        ({"max_cost": 0.0005, "input_price": 1, "output_price": 1}, "cost limit of 0.0005"),
+        ({"max_seconds": 0.3}, "the time limit of 0.3 s is reached"),
+    ],
+)
+def test_limits_hold_for_local_models(
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    limit: dict[str, float],
+    reason: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", FakeVllm)
+    fixed = {"model": str(tiny_model), "batch_size": 4}
+    # Generated to its end, an answer of 1500 tokens takes some seconds.
+    most = 1500 if "max_seconds" in limit else 20
+    llm = make_llm(backend, LLMConfig.model_validate({**fixed, **limit}))
+    start = time.monotonic()
+    answers = ask(llm, [Prompt(f"question {i}", max_tokens=most) for i in range(40)])
+    refused = [a for a in answers if reason in a.error]
+    assert 0 < len(refused) < 40 + (most > 20)
+    assert {a.error for a in answers if a not in refused} <= {"", "empty response"}
+    assert refused == answers[-len(refused) :]
+    if most == 20:
+        used = sum(a.prompt_tokens + a.completion_tokens for a in answers)
+        # Nothing more would have fit: the limit is not used up by what is only set aside.
+        assert 500 - 80 < used <= 500
+    else:
+        assert time.monotonic() - start < 3
+        assert all(a.completion_tokens < most for a in answers)
 
 
 def test_the_key_is_in_no_error_log_or_file(

@@ -12,11 +12,11 @@ from relearn.config import DataConfig, ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_records, load_sets
 from relearn.errors import UserError
-from relearn.models.adapters import merge_adapter
+from relearn.models.adapters import is_adapter, merge_adapter
 from relearn.models.loading import load_model, model_folder
 from relearn.objectives import OBJECTIVES
 from relearn.run_folder import adapter_folder, target_folder
-from relearn.storage import content_hash
+from relearn.storage import content_hash, read_json
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,40}")
 
@@ -85,9 +85,11 @@ def from_run(run: Path) -> Subject:
     models = [ModelSource(TARGET, target)]
     if base != target:
         models.append(ModelSource(BASE, base))
+    left_out = read_json(run / "summary.json")["failed"]
     for name, training in {"unlearned": config.training, **config.baselines}.items():
-        reverse = OBJECTIVES.named(training.objective).forget_data == "original"
-        models.append(ModelSource(name, target, adapter_folder(run, name), reverse))
+        if name not in left_out:
+            reverse = OBJECTIVES.named(training.objective).forget_data == "original"
+            models.append(_trained(name, target, adapter_folder(run, name), reverse))
     sets = {
         name: load_records(str(run / "data" / f"{name}.jsonl"), None, name)
         for name in ("forget", "retain")
@@ -120,12 +122,18 @@ def from_options(named: Sequence[str], data: str, retain: str | None) -> Subject
     models = []
     for name in order:
         reverse = None if name in (first, BASE) else name not in LEARNED
-        if (Path(paths[name]) / "adapter_config.json").is_file():
-            models.append(ModelSource(name, target, Path(paths[name]), reverse))
-        else:
-            models.append(ModelSource(name, model_folder(paths[name]), None, reverse))
+        path = Path(paths[name])
+        folder = path if is_adapter(path) else model_folder(paths[name])
+        models.append(_trained(name, target, folder, reverse))
     sources = {"forget": data} | ({"retain": retain} if retain else {})
     return Subject(models, *load_sets(sources, DataConfig(), ModelConfig(name=paths[first])))
+
+
+def _trained(name: str, target: Path, folder: Path, reverse: bool | None) -> ModelSource:
+    """Return what was trained in `folder`: an adapter of the target, or a whole model."""
+    if is_adapter(folder):
+        return ModelSource(name, target, folder, reverse)
+    return ModelSource(name, folder, None, reverse)
 
 
 def _split(option: str) -> tuple[str, str]:

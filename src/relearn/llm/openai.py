@@ -19,7 +19,8 @@ from tenacity.wait import wait_exponential_jitter
 
 from relearn.config import LLMConfig
 from relearn.errors import UserError
-from relearn.llm.base import LLMS, Prompt, Report, cost, prompt_tokens
+from relearn.llm.base import LLMS, Prompt, Report, prompt_tokens
+from relearn.llm.budget import Budget, LimitReachedError
 from relearn.llm.journal import Completion
 
 _LONGEST_WAIT = 60.0
@@ -38,7 +39,7 @@ class _PassingError(Exception):
 
 
 class _FinalError(Exception):
-    """A failure that belongs to the prompt, or a limit that was reached."""
+    """A failure that belongs to the prompt."""
 
 
 @LLMS.register("openai")
@@ -54,7 +55,7 @@ class OpenAI:
                 f"no key for the endpoint: the environment has no {config.api_key_env}.",
                 "Set it, or name an endpoint that needs none with llm.base_url.",
             )
-        self._spent = _Budget(config)
+        self._budget = Budget(config)
         self._paused_until = 0.0
         self._length_field = "max_tokens"
         self._model = config.model
@@ -126,7 +127,7 @@ class OpenAI:
                 with attempt:
                     attempts = attempt.retry_state.attempt_number
                     completion = await self._attempt(client, model, prompt, attempts)
-        except (_PassingError, _FinalError) as failure:
+        except (_PassingError, _FinalError, LimitReachedError) as failure:
             return Completion(error=str(failure), attempts=attempts)
         return completion
 
@@ -140,9 +141,9 @@ class OpenAI:
         self, client: AsyncOpenAI, model: str, prompt: Prompt, attempts: int
     ) -> Completion:
         while (pause := self._paused_until - time.monotonic()) > 0:
-            self._spent.check_time(pause)
+            self._budget.check_time(pause)
             await asyncio.sleep(pause)
-        with self._spent.reserved(prompt) as account:
+        with self._budget.reserved(prompt_tokens(prompt), prompt.max_tokens) as account:
             response = await self._send(client, model, prompt)
             try:
                 choice = response.choices[0]
@@ -209,58 +210,3 @@ def _retry_after(headers: Mapping[str, str]) -> float:
         return float(value or 0)
     except (ValueError, TypeError):
         return 0.0
-
-
-class _Account:
-    """What one call has used, while it is under way what it may use at most."""
-
-    def __init__(self, budget: "_Budget", prompt: Prompt) -> None:
-        self._budget = budget
-        self.sent, self.received = prompt_tokens(prompt), prompt.max_tokens
-        self._charged = (0, 0)
-
-    def charge(self, sent: int, received: int) -> None:
-        self._charged = (sent, received)
-
-    def __enter__(self) -> "_Account":
-        self._budget.take(self.sent, self.received)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sent, received = self._charged
-        self._budget.add(sent - self.sent, received - self.received)
-
-
-class _Budget:
-    """Keeps time, tokens and cost within their limits, calls under way counted at their most."""
-
-    def __init__(self, config: LLMConfig) -> None:
-        self._config = config
-        self._start = time.monotonic()
-        self._sent = self._received = 0
-
-    def reserved(self, prompt: Prompt) -> _Account:
-        """Return a context within which the most that the prompt may use is set aside."""
-        return _Account(self, prompt)
-
-    def take(self, sent: int, received: int) -> None:
-        """Set tokens aside; refuse if that would break a limit."""
-        self.check_time()
-        limits, sent_all, received_all = self._config, self._sent + sent, self._received + received
-        if limits.max_tokens is not None and sent_all + received_all > limits.max_tokens:
-            raise _FinalError(f"the limit of {limits.max_tokens} tokens is reached")
-        spent = cost(limits, sent_all, received_all)
-        if limits.max_cost is not None and spent > limits.max_cost:
-            raise _FinalError(f"the cost limit of {limits.max_cost} is reached")
-        self.add(sent, received)
-
-    def add(self, sent: int, received: int) -> None:
-        """Correct what is set aside."""
-        self._sent += sent
-        self._received += received
-
-    def check_time(self, wait: float = 0.0) -> None:
-        """Refuse to go on, or to wait so many seconds, beyond the time limit."""
-        limit = self._config.max_seconds
-        if limit is not None and time.monotonic() - self._start + wait > limit:
-            raise _FinalError(f"the time limit of {limit:g} s is reached")

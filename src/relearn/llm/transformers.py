@@ -10,8 +10,9 @@ from transformers import PreTrainedModel
 from relearn.config import LLMConfig, ModelConfig
 from relearn.data.tokenization import PromptFormat
 from relearn.llm.base import LLMS, Prompt, Report
+from relearn.llm.budget import Budget
 from relearn.llm.journal import Completion
-from relearn.llm.local import fitting_prompts
+from relearn.llm.local import answer_within, fitting_prompts
 from relearn.models.loading import load_model, load_prompt_format, model_folder, position_limit
 from relearn.storage import content_hash
 
@@ -22,6 +23,7 @@ class Transformers:
 
     def __init__(self, config: LLMConfig) -> None:
         self._config = config
+        self._budget = Budget(config)
         self.model = config.model or ModelConfig().name
         self._folder = model_folder(self.model)
 
@@ -43,15 +45,18 @@ class Transformers:
         for _, group in groupby(fitting, settings):
             same = list(group)
             for start in range(0, len(same), self._config.batch_size):
-                batch = same[start : start + self._config.batch_size]
-                answers = self._answers([ids[i] for i in batch], prompts[batch[0]], len(batch))
-                for i, (text, received) in zip(batch, answers, strict=True):
-                    error = "" if text else "empty response"
-                    report(i, Completion(text, error, len(ids[i]), received, 1))
+                answer_within(
+                    self._budget,
+                    same[start : start + self._config.batch_size],
+                    ids,
+                    prompts,
+                    lambda batch: self._answers([ids[i] for i in batch], prompts[batch[0]]),
+                    report,
+                )
 
     @torch.inference_mode()
-    def _answers(self, ids: list[list[int]], prompt: Prompt, size: int) -> list[tuple[str, int]]:
-        """Return text and length in tokens of each answer."""
+    def _answers(self, ids: list[list[int]], prompt: Prompt) -> list[Completion]:
+        """Answer one batch of prompts with the settings of `prompt`."""
         model, prompt_format = self._loaded
         tokenizer = prompt_format.tokenizer
         padded = tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
@@ -62,6 +67,7 @@ class Transformers:
             output = model.generate(  # type: ignore[operator]  # untyped in transformers
                 **padded.to(model.device),
                 max_new_tokens=prompt.max_tokens,
+                max_time=self._budget.seconds_left(),
                 do_sample=sampled,
                 temperature=prompt.temperature if sampled else None,
                 top_p=1.0 if sampled else None,
@@ -71,7 +77,17 @@ class Transformers:
             )
         new = output[:, padded.input_ids.shape[1] :]
         texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+        received = (new != tokenizer.pad_token_id).sum(1).tolist()
+        whole = new.shape[1] == prompt.max_tokens
+        ends = torch.tensor([tokenizer.pad_token_id, *prompt_format.end_tokens]).to(new.device)
+        ended = torch.isin(new[:, -1], ends).tolist()
         return [
-            (text.strip(), int((row != tokenizer.pad_token_id).sum()))
-            for text, row in zip(texts, new, strict=True)
+            self._completion(text.strip(), len(row), count, whole or has_ended)
+            for text, row, count, has_ended in zip(texts, ids, received, ended, strict=True)
         ]
+
+    def _completion(self, text: str, sent: int, received: int, finished: bool) -> Completion:
+        if not finished:
+            limit = f"the time limit of {self._config.max_seconds:g} s is reached"
+            return Completion(error=limit, prompt_tokens=sent, completion_tokens=received)
+        return Completion(text, "" if text else "empty response", sent, received, 1)

@@ -8,8 +8,9 @@ from relearn.config import LLMConfig, ModelConfig
 from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
 from relearn.llm.base import LLMS, Prompt, Report
+from relearn.llm.budget import Budget
 from relearn.llm.journal import Completion
-from relearn.llm.local import fitting_prompts
+from relearn.llm.local import answer_within, fitting_prompts
 from relearn.models.loading import load_prompt_format, model_folder
 
 # Answers reach the journal in groups of so many; the engine schedules within a group.
@@ -30,6 +31,9 @@ class Vllm:
                 "vLLM is not installed.", "pip install 'relearn[vllm]', or take transformers."
             ) from error
         self._vllm = vllm
+        self._budget = Budget(config)
+        # A group can't be stopped: under a time limit it is as small as a batch.
+        self._group = config.batch_size if config.max_seconds else _GROUP
         self._options = config.engine_options
         self.model = config.model
         self._folder = model_folder(self.model)
@@ -47,18 +51,29 @@ class Vllm:
         longest = self._engine.llm_engine.model_config.max_model_len
         ids = fitting_prompts(prompts, self._prompt_format.tokenizer, longest, report)
         fitting = list(ids)
-        for start in range(0, len(fitting), _GROUP):
-            group = fitting[start : start + _GROUP]
-            outputs = self._engine.generate(
-                [{"prompt_token_ids": ids[i]} for i in group],
-                [self._sampling(prompts[i]) for i in group],
-                use_tqdm=False,
+        for start in range(0, len(fitting), self._group):
+            answer_within(
+                self._budget,
+                fitting[start : start + self._group],
+                ids,
+                prompts,
+                lambda group: self._answers([ids[i] for i in group], [prompts[i] for i in group]),
+                report,
             )
-            for i, output in zip(group, outputs, strict=True):
-                (answer,) = output.outputs
-                text = answer.text.strip()
-                error = "" if text else "empty response"
-                report(i, Completion(text, error, len(ids[i]), len(answer.token_ids), 1))
+
+    def _answers(self, ids: list[list[int]], prompts: list[Prompt]) -> list[Completion]:
+        outputs = self._engine.generate(
+            [{"prompt_token_ids": each} for each in ids],
+            [self._sampling(prompt) for prompt in prompts],
+            use_tqdm=False,
+        )
+        completions = []
+        for sent, output in zip(ids, outputs, strict=True):
+            (answer,) = output.outputs
+            text = answer.text.strip()
+            error = "" if text else "empty response"
+            completions.append(Completion(text, error, len(sent), len(answer.token_ids), 1))
+        return completions
 
     def _sampling(self, prompt: Prompt) -> Any:
         return self._vllm.SamplingParams(

@@ -46,12 +46,17 @@ def scale_adapter(policy: PeftModel, factor: float) -> None:
             parameter.mul_(factor)
 
 
+def is_adapter(folder: Path) -> bool:
+    """Return whether a folder holds an adapter, and not a whole model."""
+    return (folder / "adapter_config.json").is_file()
+
+
 def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """Return `model` with the adapter in `adapter` added to its weights, in place.
 
     A folder with a fully fine-tuned model takes the place of `model`.
     """
-    if not (adapter / "adapter_config.json").is_file():
+    if not is_adapter(adapter):
         trained = type(model).from_pretrained(
             adapter, dtype=model.dtype, attn_implementation=model.config._attn_implementation
         )

@@ -59,7 +59,7 @@ def _memorize(
     check_lengths(examples, [record.id for record in records], config.max_length)
     adapter = folder.with_name(f"{folder.name}.adapter")
     if not leaders(adapter.is_dir()):
-        model = load_model(base, model_config)
+        model = load_model(base, model_config, quantized=config.method == "qlora")
         train(
             model, prompt_format.tokenizer, examples, [], config, adapter, seed, title="memorizing"
         )
