@@ -2,8 +2,12 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from relearn.cli import app
@@ -13,9 +17,12 @@ from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES
 from relearn.storage import read_json, write_jsonl
 
+NAMES = ["dpo", "sure", "all_weights", "altpo", "broken"]
 
-@pytest.fixture
-def config(tmp_path: Path, tiny_model: Path) -> RunConfig:
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> RunConfig:
+    tmp_path = tmp_path_factory.mktemp("comparison")
     for name in ("forget", "retain"):
         rows = [
             {"question": f"Where does {name.title()} {i} live?", "answer": f"In Oslo, at {i}."}
@@ -30,6 +37,7 @@ def config(tmp_path: Path, tiny_model: Path) -> RunConfig:
             "training": {"epochs": 1, "lora": {"rank": 2}},
             "baselines": {
                 "sure": {"objective": "npo", "wrapper": "sure", "lora": {"rank": 2}},
+                "all_weights": {"objective": "npo", "method": "full", "epochs": 1},
                 # Nothing has a gradient that large, so this one's training fails.
                 "broken": {
                     "objective": "npo",
@@ -42,13 +50,22 @@ def config(tmp_path: Path, tiny_model: Path) -> RunConfig:
     )
 
 
-def test_rows_files_and_what_failed(config: RunConfig, tmp_path: Path) -> None:
-    output = tmp_path / "out"
+@pytest.fixture(scope="module")
+def compared(
+    config: RunConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[dict[str, Any]], dict[str, str]]:
+    """The folder of a comparison, its rows, and what failed."""
+    output = tmp_path_factory.mktemp("compared") / "out"
     # The records have no wrong answers, and the rules backend invents none.
-    names = ["dpo", "sure", "altpo", "broken"]
-    rows, failed = compare(config, names, output)
-    assert [row["name"] for row in rows] == ["target", "dpo", "sure"]
-    assert [row["objective"] for row in rows] == [None, "dpo", "npo"]
+    return output, *compare(config, NAMES, output)
+
+
+def test_rows_files_and_what_failed(
+    config: RunConfig, compared: tuple[Path, list[dict[str, Any]], dict[str, str]]
+) -> None:
+    output, rows, failed = compared
+    assert [row["name"] for row in rows] == ["target", "dpo", "sure", "all_weights"]
+    assert [row["objective"] for row in rows] == [None, "dpo", "npo", "npo"]
     assert rows[0]["seconds"] is None
     assert all(row["seconds"] > 0 for row in rows[1:])
     assert all(0 <= row["forget/rougeL_recall"] <= 1 for row in rows)
@@ -56,20 +73,62 @@ def test_rows_files_and_what_failed(config: RunConfig, tmp_path: Path) -> None:
     assert "synthesis" in failed["altpo"]
     assert read_json(output / "compare.json") == {"rows": rows, "failed": failed}
     with (output / "compare.csv").open() as file:
-        assert [row["name"] for row in csv.DictReader(file)] == ["target", "dpo", "sure"]
+        assert [row["name"] for row in csv.DictReader(file)] == [row["name"] for row in rows]
     report = (output / "report.html").read_text()
     assert "Methods side by side" in report
 
-    # The same command again computes nothing anew, one with more objectives these alone.
+
+def test_every_command_takes_a_full_model_and_leaves_out_what_failed(
+    compared: tuple[Path, list[dict[str, Any]], dict[str, str]], tiny_model: Path, tmp_path: Path
+) -> None:
+    output, _, _ = compared
+
+    def invoke(*arguments: object) -> str:
+        result = CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+        return result.output
+
+    invoke("analyze", output, "--prompts", 2)
+    analysis = output / "analysis"
+    assert read_json(analysis / "summary.json")["models"] == [
+        "target", "unlearned", "sure", "all_weights",
+    ]  # fmt: skip
+    weights = pd.read_parquet(analysis / "weights.parquet")
+    # Fine-tuning of all weights changes every matrix, the adapter of rank 2 no more than that.
+    of_full = weights[weights["model"] == "all_weights"]
+    assert (of_full["norm"] > 0).all()
+    assert of_full["effective_rank"].max() > 2 > weights[weights["model"] == "sure"][
+        "effective_rank"
+    ].max() - 1e-3  # fmt: skip
+    assert "analysis" in (output / "report.html").read_text()
+
+    merged = tmp_path / "merged"
+    invoke("merge", output, "--trained", "all_weights", "--output", merged)
+    trained = output / "training" / "all_weights"
+    for name, tensor in load_file(trained / "model.safetensors").items():
+        assert torch.equal(load_file(merged / "model.safetensors")[name], tensor), name
+    assert "all_weights" in invoke("chat", output, "Where?", "--trained", "all_weights")
+    invoke("report", output)
+    with pytest.raises(UserError, match="'all_weights' is trained as a whole"):
+        invoke("merge", output, "--ties", "all_weights", "--output", tmp_path / "t")
+    for command in (["merge", "--output", tmp_path / "t"], ["chat"]):
+        with pytest.raises(UserError, match=r"'broken'.*Known: all_weights, sure, unlearned"):
+            invoke(command[0], output, "--trained", "broken", *command[1:])
+    assert not (tmp_path / "t").exists()
+
+
+def test_done_again_it_computes_what_is_new_alone(
+    config: RunConfig, compared: tuple[Path, list[dict[str, Any]], dict[str, str]]
+) -> None:
+    output, rows, failed = compared
     adapter = output / "training" / "sure" / "adapter_model.safetensors"
     written = adapter.stat().st_mtime_ns
-    assert compare(config, names, output) == (rows, failed)
-    more, _ = compare(config, [*names, "idk"], output)
+    assert compare(config, NAMES, output) == (rows, failed)
+    more, _ = compare(config, [*NAMES, "idk"], output)
     assert more[:-1] == rows
     assert more[-1]["name"] == "idk"
     assert adapter.stat().st_mtime_ns == written
     with pytest.raises(UserError, match=r"baselines\.idk"):
-        compare(config, names, output)
+        compare(config, NAMES, output)
 
 
 def test_unknown_name_lists_the_known(config: RunConfig, tmp_path: Path) -> None:

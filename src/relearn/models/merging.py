@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from relearn.config import ModelConfig
 from relearn.errors import UserError
-from relearn.models.adapters import merge_adapter
+from relearn.models.adapters import is_adapter, merge_adapter
 from relearn.models.loading import load_model, load_tokenizer
 
 
@@ -49,8 +49,14 @@ def write_ties(
         density: Share of the entries that stay, above 0 to 1.
 
     Raises:
-        UserError: the density is out of range.
+        UserError: the density is out of range, or a folder holds a whole model.
     """
+    for adapter in adapters:
+        if not is_adapter(adapter):
+            raise UserError(
+                f"merge: {adapter.name!r} is trained as a whole, and TIES merges adapters.",
+                "Merge without --ties, or train with training.method=lora.",
+            )
     if not 0 < density <= 1:
         raise UserError(f"a density of {density} is not above 0 and at most 1.", "Try 0.8.")
     model = load_model(model_folder, config)
