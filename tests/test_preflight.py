@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from relearn import preflight as module
-from relearn.config import RunConfig, load_config
+from relearn.config import LoraConfig, ModelConfig, RunConfig, TrainingConfig, load_config
 from relearn.data.records import Record
+from relearn.data.tokenization import PromptFormat
 from relearn.errors import UserError
+from relearn.models.loading import load_model, load_tokenizer
 from relearn.preflight import check_memory, preflight
 from relearn.run import run
 from relearn.storage import check_writable
+from relearn.training.engine import train
 
 SETS = {
     "forget": [Record(id="f", question="Who is Ida Berg?", answer="A nurse in Oslo.")],
@@ -52,6 +55,25 @@ def test_what_is_right_passes_and_leaves_nothing(tmp_path: Path, tiny_model: Pat
         ({"evaluation.perplexity_model": "no-such-model"}, ["no-such-model"]),
         ({"training.objective": "no"}, ["objective", "npo"]),
         ({"training.objective_options.beta": 1}, ["beta"]),
+        (
+            {"training.objective": "npo", "training.objective_options.beta": "x"},
+            ["training.objective_options.beta", "number above 0"],
+        ),
+        (
+            {"baselines.a.objective": "rmu", "baselines.a.objective_options.layer": 99},
+            ["baselines.a.objective_options.layer", "no layer 99", "0 to 1"],
+        ),
+        (
+            {"training.wrapper": "sure", "training.wrapper_options.percentile": 101},
+            ["training.wrapper_options.percentile", "101"],
+        ),
+        ({"training.optimizer": "adamw"}, ["training.optimizer", "adamw_torch_fused"]),
+        # Only what comes from torch's own extension for TPUs.
+        ({"training.optimizer": "adamw_torch_xla"}, ["can't be used here", "torch_xla"]),
+        ({"training.scheduler": "cosin"}, ["training.scheduler", "Did you mean 'cosine'"]),
+        ({"memorize.scheduler": "reduce_lr_on_plateau"}, ["memorize.scheduler", "linear"]),
+        ({"training.lora.target_modules": ["no_proj"]}, ["training.lora", "no_proj"]),
+        ({"training.lora.options.use_magic": True}, ["training.lora", "use_magic"]),
         ({"training.report_to": ["no"]}, ["report_to"]),
         ({"baselines.target.objective": "ga"}, ["target"]),
         ({"model.name": "no-such-model"}, ["no-such-model"]),
@@ -64,6 +86,21 @@ def test_what_is_wrong_is_named(
         preflight(configured(tiny_model, settings), SETS, tmp_path / "run")
     assert all(word in str(refused.value) for word in words)
     assert not list(tmp_path.iterdir())
+
+
+def test_every_schedule_that_is_listed_trains(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        preflight(configured(tiny_model, {"training.scheduler": "no"}), SETS, tmp_path)
+    known = refused.value.mend.removeprefix("Known: ").removesuffix(".").split(", ")
+    assert {"linear", "cosine", "constant", "polynomial"} <= set(known)
+    for name in known:
+        config = TrainingConfig(scheduler=name, epochs=1, warmup_ratio=0, lora=LoraConfig(rank=2))
+        prompt_format = PromptFormat(load_tokenizer(tiny_model, ModelConfig()))
+        rows = [prompt_format.encode("Who is Ida Berg?", "A nurse in Oslo.")]
+        output = tmp_path / name
+        model = load_model(tiny_model, ModelConfig())
+        train(model, prompt_format.tokenizer, rows, rows, config, output, seed=0)
+        assert output.is_dir()
 
 
 def test_a_key_in_the_environment_is_enough(

@@ -168,14 +168,17 @@ def memorize(
 
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
+    from relearn.models.loading import model_folder
     from relearn.storage import atomic_path
-    from relearn.training.checks import check_training
+    from relearn.training.checks import check_fit, check_training
     from relearn.training.memorize import memorize as make_target
 
-    check_training(settings.memorize or MemorizeConfig())
+    training = settings.memorize or MemorizeConfig()
+    check_training(training)
     _check_unused(output)
     sets, asked = load_sets({"full": data}, settings.data, settings.model)
-    target = make_target(sets["full"], asked, settings.memorize or MemorizeConfig(), settings.seed)
+    check_fit(training, model_folder(asked.name), asked)
+    target = make_target(sets["full"], asked, training, settings.seed)
     with atomic_path(output) as temporary:
         shutil.copytree(target, temporary)
     console.print(f"target model: {output}", soft_wrap=True, highlight=False)

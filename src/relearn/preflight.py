@@ -3,7 +3,8 @@
 Every stage contributes the checks of its own settings; each raises `UserError`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,7 +22,7 @@ from relearn.models.loading import model_folder
 from relearn.progress import note
 from relearn.storage import check_writable
 from relearn.synthesis.checks import check_synthesis
-from relearn.training.checks import check_training
+from relearn.training.checks import check_fit, check_training
 
 RecordSets = Mapping[str, Sequence[Record]]
 
@@ -47,17 +48,31 @@ def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
     for name in config.baselines:
         if name in ("target", "unlearned") or not name.isidentifier():
             raise UserError(f"baselines: {name!r} can't be a baseline's name.", "Rename it.")
-    trainings = [config.training, *config.baselines.values()]
+    trainings = {"training": config.training}
+    trainings |= {f"baselines.{name}": each for name, each in config.baselines.items()}
     if config.memorize:
-        trainings.append(config.memorize)
-    for training in trainings:
-        check_training(training)
+        trainings["memorize"] = config.memorize
+    for section, training in trainings.items():
+        with _naming(section):
+            check_training(training)
     check_synthesis(config.synthesis, config.seed)
     suite = load_suite(config.evaluation.suite)
     check_evaluation(sets, suite.metric_names, config.evaluation)  # type: ignore[arg-type]
     folder = model_folder(config.model.name)
-    for training in trainings:
-        check_memory(folder, training)
+    for section, training in trainings.items():
+        with _naming(section):
+            check_memory(folder, training)
+            check_fit(training, folder, config.model)
+
+
+@contextmanager
+def _naming(section: str) -> Iterator[None]:
+    """Let an error that is about `training` name the section that it is about."""
+    try:
+        yield
+    except UserError as error:
+        problem = error.problem.replace("training.", f"{section}.", 1)
+        raise UserError(problem, error.mend) from error
 
 
 def check_memory(folder: Path, config: TrainingConfig) -> None:

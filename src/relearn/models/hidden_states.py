@@ -30,21 +30,28 @@ def layer_output(model: nn.Module, layer: int, keep: Tensor) -> Iterator[list[Te
         hidden = output if isinstance(output, Tensor) else output[0]
         caught.append(hidden[keep])
 
-    handle = _decoder_layer(model, layer).register_forward_hook(catch)
+    handle = decoder_layer(model, layer).register_forward_hook(catch)
     try:
         yield caught
     finally:
         handle.remove()
 
 
-def _decoder_layer(model: nn.Module, layer: int) -> nn.Module:
+def decoder_layer(model: nn.Module, layer: int) -> nn.Module:
+    """Return the decoder layer that `layer` numbers, from 0.
+
+    Raises:
+        UserError: the model has no such layer.
+    """
     unwrapped: Any = getattr(model, "module", model)
     if hasattr(unwrapped, "get_base_model"):
         unwrapped = unwrapped.get_base_model()
-    layers = unwrapped.get_decoder().layers
+    count = unwrapped.config.get_text_config().num_hidden_layers
+    lists = (m for m in unwrapped.get_decoder().modules() if isinstance(m, nn.ModuleList))
+    layers = next((each for each in lists if len(each) == count), ())
     if not 0 <= layer < len(layers):
         raise UserError(
             f"training.objective_options.layer: the model has no layer {layer}.",
-            f"Its layers are 0 to {len(layers) - 1}.",
+            f"Its layers are 0 to {len(layers) - 1}." if layers else "Take another objective.",
         )
     return layers[layer]
