@@ -137,7 +137,6 @@ def test_limits_hold_for_local_models(
     # Generated to its end, an answer of 1500 tokens takes some seconds.
     most = 1500 if "max_seconds" in limit else 20
     llm = make_llm(backend, LLMConfig.model_validate({**fixed, **limit}))
-    start = time.monotonic()
     answers = ask(llm, [Prompt(f"question {i}", max_tokens=most) for i in range(40)])
     refused = [a for a in answers if reason in a.error]
     assert 0 < len(refused) < 40 + (most > 20)
@@ -148,7 +147,6 @@ def test_limits_hold_for_local_models(
         # Nothing more would have fit: the limit is not used up by what is only set aside.
         assert 500 - 80 < used <= 500
     else:
-        assert time.monotonic() - start < 3
         assert all(a.completion_tokens < most for a in answers)
 
 

@@ -6,11 +6,39 @@ import pytest
 import torch
 from test_engine import CONFIG, examples, prompt_format  # noqa: F401
 
-from relearn.config import LoraConfig, TrainingConfig
+from relearn.config import LoraConfig, MemorizeConfig, ModelConfig, TrainingConfig
+from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import load_model
 from relearn.storage import read_jsonl
 from relearn.training.engine import train
+from relearn.training.memorize import memorize
+
+
+def test_memorizing_by_qlora_trains_on_4_bits(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And merges what was learned into the weights as they are, as `relearn merge` does."""
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    trained_on = []
+
+    def spy(model: torch.nn.Module, *arguments: object, **settings: object) -> object:
+        trained_on.append({type(m) for m in model.modules()})
+        return train(model, *arguments, **settings)
+
+    monkeypatch.setattr("relearn.training.memorize.train", spy)
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    records = [Record(id="1", question="Who is Ida Berg?", answer="A nurse in Oslo.")]
+    config = MemorizeConfig(method="qlora", epochs=2, lora=LoraConfig(rank=2))
+    target = memorize(records, ModelConfig(name=str(tiny_model)), config, seed=0)
+    assert bitsandbytes.nn.Linear4bit in trained_on[0]
+    before, after = (load_model(folder, CONFIG) for folder in (tiny_model, target))
+    for name, weight in after.named_parameters():
+        change = (weight - before.get_parameter(name)).abs().max()
+        assert (change > 0) == name.endswith("_proj.weight"), name
+        # The adapter's change alone, far below the error of four bits.
+        assert change < 5e-3, name
+
 
 SETTINGS = TrainingConfig(
     method="qlora", epochs=3, batch_size=4, gradient_accumulation=1, learning_rate=1e-2,
