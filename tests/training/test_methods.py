@@ -96,6 +96,34 @@ def test_full_fine_tuning_with_a_reference(
         assert a.dim() == 1 or not torch.equal(a, b)  # a norm's 1 may not move in 16 bits
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_scale_multiplies_what_training_changed(
+    tiny_model: Path, prompt_format: PromptFormat, tmp_path: Path, method: str, dtype: str
+) -> None:
+    config = ModelConfig(dtype=dtype)
+    before = load_model(tiny_model, config).state_dict()
+    changes = []
+    for scale in (1.0, -0.5):
+        output = tmp_path / str(scale)
+        lora = LoraConfig(rank=4, dropout=0, scale=scale)
+        trained(
+            load_model(tiny_model, config), prompt_format, output, method=method, lora=lora,
+            objective="sft", learning_rate=1e-2,
+        )  # fmt: skip
+        after = merge_adapter(load_model(tiny_model, config), output).state_dict()
+        changes.append({name: after[name].float() - w.float() for name, w in before.items()})
+    moved = 0
+    for name, change in changes[0].items():
+        # The type's rounding, of the weight before and after.
+        rounding = torch.finfo(before[name].dtype).eps * before[name].float().abs().max()
+        torch.testing.assert_close(
+            changes[1][name], -0.5 * change, rtol=1e-3, atol=2 * float(rounding)
+        )
+        moved += bool((changes[1][name].abs() > 4 * rounding).any())
+    assert moved >= 14
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_gradient_checkpointing_changes_nothing(
     tiny_model: Path, prompt_format: PromptFormat, tmp_path: Path, method: str

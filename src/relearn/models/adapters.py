@@ -1,11 +1,13 @@
 """Low-rank adapters: the policy is the model with its adapter on, the reference with it off."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from relearn.config import LoraConfig
@@ -44,6 +46,26 @@ def scale_adapter(policy: PeftModel, factor: float) -> None:
     for name, parameter in policy.named_parameters():
         if ".lora_B." in name:
             parameter.mul_(factor)
+
+
+@torch.no_grad()
+def scale_change(
+    weights: Mapping[str, Tensor], model: PreTrainedModel, dtype: torch.dtype, factor: float
+) -> None:
+    """Multiply how all weights were changed by `factor`, in place; the same as `scale_adapter`.
+
+    What they were before is read again from the model's folder, in the type that it had.
+
+    Args:
+        weights: The trained ones by name: those of `model`, or gathered from its shards.
+        model: Says where it was loaded from.
+        dtype: Of the weights before.
+        factor: What the change is multiplied by.
+    """
+    before = type(model).from_pretrained(model.name_or_path, dtype=dtype)
+    for name, start in before.named_parameters():
+        weight = weights[name]
+        weight.copy_(torch.lerp(start.to(weight), weight, factor))
 
 
 def is_adapter(folder: Path) -> bool:

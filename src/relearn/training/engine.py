@@ -23,7 +23,7 @@ from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, TrainingRow, collate, pack
 from relearn.data.tokenization import Example
 from relearn.errors import UserError
-from relearn.models.adapters import add_adapter, scale_adapter
+from relearn.models.adapters import add_adapter, scale_adapter, scale_change
 from relearn.models.fused_lora import fused_lora
 from relearn.models.label_logits import label_logits
 from relearn.models.packed_attention import can_pack, packing
@@ -80,6 +80,8 @@ def train(
             trainer.add_callback(_Progress(advance))
             _train(trainer, checkpoints)
     if config.method == "full":
+        if config.lora.scale != 1:
+            scale_change(dict(policy.named_parameters()), policy, dtype, config.lora.scale)
         policy.to(dtype)
     else:
         scale_adapter(policy, config.lora.scale)
@@ -97,6 +99,11 @@ def _policy(model: PreTrainedModel, config: TrainingConfig) -> Any:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.method != "full":
         return add_adapter(model, config.lora)
+    if config.lora.scale != 1 and not Path(model.name_or_path).is_dir():
+        raise UserError(
+            "training.lora.scale needs the weights before training, and the model has no folder.",
+            "Load the model from a folder, or leave the setting out.",
+        )
     # Steps of the learning rate's size would be lost in 16 bits.
     return model.requires_grad_().float()
 
