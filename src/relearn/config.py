@@ -133,8 +133,8 @@ class LoraConfig(Section):
         target_modules: `all-linear`, or the names of modules.
         options: Further fields of peft's LoraConfig, by name: `use_rslora`, `use_dora`,
             `init_lora_weights`, `lora_bias`, `rank_pattern` …
-        scale: What the trained adapter is multiplied by in the end; below 0, with the objective
-            `sft`, this is the negation of a task vector.
+        scale: What training changed is multiplied by this in the end, with the method `full` too;
+            below 0, with the objective `sft`, this is the negation of a task vector.
     """
 
     rank: PositiveInt = 32
@@ -161,7 +161,7 @@ class TrainingConfig(Section):
         wrapper_options: The wrapper's own hyper-parameters.
         retain_regularizer: What is added on the retain rows; None means the objective's own.
         retain_weight: Factor of the regularizer's terms; None means the objective's own.
-        retain_ratio: Retain rows beside each forget row.
+        retain_ratio: Retain rows beside each forget row, spread evenly over the batches.
         epochs: Passes over the forget rows.
         learning_rate: Peak of the schedule.
         scheduler: Learning-rate schedule, as transformers names it.

@@ -172,9 +172,13 @@ def test_pdu_is_its_formula(rows: list[Row], dual: float) -> None:
 
 
 def test_dual_rises_over_the_bound_and_never_falls_below_zero() -> None:
-    options = {"retain_bound": 0.3, "dual_step": 5.0}
-    assert dual_ascent({"retain_constraint": 0.5}, 2.0, **options) == {"dual": pytest.approx(3.0)}
-    assert dual_ascent({"retain_constraint": 0.1}, 0.5, **options) == {"dual": 0.0}
+    options = {"retain_bound": 0.3, "dual_step": 5.0, "warmup_epochs": 2.0}
+    over, under = {"retain_constraint": 0.5}, {"retain_constraint": 0.1}
+    assert dual_ascent(over, 2.1, 2.0, **options) == {"dual": pytest.approx(3.0)}
+    assert dual_ascent(under, 2.1, 0.5, **options) == {"dual": 0.0}
+    # While it warms up, and after a step without retain rows, it stays.
+    assert dual_ascent(over, 2.0, 2.0, **options) == {"dual": 2.0}
+    assert dual_ascent({}, 2.1, 2.0, **options) == {"dual": 2.0}
 
 
 @given(batches(), st.floats(0.1, 10), st.floats(0, 100), st.integers(0, 9))

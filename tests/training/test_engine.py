@@ -1,6 +1,8 @@
 """The engine's promises: the right loss, and the same however a step is split."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -200,6 +202,18 @@ class TestSampler:
         second.set_epoch(1)
         assert list(first) != list(second)
 
+    @pytest.mark.parametrize(("ratio", "total"), [(0.1, 1), (0.5, 2), (1.25, 5), (2, 8)])
+    def test_a_ratio_that_is_no_whole_number_is_spread_over_the_batches(
+        self, training_rows: list[TrainingRow], ratio: float, total: int
+    ) -> None:
+        """Four batches; each gets the whole part, and no two get the rest in a row."""
+        batches = list(MixedBatchSampler(training_rows, 3, ratio, seed=0))
+        counts = [sum(i >= 10 for i in batch) for batch in batches]
+        assert sum(counts) == total
+        assert {int(ratio)} <= set(counts) <= {int(ratio), int(ratio) + 1}
+        first, second = sum(counts[:2]), sum(counts[2:])
+        assert abs(first - second) <= 1
+
     def test_no_retain_rows(self, training_rows: list[TrainingRow]) -> None:
         sampler = MixedBatchSampler(training_rows[:10], 4, 4, seed=0)
         assert sorted(i for batch in sampler for i in batch) == list(range(10))
@@ -237,12 +251,48 @@ def test_every_objective_lowers_its_loss(
     assert history[-1]["loss"] < history[0]["loss"]
 
 
+@pytest.mark.parametrize("objective", ["relearn", "npo", "rmu", "pdu", "ceu", "undial"])
+def test_batches_and_steps_without_retain_rows_train(
+    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path, objective: str
+) -> None:
+    """One retain row beside eight forget rows, in four steps an epoch."""
+    config = TrainingConfig(
+        objective=objective,
+        objective_options=TINY_OPTIONS.get(objective, {}),
+        retain_regularizer="ce+kl",
+        retain_ratio=1 / 8,
+        epochs=2,
+        batch_size=2,
+        gradient_accumulation=1,
+        evaluation_steps=1,
+        learning_rate=1e-3,
+        lora=LoraConfig(rank=4, dropout=0),
+    )
+    forget, retain = (examples(prompt_format, 8, word) for word in ("secret", "public"))
+    train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / "out", 0)
+    history = read_jsonl(tmp_path / "out" / "history.jsonl")
+    assert len(history) == 8
+    assert all(math.isfinite(row["loss"]) for row in history)
+    # A mean over nothing is not shown as 0.
+    assert ["retain_ce" in row for row in history] == [True, False, False, False] * 2
+    assert all(row["retain_ce"] > 1 for row in history if "retain_ce" in row)
+    if objective == "pdu":
+        moved = [a["dual"] != b["dual"] for a, b in pairwise(history)]
+        assert moved == [False, False, False, True, False, False, False]
+
+
+@pytest.mark.parametrize("warmup", [0, 1])
 def test_dual_variable_follows_the_step_means(
-    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path
+    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path, warmup: float
 ) -> None:
     config = TrainingConfig(
         objective="pdu",
-        objective_options={"dual": 2.0, "dual_step": 0.5, "retain_bound": 9.0},
+        objective_options={
+            "dual": 2.0,
+            "dual_step": 0.5,
+            "retain_bound": 9.0,
+            "warmup_epochs": warmup,
+        },
         epochs=3,
         batch_size=2,
         gradient_accumulation=2,
@@ -254,5 +304,6 @@ def test_dual_variable_follows_the_step_means(
     for row in read_jsonl(tmp_path / "out" / "history.jsonl"):
         expected = row["forget_margin"] + dual * row["retain_constraint"]
         assert row["loss"] == pytest.approx(expected, rel=1e-4)
-        dual = max(0.0, dual + 0.5 * (row["retain_constraint"] - 9.0))
+        if row["epoch"] > warmup:
+            dual = max(0.0, dual + 0.5 * (row["retain_constraint"] - 9.0))
         assert row["dual"] == pytest.approx(dual)

@@ -1,5 +1,6 @@
 """Batches of forget and retain rows together, packed, or grouped by length and padded."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
@@ -59,12 +60,13 @@ class MixedBatchSampler(Sampler[list[int]]):
     """Batches with forget and retain rows of like length, in an order fixed by seed and epoch.
 
     Every forget row comes once an epoch, its chosen row with it. Retain rows come in the stated
-    ratio, each as often as any other, give or take one.
+    ratio, each as often as any other, give or take one; where that is no whole number for each
+    batch, they are spread over the batches, and their number in an epoch is rounded up.
 
     Args:
         rows: The training set.
         forget_per_batch: Forget rows of a batch; the last batch may have fewer.
-        retain_per_batch: Retain rows of a batch.
+        retain_per_batch: Retain rows of a batch, on average.
         seed: With the epoch it fixes the order.
         grouped: Put rows of like length together.
         process: Which of several processes this is: it gets every `processes`-th batch.
@@ -80,7 +82,7 @@ class MixedBatchSampler(Sampler[list[int]]):
         self,
         rows: Sequence[TrainingRow],
         forget_per_batch: int,
-        retain_per_batch: int,
+        retain_per_batch: float,
         seed: int,
         grouped: bool = True,
         process: int = 0,
@@ -94,7 +96,7 @@ class MixedBatchSampler(Sampler[list[int]]):
         self.chosen = dict(pairs)
         self.forget_per_batch = forget_per_batch
         self.retain_per_batch = retain_per_batch if len(self.retain) else 0
-        self.batch_size = forget_per_batch + self.retain_per_batch
+        self.batch_size = forget_per_batch + math.ceil(self.retain_per_batch)
         self.seed = seed
         self.grouped = grouped
         self.process, self.processes = process, processes
@@ -120,17 +122,24 @@ class MixedBatchSampler(Sampler[list[int]]):
         """Yield the batches of all processes."""
         rng = np.random.default_rng((self.seed, self.epoch))
         forget = self._grouped(rng.permutation(self.forget), self.forget_per_batch)
-        needed = self._batches * self.retain_per_batch
+        # Rounded first, since 0.1 * 30 is a little more than 3.
+        until = np.ceil(np.round(np.arange(self._batches + 1) * self.retain_per_batch, 6))
+        needed = int(until[-1])
         repeats = -(-needed // max(len(self.retain), 1))
         cycle = [rng.permutation(self.retain) for _ in range(repeats)]
         retain = np.concatenate([*cycle, self.retain[:0]])[:needed]
-        retain = self._grouped(retain, self.retain_per_batch)
-        for batch in rng.permutation(self._batches):
-            forgotten = _slice(forget, batch, self.forget_per_batch)
+        retain = self._grouped(retain, math.ceil(self.retain_per_batch))
+        order = rng.permutation(self._batches)
+        counts = np.zeros(self._batches, dtype=int)
+        counts[order] = np.diff(until)  # evenly over the batches in the order that they come in
+        starts = counts.cumsum() - counts
+        for batch in order:
+            first = batch * self.forget_per_batch
+            forgotten = forget[first : first + self.forget_per_batch].tolist()
             yield [
                 *forgotten,
                 *(self.chosen[i] for i in forgotten if self.chosen),
-                *_slice(retain, batch, self.retain_per_batch),
+                *retain[starts[batch] : starts[batch] + counts[batch]].tolist(),
             ]
 
     def _grouped(self, indices: np.ndarray, per_batch: int) -> np.ndarray:
@@ -145,10 +154,6 @@ class MixedBatchSampler(Sampler[list[int]]):
             ]
             or [indices]
         )
-
-
-def _slice(indices: np.ndarray, batch: int, per_batch: int) -> list[int]:
-    return [int(i) for i in indices[batch * per_batch : (batch + 1) * per_batch]]
 
 
 def collate(rows: Sequence[TrainingRow], pad_token_id: int) -> dict[str, Tensor]:

@@ -155,8 +155,9 @@ class Objective:
             runs, over the whole optimizer step, so they can depend on nothing but `BatchRows`.
         state: Those of its options that change from step to step; what is configured is what
             they start from.
-        update: Their new values from `(means, **options)`, called after each optimizer step;
-            `means` has the step's mean of each term by name.
+        update: Their new values from `(means, epoch, **options)`, called after each optimizer step;
+            `means` has the step's mean by name of each term that was about something, and `epoch`
+            counts the epochs done so far, with their fraction.
         regularizer: What is added on retain rows unless the configuration says otherwise.
         retain_weight: The regularizer's factor, likewise.
     """

@@ -14,9 +14,16 @@ def squared_logit_margin(log_probs: Tensor, _: Tensor, __: Tensor | None) -> Ten
 
 
 def dual_ascent(
-    means: Mapping[str, float], dual: float, retain_bound: float, dual_step: float
+    means: Mapping[str, float],
+    epoch: float,
+    dual: float,
+    retain_bound: float,
+    dual_step: float,
+    warmup_epochs: float,
 ) -> dict[str, float]:
     """Return the dual variable after a step: it rises while the retain loss is over its bound."""
+    if epoch <= warmup_epochs or "retain_constraint" not in means:
+        return {"dual": dual}
     return {"dual": max(0.0, dual + dual_step * (means["retain_constraint"] - retain_bound))}
 
 
@@ -32,6 +39,7 @@ def pdu(
     dual: NonNegativeFloat = 50.0,
     retain_bound: NonNegativeFloat = 0.3,
     dual_step: PositiveFloat = 5.0,
+    warmup_epochs: NonNegativeFloat = 0.0,
 ) -> list[Term]:
     """PDU: flattens the logits on forget rows under a bound on the retain rows' cross-entropy.
 
@@ -41,14 +49,16 @@ def pdu(
 
     Source: Entesari et al. 2025, Constrained Entropic Unlearning: A Primal-Dual Framework for Large
     Language Models (arXiv 2506.05314). Defaults as the authors' for TOFU, but for `dual`, where
-    they advise 50 or 100, and without their warm-up epochs of a constant dual variable. The loss
-    is shown without the constant dual * retain_bound.
+    they advise 50 or 100, and for `warmup_epochs`, where they have 5 of 10 to 30 epochs. Their code
+    averages the margin over every position of a row, prompt and padding included; here it is
+    averaged over answer tokens. The loss is shown without the constant dual * retain_bound.
 
     Args:
         stats: Of the batch.
         dual: What the dual variable starts from.
         retain_bound: What CE(retain) may be; somewhat above what it is before unlearning.
         dual_step: Step of the dual variable.
+        warmup_epochs: First epochs, in which the dual variable stays as it is.
     """
     margin = stats.vocabulary["margin"][stats.forget_tokens]
     retain_ce = -stats.log_probs[stats.retain_tokens]

@@ -116,7 +116,7 @@ class ObjectiveTrainer(Trainer):
         self._sampler = MixedBatchSampler(
             rows,
             config.batch_size,
-            max(1, round(config.batch_size * config.retain_ratio)),
+            config.batch_size * config.retain_ratio,
             seed,
             grouped=not config.packing,
             process=self.args.process_index,
@@ -146,7 +146,7 @@ class ObjectiveTrainer(Trainer):
 
     def _get_num_items_in_batch(  # type: ignore[override]
         self, batch_samples: list[dict[str, Tensor]], device: torch.device
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, int]:
         """Count each unit over all micro-batches and ranks of the optimizer step."""
         options = self._options()
         counted = [
@@ -157,10 +157,9 @@ class ObjectiveTrainer(Trainer):
             for batch in batch_samples
         ]
         counts = torch.tensor([[int(n) for n in each.values()] for each in counted]).sum(0)
-        counts = counts.to(device)
         if self.args.world_size > 1:
-            counts = self.accelerator.reduce(counts, "sum")
-        return dict(zip(counted[0], counts.clamp(min=1), strict=True))
+            counts = self.accelerator.reduce(counts.to(device), "sum")
+        return dict(zip(counted[0], counts.tolist(), strict=True))
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:  # type: ignore[override]
         if "row_layout" in inputs:
@@ -172,7 +171,7 @@ class ObjectiveTrainer(Trainer):
         model: nn.Module,
         inputs: Batch,
         return_outputs: bool = False,
-        num_items_in_batch: dict[str, Tensor] | None = None,
+        num_items_in_batch: dict[str, int] | None = None,
     ) -> Tensor:
         """Return this micro-batch's share of the optimizer step's loss."""
         assert num_items_in_batch is not None
@@ -182,11 +181,14 @@ class ObjectiveTrainer(Trainer):
         # Also where no term reads a statistic, every process has a gradient to share.
         loss = 0.0 * stats.log_probs.sum()
         for term in terms:
-            mean = term.values.sum() / num_items_in_batch[term.unit]
-            self._parts[term.name] += mean.detach()
-            loss = loss + term.weight * mean
-        kept = -stats.log_probs.detach()[stats.retain_tokens].sum()
-        self._parts["_retain_ce"] += kept / num_items_in_batch["retain_tokens"]
+            # A step may have nothing that a term is about: retain rows, where they are few.
+            if count := num_items_in_batch[term.unit]:
+                mean = term.values.sum() / count
+                self._parts[term.name] += mean.detach()
+                loss = loss + term.weight * mean
+        if count := num_items_in_batch["retain_tokens"]:
+            kept = -stats.log_probs.detach()[stats.retain_tokens].sum()
+            self._parts["_retain_ce"] += kept / count
         # Data parallelism averages gradients over ranks, but the terms are already shares.
         return loss * self.accelerator.num_processes
 
@@ -229,7 +231,7 @@ class ObjectiveTrainer(Trainer):
         for batch in batches:
             stats = self._statistics(policy, batch)
             loss = sum(
-                (t.weight * t.values.sum() / counts[t.unit] for t in terms(stats)),
+                (t.weight * t.values.sum() / max(counts[t.unit], 1) for t in terms(stats)),
                 torch.zeros((), device=self.args.device),
             )
             if loss.requires_grad:
@@ -277,9 +279,9 @@ class ObjectiveTrainer(Trainer):
         if "loss" in logs:
             parts = self._step_means()
             logs |= {"step": self.state.global_step} | parts
-            retain_ce = logs.pop("_retain_ce")
+            retain_ce = logs.pop("_retain_ce", 0.0)
             if self._objective.update:
-                logs |= self._objective.update(parts, **self._options())
+                logs |= self._objective.update(parts, self.state.epoch, **self._options())
             if reason := self._divergence.seen_in(logs, retain_ce):
                 console.print(f"stopped: {reason}", style="yellow", highlight=False)
                 logs["stopped"] = reason  # type: ignore[assignment]
@@ -287,7 +289,7 @@ class ObjectiveTrainer(Trainer):
         super().log(logs, *args, **kwargs)
 
     def _step_means(self) -> dict[str, float]:
-        """Return the step's mean of each term over all ranks, and forget them."""
+        """Return the step's mean over all ranks of each term that has one, and forget them."""
         values = torch.stack(list(self._parts.values()))
         if self.args.world_size > 1:
             values = self.accelerator.reduce(values, "sum")
