@@ -99,7 +99,8 @@ def _policy(model: PreTrainedModel, config: TrainingConfig) -> Any:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.method != "full":
         return add_adapter(model, config.lora)
-    if config.lora.scale != 1 and not Path(model.name_or_path).is_dir():
+    folder = model.name_or_path
+    if config.lora.scale != 1 and not (folder and Path(folder).is_dir()):
         raise UserError(
             "training.lora.scale needs the weights before training, and the model has no folder.",
             "Load the model from a folder, or leave the setting out.",
