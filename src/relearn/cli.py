@@ -13,7 +13,7 @@ from rich.text import Text
 
 from relearn import cli_judge
 from relearn.config import RunConfig, describe_settings, load_config
-from relearn.distributed import is_leader
+from relearn.distributed import is_leader, prints
 from relearn.errors import UserError
 
 app = typer.Typer(
@@ -488,6 +488,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
+        if not prints(error):
+            sys.exit(2)
         Console(stderr=True).print(
             Text(f"error: {error}"), style="red", soft_wrap=True, highlight=False
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relearn.config import RunConfig, TrainingConfig
+from relearn.distributed import by_leader
 from relearn.objectives import OBJECTIVES
 from relearn.run import run
 from relearn.storage import write_json, write_text
@@ -56,8 +57,12 @@ def compare(
         | {"seconds": seconds[name]}
         for name, metrics in models.items()
     ]
-    write_json(output / "compare.json", {"rows": rows, "failed": summary["failed"]})
-    write_text(output / "compare.csv", _csv(rows))
+
+    def write() -> None:
+        write_json(output / "compare.json", {"rows": rows, "failed": summary["failed"]})
+        write_text(output / "compare.csv", _csv(rows))
+
+    by_leader(write)
     return rows, summary["failed"]
 
 

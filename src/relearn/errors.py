@@ -12,4 +12,6 @@ class UserError(Exception):
     def __init__(self, problem: str, mend: str = "") -> None:
         self.problem = problem
         self.mend = mend
+        # Whether another of several processes prints it.
+        self.elsewhere = False
         super().__init__(f"{problem} {mend}".strip())

@@ -9,7 +9,7 @@ from relearn.config import ModelConfig, RunConfig, SynthesisConfig, TrainingConf
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
-from relearn.distributed import is_leader
+from relearn.distributed import OneProcessError, by_leader
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed, write_comparison
 from relearn.evaluation.suites import load_suite
@@ -47,7 +47,7 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
     """
     sets, model = _load_sets(config)
     config = config.model_copy(update={"model": model})
-    preflight(config, sets, output)
+    by_leader(lambda: preflight(config, sets, output))
     base = model_folder(config.model.name)
     hashes = {name: content_hash(_dumped(records)) for name, records in sets.items()}
     with RunFolder(output, config, hashes) as folder:
@@ -57,14 +57,19 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
                 continue
             try:
                 folder.stage(name, stage, together=name.startswith(("target", "training/")))
+            except OneProcessError:
+                raise
             except UserError as error:
                 if not keep_going or not job.leave_out(name, error):
                     raise
         summary = job.summary()
-        if is_leader():
+
+        def finish() -> None:
             write_json(output / "summary.json", summary)
-            # Rendered last and anew each time, so that it holds the final timings.
+            # Rendered last and each time, so that it holds the final timings.
             write_report(output)
+
+        by_leader(finish)
     return summary
 
 

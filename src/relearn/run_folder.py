@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 
 import relearn
 from relearn.config import RunConfig, dump_config
-from relearn.distributed import is_leader, leaders, wait_for_everyone
+from relearn.distributed import by_leader, is_leader, leaders
+from relearn.distributed import together as by_all
 from relearn.errors import UserError
 from relearn.storage import content_hash, disk_errors, read_json, write_json, write_text
 
@@ -46,8 +47,7 @@ class RunFolder:
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        if is_leader():
-            self._enter()
+        by_leader(self._enter)
         self.manifest = leaders(self.manifest)
         return self
 
@@ -132,13 +132,17 @@ class RunFolder:
             name: Of the stage.
             work: Writes the stage's files.
             together: All processes work, not the leader alone.
+
+        Raises:
+            UserError: whatever `work` raises; in every process, also where the leader works alone.
         """
         if leaders(name in self.manifest["stages"]):
             return
         start = time.perf_counter()
-        if together or is_leader():
-            work()
-        wait_for_everyone()
+        if together:
+            by_all(work)
+        else:
+            by_leader(work)
         self.manifest["stages"][name] = {
             "seconds": round(time.perf_counter() - start, 2),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -146,8 +150,7 @@ class RunFolder:
         self.manifest["peak_memory_bytes"] = max(
             self.manifest["peak_memory_bytes"], _peak_memory_bytes()
         )
-        self.save()
-        wait_for_everyone()
+        by_leader(self.save)
 
     def save(self) -> None:
         """Write the manifest."""
@@ -196,7 +199,7 @@ def _peak_memory_bytes() -> int:
 def _host() -> dict[str, Any]:
     import torch
 
-    accelerator = torch.accelerator.current_accelerator()
+    present = torch.accelerator.is_available()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -204,7 +207,7 @@ def _host() -> dict[str, Any]:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "accelerator": str(accelerator) if accelerator else None,
+        "accelerator": str(torch.accelerator.current_accelerator()) if present else None,
     }
 
 

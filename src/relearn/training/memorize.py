@@ -11,7 +11,7 @@ import relearn
 from relearn.config import MemorizeConfig, ModelConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import check_lengths
-from relearn.distributed import is_leader, leaders, wait_for_everyone
+from relearn.distributed import by_leader, is_leader, leaders
 from relearn.models.embedded import cache_folder
 from relearn.models.loading import load_model, load_prompt_format, model_folder
 from relearn.models.merging import write_merged
@@ -63,8 +63,10 @@ def _memorize(
         train(
             model, prompt_format.tokenizer, examples, [], config, adapter, seed, title="memorizing"
         )
-    if is_leader():
+
+    def merge() -> None:
         with atomic_path(folder) as temporary:
             write_merged(base, adapter, temporary, model_config)
         shutil.rmtree(adapter)
-    wait_for_everyone()
+
+    by_leader(merge)
