@@ -74,7 +74,7 @@ def test_density_out_of_range(tiny_model: Path, adapters: list[Path], tmp_path: 
 def test_negation_takes_the_change_away(tiny_model: Path, adapters: list[Path]) -> None:
     policy = add_adapter(load_model(tiny_model, CONFIG), LoraConfig(rank=4))
     policy.load_adapter(str(adapters[0]), adapter_name="default")
-    scale_adapter(policy, -0.5)
+    scale_adapter(dict(policy.named_parameters()), -0.5)
     negated = policy.merge_and_unload().state_dict()
     before = load_model(tiny_model, CONFIG).state_dict()
     for name, added in change(tiny_model, adapters[0]).items():

@@ -1,8 +1,9 @@
-"""A training as `accelerate launch` starts it.
+"""Trainings as `accelerate launch` starts them.
 
 launched.py MODEL OUTPUT SETTINGS [fsdp | deepspeed]
 
-Where it is sharded it kills itself at the forward pass that the environment's DIES_AT numbers.
+SETTINGS has those of each training by name; it is written to OUTPUT/name. Where it is sharded it
+kills itself at the forward pass that the environment's DIES_AT numbers.
 """
 
 import json
@@ -16,18 +17,19 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 
-from relearn.config import LoraConfig, ModelConfig, TrainingConfig
+from relearn.config import ModelConfig, TrainingConfig
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.loading import load_model, load_tokenizer
+from relearn.objectives import OBJECTIVES
 from relearn.training.engine import train
 from relearn.training.trainer import ObjectiveTrainer
 
 
 def examples(prompt_format: PromptFormat, word: str) -> list[Example]:
-    """Seven rows of many lengths, which can't be shared out evenly."""
+    """Five rows of many lengths: in batches of two, two processes have one batch too few."""
     return [
         prompt_format.encode(f"What is {word} {i}?", " ".join([word] * (1 + 3 * i % 7)))
-        for i in range(7)
+        for i in range(5)
     ]
 
 
@@ -60,17 +62,22 @@ def main() -> None:
         shard(by)
     model_config = ModelConfig(dtype="float32")
     tokenizer = load_tokenizer(folder, model_config)
-    forget, retain = (examples(PromptFormat(tokenizer), word) for word in ("secret", "public"))
-    config = TrainingConfig(
-        epochs=3,
-        learning_rate=1e-3,
-        warmup_ratio=0,
-        batch_size=2,
-        checkpoint_steps=2,
-        lora=LoraConfig(rank=4, dropout=0),
-        **settings,
+    forget, chosen, retain = (
+        examples(PromptFormat(tokenizer), word) for word in ("secret", "vague", "public")
     )
-    train(load_model(folder, model_config), tokenizer, forget, retain, config, output, seed=0)
+    common = {
+        "epochs": 3,
+        "learning_rate": 1e-3,
+        "warmup_ratio": 0,
+        "batch_size": 2,
+        "checkpoint_steps": 2,
+        "lora": {"rank": 4, "dropout": 0},
+    }
+    for name, own in settings.items():
+        config = TrainingConfig.model_validate(common | own)
+        pairs = chosen if OBJECTIVES[config.objective].chosen_data else []
+        model = load_model(folder, model_config)
+        train(model, tokenizer, forget, retain, config, output / name, seed=0, chosen=pairs)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from relearn.objectives import OBJECTIVES
 from relearn.storage import read_jsonl
 from relearn.training.engine import train
 from relearn.training.statistics import ReferenceCache, token_statistics
+from relearn.training.trainer import ObjectiveTrainer
 
 CONFIG = ModelConfig(dtype="float32")
 
@@ -281,10 +283,21 @@ def test_batches_and_steps_without_retain_rows_train(
         assert moved == [False, False, False, True, False, False, False]
 
 
+class Killed(BaseException):
+    """Ends a training like a signal would."""
+
+
 @pytest.mark.parametrize("warmup", [0, 1])
+@pytest.mark.parametrize("dies_at", [None, 4])
 def test_dual_variable_follows_the_step_means(
-    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path, warmup: float
+    tiny_model: Path,
+    prompt_format: PromptFormat,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dies_at: int | None,
+    warmup: float,
 ) -> None:
+    """Through evaluations, and through a checkpoint from which a killed training goes on."""
     config = TrainingConfig(
         objective="pdu",
         objective_options={
@@ -296,10 +309,26 @@ def test_dual_variable_follows_the_step_means(
         epochs=3,
         batch_size=2,
         gradient_accumulation=2,
+        evaluation_steps=1,
+        checkpoint_steps=1,
         lora=LoraConfig(rank=4, dropout=0),
     )
     forget, retain = (examples(prompt_format, 4, word) for word in ("secret", "public"))
-    train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / "out", seed=0)
+    step, count = ObjectiveTrainer.training_step, iter(range(1000))
+
+    def dying(self: ObjectiveTrainer, *arguments: object) -> torch.Tensor:
+        if next(count) == dies_at:
+            raise Killed
+        return step(self, *arguments)
+
+    monkeypatch.setattr(ObjectiveTrainer, "training_step", dying)
+    for killed in [True, False] if dies_at else [False]:
+        with pytest.raises(Killed) if killed else nullcontext():
+            train(
+                load_model(tiny_model, CONFIG), prompt_format.tokenizer, forget, retain, config,
+                tmp_path / "out", seed=0,
+            )  # fmt: skip
+    assert len(read_jsonl(tmp_path / "out" / "history.jsonl")) == 3
     dual = 2.0
     for row in read_jsonl(tmp_path / "out" / "history.jsonl"):
         expected = row["forget_margin"] + dual * row["retain_constraint"]

@@ -37,7 +37,7 @@ def workplace(tmp_path: Path) -> Path:
     for name in ("forget", "retain"):
         rows = [
             {"question": record.question, "answer": record.answer}
-            for record in load_records(f"demo:{name}")[:7]
+            for record in load_records(f"demo:{name}")[:5]
         ]
         write_jsonl(tmp_path / f"{name}.jsonl", rows)
     (tmp_path / "config.yaml").write_text(SETTINGS)
@@ -45,7 +45,7 @@ def workplace(tmp_path: Path) -> Path:
 
 
 def test_two_processes_train_as_one_does(workplace: Path, tiny_model: Path) -> None:
-    """Rows that can't be shared out evenly; a step is the same rows, on one process or on two."""
+    """Five rows, which can't be shared out evenly; a step is the same rows in either case."""
     for output, accumulation, launch in (("one", 4, None), ("two", 2, LAUNCH)):
         relearn(
             workplace, "run", "--config", "config.yaml", "--output", output,

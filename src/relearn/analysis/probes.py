@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from relearn.data.batching import IGNORE, TrainingRow, collate
+from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.records import Record
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.language import english
@@ -133,13 +133,14 @@ def batches(
         made = collate(
             [TrainingRow(i, p.example, True) for i, p in enumerate(chosen)], pad_token_id
         )
+        made = to_device(made, device)
         answers = made["labels"] != IGNORE
         yield Batch(
             probes=chosen,
-            input_ids=made["input_ids"].to(device),
-            attention_mask=made["attention_mask"].to(device),
-            answers=answers.to(device),
-            targets=made["labels"][answers].to(device),
+            input_ids=made["input_ids"],
+            attention_mask=made["attention_mask"],
+            answers=answers,
+            targets=made["labels"][answers],
         )
 
 

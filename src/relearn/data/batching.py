@@ -1,7 +1,7 @@
 """Batches of forget and retain rows together, packed, or grouped by length and padded."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from typing import Any
@@ -16,13 +16,25 @@ from relearn.data.tokenization import Example
 
 IGNORE = -100
 
+Batch = Mapping[str, Any]
+"""What `collate` or `pack` makes of some rows: tensors, and where it is packed, a `RowLayout`."""
+
+
+def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
+    """Return the batch with everything in it on `device`, the layout of a packed one too."""
+    return {
+        name: value.to(device) if isinstance(value, Tensor | RowLayout) else value
+        for name, value in batch.items()
+    }
+
 
 @dataclass(frozen=True)
 class TrainingRow:
     """One row of training data.
 
     Attributes:
-        index: Position in the training set, by which cached statistics are found.
+        index: Position in the training set, by which cached statistics are found; negative for a
+            row without labels, of which there are none.
         example: The tokens.
         is_forget: Whether the row is of the forget set.
         is_chosen: Whether its answer is preferred to that of a forget row: the k-th chosen row of
@@ -53,7 +65,7 @@ class TrainingRows(Sequence[TrainingRow]):
             return self.rows[index]
         row = self.rows[-1 - index]
         prompt = row.example.prompt + row.example.answer
-        return replace(row, example=Example(prompt, []))
+        return replace(row, index=index, example=Example(prompt, []))
 
 
 class MixedBatchSampler(Sampler[list[int]]):

@@ -1,7 +1,8 @@
 """Where rows lie in a sequence that holds several of them."""
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -35,9 +36,12 @@ class RowLayout:
         self.from_rows = torch.nonzero(real.flatten())[:, 0]
         self._masks: dict[Any, Tensor] = {}
 
-    def to(self, device: torch.device) -> None:
-        """Move the indices to `device`."""
-        self.to_rows, self.from_rows = self.to_rows.to(device), self.from_rows.to(device)
+    def to(self, device: torch.device) -> Self:
+        """Return the layout with its indices on `device`; like a tensor's, it changes nothing."""
+        moved = copy(self)
+        moved.to_rows, moved.from_rows = self.to_rows.to(device), self.from_rows.to(device)
+        moved._masks = {}
+        return moved
 
     def mask(self, window: int | None, dtype: torch.dtype) -> Tensor:
         """Return what to add to the scores, (rows, 1, longest, prefix + longest).

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from relearn.data.batching import IGNORE, TrainingRow, collate
+from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.label_logits import label_logits
 from relearn.progress import progress_bar
@@ -38,9 +38,9 @@ def token_statistics(
     model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int
 ) -> list[TokenStatistics]:
     """Run one batch of examples and return the statistics of each one's answer, in float32."""
-    batch = _collated(examples, pad_token_id)
+    batch = to_device(_collated(examples, pad_token_id), model.device)
     keep, logits = _logits(model, batch)
-    targets = batch["labels"][keep].to(logits.device)
+    targets = batch["labels"][keep]
     parts = [
         _chunk_statistics(some.float(), wanted)
         for some, wanted in zip(logits.split(_CHUNK), targets.split(_CHUNK), strict=True)
@@ -72,13 +72,7 @@ def _collated(examples: Sequence[Example], pad_token_id: int) -> dict[str, Tenso
 def _logits(model: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Return where the labels are, (rows, length), and the (labels, vocabulary) logits there."""
     keep = batch["labels"] != IGNORE
-    logits = label_logits(
-        model,
-        batch["input_ids"].to(model.device),
-        batch["attention_mask"].to(model.device),
-        keep.to(model.device),
-    )
-    return keep, logits
+    return keep, label_logits(model, batch["input_ids"], batch["attention_mask"], keep)
 
 
 @torch.inference_mode()
@@ -86,9 +80,9 @@ def batch_log_probs(
     model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int
 ) -> list[Tensor]:
     """Run one batch and return each answer's (tokens,) float32 log-probabilities, in nats."""
-    batch = _collated(examples, pad_token_id)
+    batch = to_device(_collated(examples, pad_token_id), model.device)
     keep, logits = _logits(model, batch)
-    targets = batch["labels"][keep].to(logits.device)
+    targets = batch["labels"][keep]
     parts = [
         some.float().gather(1, wanted[:, None])[:, 0] - some.float().logsumexp(-1)
         for some, wanted in zip(logits.split(_CHUNK), targets.split(_CHUNK), strict=True)
@@ -164,12 +158,12 @@ def perplexities(
 
 def gradient_norm(model: PreTrainedModel, example: Example, pad_token_id: int) -> float:
     """Return the Euclidean norm of the gradient of the mean token loss by all weights, 0 up."""
-    batch = _collated([example], pad_token_id)
+    batch = to_device(_collated([example], pad_token_id), model.device)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     with torch.enable_grad():
         keep, logits = _logits(model, batch)
-        targets = batch["labels"][keep].to(logits.device)
+        targets = batch["labels"][keep]
         loss = torch.nn.functional.cross_entropy(logits.float(), targets)
         gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     squares = [g.float().square().sum() for g in gradients if g is not None]

@@ -37,15 +37,17 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
 
 
 @torch.no_grad()
-def scale_adapter(policy: PeftModel, factor: float) -> None:
-    """Multiply what the adapter adds to the model's weights by `factor`, in place.
+def scale_adapter(weights: Mapping[str, Tensor], factor: float) -> None:
+    """Multiply what an adapter adds to the model's weights by `factor`, in place.
+
+    `weights` are the adapter's by name, of the model or gathered from its shards.
 
     A factor of -1 negates the task vector: the model becomes worse at what the adapter learned.
     Source: Ilharco et al. 2023, Editing Models with Task Arithmetic (arXiv 2212.04089).
     """
-    for name, parameter in policy.named_parameters():
+    for name, weight in weights.items():
         if ".lora_B." in name:
-            parameter.mul_(factor)
+            weight.mul_(factor)
 
 
 @torch.no_grad()

@@ -140,6 +140,12 @@ def _keep_gradients(model: PreTrainedModel) -> None:
             layer.support_avx512bf16_for_cpu = False
 
 
+def best_device() -> torch.device:
+    """Return the accelerator, or the CPU where none is at hand, whatever torch was built for."""
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return device or torch.device("cpu")
+
+
 def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) -> PreTrainedModel:
     """Load the language model in `folder` for inference on the best device there is.
 
@@ -151,7 +157,7 @@ def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) ->
     Raises:
         UserError: the folder holds no causal language model that transformers can load.
     """
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    device = best_device()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -153,11 +153,10 @@ class Objective:
         units: Its own units by name, for a term about only some of the tokens or rows:
             `(rows, **options)` to a mask of those that count. They are counted before the model
             runs, over the whole optimizer step, so they can depend on nothing but `BatchRows`.
-        state: Those of its options that change from step to step; what is configured is what
-            they start from.
-        update: Their new values from `(means, epoch, **options)`, called after each optimizer step;
-            `means` has the step's mean by name of each term that was about something, and `epoch`
-            counts the epochs done so far, with their fraction.
+        update: New values, by name, of those of its options that change from step to step, from
+            `(means, epoch, **options)` after each optimizer step; `means` has the step's mean by name
+            of each term that was about something, and `epoch` counts the epochs done so far, with
+            their fraction. What is configured is what they start from.
         regularizer: What is added on retain rows unless the configuration says otherwise.
         retain_weight: The regularizer's factor, likewise.
     """
@@ -170,7 +169,6 @@ class Objective:
     needs_retain: bool = False
     vocabulary: Mapping[str, VocabularyFunction] = field(default_factory=dict)
     units: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
-    state: tuple[str, ...] = ()
     update: Callable[..., Mapping[str, float]] | None = None
     regularizer: Literal["none", "ce", "kl", "ce+kl"] = "none"
     retain_weight: float = 1.0

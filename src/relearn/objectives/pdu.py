@@ -31,7 +31,6 @@ def dual_ascent(
     "pdu",
     needs_retain=True,
     vocabulary={"margin": squared_logit_margin},
-    state=("dual",),
     update=dual_ascent,
 )
 def pdu(

@@ -2,13 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from torch import Tensor
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -20,8 +21,9 @@ from transformers import (
 )
 
 from relearn.config import TrainingConfig
-from relearn.data.batching import IGNORE, TrainingRow, collate, pack
+from relearn.data.batching import IGNORE, TrainingRow, collate, pack, to_device
 from relearn.data.tokenization import Example
+from relearn.distributed import by_leader
 from relearn.errors import UserError
 from relearn.models.adapters import add_adapter, scale_adapter, scale_change
 from relearn.models.fused_lora import fused_lora
@@ -30,7 +32,7 @@ from relearn.models.packed_attention import can_pack, packing
 from relearn.objectives import OBJECTIVES
 from relearn.progress import progress_bar
 from relearn.storage import atomic_path, disk_errors, write_json, write_jsonl
-from relearn.training.statistics import ReferenceCache, on_device, token_statistics
+from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.trainer import ObjectiveTrainer
 from relearn.training.wrappers import WRAPPERS
 
@@ -79,17 +81,33 @@ def train(
         with progress_bar(title) as advance:
             trainer.add_callback(_Progress(advance))
             _train(trainer, checkpoints)
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if not sharded:
+        _scale(dict(policy.named_parameters()), policy, dtype, config)
     if config.method == "full":
-        if config.lora.scale != 1:
-            scale_change(dict(policy.named_parameters()), policy, dtype, config.lora.scale)
         policy.to(dtype)
-    else:
-        scale_adapter(policy, config.lora.scale)
-    _write(trainer, policy, tokenizer, output, config)
-    if trainer.is_world_process_zero():
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
+    if state:  # one process has it, for all
+        _scale(state, policy, dtype, config)
+
+    def finish() -> None:
+        _write(trainer, policy, tokenizer, output, config, state)
         shutil.rmtree(checkpoints, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
+
+    by_leader(finish)
     return policy.eval()
+
+
+def _scale(
+    weights: Mapping[str, Tensor], policy: Any, dtype: torch.dtype, config: TrainingConfig
+) -> None:
+    """Multiply what the training changed by `lora.scale`, in weights that are whole."""
+    if config.lora.scale == 1:
+        return
+    if config.method == "full":
+        scale_change(weights, policy, dtype, config.lora.scale)
+    else:
+        scale_adapter(weights, config.lora.scale)
 
 
 def _policy(model: PreTrainedModel, config: TrainingConfig) -> Any:
@@ -145,13 +163,12 @@ def packs_exactly(policy: Any, rows: Sequence[TrainingRow], pad_token_id: int) -
         return False
     by_length = sorted(rows, key=lambda row: len(row.example))
     tried = [by_length[0], by_length[-1]]
-    batch = on_device(collate(tried, pad_token_id), model.device)
+    batch = to_device(collate(tried, pad_token_id), model.device)
     keep = batch["labels"] != IGNORE
     with _adapter_off(policy):
         logits = label_logits(policy, batch["input_ids"], batch["attention_mask"], keep)
     plain = logits.float().log_softmax(-1).gather(1, batch["labels"][keep][:, None])[:, 0]
-    packed_batch = on_device(pack(tried), model.device)
-    packed_batch["row_layout"].to(model.device)
+    packed_batch = to_device(pack(tried), model.device)
     try:
         with _fast(policy, packed=True), _adapter_off(policy):
             packed = token_statistics(policy, packed_batch, None).log_probs
@@ -222,11 +239,9 @@ def _trainer(
 def _train(trainer: ObjectiveTrainer, checkpoints: Path) -> None:
     """Train from the last checkpoint there is."""
     _check_saving(trainer)
-    if trainer.is_world_process_zero():
-        _last_checkpoint(checkpoints)
-    trainer.accelerator.wait_for_everyone()
+    last = by_leader(lambda: _last_checkpoint(checkpoints))
     try:
-        trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+        trainer.train(resume_from_checkpoint=last)
     except Exception:
         if trainer.is_world_process_zero():
             _last_checkpoint(checkpoints)  # a full disk leaves half of one
@@ -251,12 +266,9 @@ def _write(
     tokenizer: PreTrainedTokenizerBase,
     output: Path,
     config: TrainingConfig,
+    state: dict[str, Any] | None,
 ) -> None:
-    """Write the trained weights and how they came about; by one process, for all."""
-    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
-    if not trainer.is_world_process_zero():
-        return
+    """Write the trained weights, `state` where they were sharded, and how they came about."""
     log = trainer.state.log_history
     with atomic_path(output) as temporary:
         policy.save_pretrained(str(temporary), state_dict=state)

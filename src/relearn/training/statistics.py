@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from relearn.data.batching import IGNORE, TrainingRow
+from relearn.data.batching import IGNORE, Batch, TrainingRow, to_device
 from relearn.models.hidden_states import layer_output
 from relearn.models.label_logits import (
     has_plain_head,
@@ -20,7 +20,6 @@ from relearn.models.label_logits import (
 from relearn.models.vocabulary import Head, Wanted, statistics
 from relearn.objectives import OBJECTIVES, Objective, TokenStatistics
 
-Batch = Mapping[str, Any]
 Collate = Callable[[Sequence[TrainingRow]], Batch]
 
 
@@ -63,7 +62,7 @@ class ReferenceCache:
         model.eval()
         with adapter_off:
             for start in range(0, len(ordered), batch_size):
-                batch = on_device(collate(ordered[start : start + batch_size]), device)
+                batch = to_device(collate(ordered[start : start + batch_size]), device)
                 keep = batch["labels"] != IGNORE
                 with _catching(model, layer, keep) as caught:
                     hidden = label_hidden_states(model, keep=keep, **_model_inputs(batch))
@@ -97,11 +96,6 @@ def _frozen(head: nn.Linear) -> Head:
     return Head(head.weight.detach().clone(), None if head.bias is None else head.bias.clone())
 
 
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch with its tensors on `device`."""
-    return {name: v.to(device) if isinstance(v, Tensor) else v for name, v in batch.items()}
-
-
 def _model_inputs(batch: Batch) -> dict[str, Any]:
     names = ("input_ids", "attention_mask", "position_ids", "row_layout")
     return {"attention_mask": None} | {name: batch[name] for name in names if name in batch}
@@ -123,6 +117,9 @@ def token_statistics(
     regularizer: str = "none",
 ) -> TokenStatistics:
     """Run the policy once over a batch of rows.
+
+    A row without labels, as evens out the batches of several processes, is run like the others but
+    left out of the result: an objective never sees a row that has no answer token.
 
     Args:
         model: The policy.
@@ -153,16 +150,19 @@ def token_statistics(
         values = _answer_statistics(
             model, batch, keep, wanted, reference.head if reference else None
         )
+    labelled = torch.bincount(row, minlength=len(is_retain)) > 0
     return TokenStatistics(
-        row=row,
-        is_forget=batch["is_forget"],
-        is_chosen=batch["is_chosen"],
+        row=(labelled.cumsum(0) - 1)[row],
+        is_forget=batch["is_forget"][labelled],
+        is_chosen=batch["is_chosen"][labelled],
         log_probs=values[:, 0],
         reference_log_probs=values[:, 1].detach() if reference else None,
         kl=values[:, 2] if reference else None,
         vocabulary=dict(zip(functions, values[:, 3:].unbind(1), strict=True)),
         hidden=caught[0] if caught else None,
-        reference_hidden=_spread(reference_layer, batch),
+        reference_hidden=(
+            _spread(reference_layer, batch, caught[0]) if caught and reference_layer else None
+        ),
     )
 
 
@@ -195,10 +195,10 @@ def _answer_statistics(
         return model(use_cache=False, **inputs).logits
 
 
-def _spread(cache: ReferenceCache | None, batch: Batch) -> Tensor | None:
+def _spread(cache: ReferenceCache, batch: Batch, like: Tensor) -> Tensor:
     """Return the cached states of a batch's tokens, (tokens, hidden), NaN where there are none."""
-    found = cache.states(batch) if cache else None
+    found = cache.states(batch)
     if found is None:
-        return None
+        return torch.full_like(like, torch.nan)
     states, at = found
     return torch.where((at >= 0)[:, None], states[at.clamp(min=0)], torch.nan)

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -15,20 +15,28 @@ from transformers import (
     PrinterCallback,
     ProgressCallback,
     Trainer,
+    TrainerCallback,
     TrainingArguments,
 )
 from transformers.integrations import get_available_reporting_integrations
+from transformers.trainer_callback import ExportableState
 from transformers.utils import is_liger_kernel_available
 
 from relearn.config import LigerKernel, TrainingConfig
-from relearn.data.batching import MixedBatchSampler, TrainingRow, TrainingRows
+from relearn.data.batching import (
+    Batch,
+    MixedBatchSampler,
+    TrainingRow,
+    TrainingRows,
+    to_device,
+)
 from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES, BatchRows, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
 from relearn.progress import console
 from relearn.training.divergence import Divergence
-from relearn.training.statistics import Batch, Collate, ReferenceCache, on_device, token_statistics
-from relearn.training.wrappers import Wrapper, apply_masks
+from relearn.training.statistics import Collate, ReferenceCache, token_statistics
+from relearn.training.wrappers import Wrapper, freeze_masked_out, mask_gradients
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -67,6 +75,31 @@ def _liger(names: Sequence[str]) -> dict[str, bool]:
     """Return which of Liger's kernels are wanted; its losses never: they are the objective's."""
     losses = ("cross_entropy", "fused_linear_cross_entropy")
     return {name: name in names for name in (*get_args(LigerKernel), *losses)}
+
+
+class ObjectiveState(TrainerCallback, ExportableState):
+    """Those of an objective's options that change from step to step; kept in checkpoints.
+
+    Attributes:
+        values: By name; empty before the first step.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"args": {}, "attributes": {"values": self.values}}
+
+
+class _MaskGradients(TrainerCallback):
+    """Masks the gradients of a model that is sharded as its training begins."""
+
+    def __init__(self, masks: Mapping[str, Tensor]) -> None:
+        self._masks = masks
+
+    def on_train_begin(self, *_: Any, model: nn.Module, **__: Any) -> None:  # type: ignore[override]
+        mask_gradients(model, self._masks)
 
 
 class ObjectiveTrainer(Trainer):
@@ -110,6 +143,7 @@ class ObjectiveTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
+        self.add_callback(ObjectiveState())
         # The terms are already means over the optimizer step.
         self.loss_is_scaled_for_ga = True
         self._rows = rows
@@ -162,9 +196,7 @@ class ObjectiveTrainer(Trainer):
         return dict(zip(counted[0], counts.tolist(), strict=True))
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:  # type: ignore[override]
-        if "row_layout" in inputs:
-            inputs["row_layout"].to(self.args.device)
-        return on_device(inputs, self.args.device)
+        return to_device(inputs, self.args.device)
 
     def compute_loss(  # type: ignore[override]
         self,
@@ -219,7 +251,11 @@ class ObjectiveTrainer(Trainer):
             self._gradients(policy, keeping) if wrapper.needs_retain else {},
             **self._config.wrapper_options,
         )
-        self.trained_share = apply_masks(policy, masks)
+        self.trained_share = freeze_masked_out(policy, masks)
+        if self.is_fsdp_enabled:
+            self.add_callback(_MaskGradients(masks))
+        else:
+            mask_gradients(policy, masks)
 
     def _gradients(
         self, policy: nn.Module, terms: Callable[[TokenStatistics], list[Term]]
@@ -230,12 +266,10 @@ class ObjectiveTrainer(Trainer):
         policy.eval()
         for batch in batches:
             stats = self._statistics(policy, batch)
-            loss = sum(
-                (t.weight * t.values.sum() / max(counts[t.unit], 1) for t in terms(stats)),
-                torch.zeros((), device=self.args.device),
-            )
-            if loss.requires_grad:
-                loss.backward()
+            loss = 0.0 * stats.log_probs.sum()  # every process has gradients to share
+            for term in terms(stats):
+                loss = loss + term.weight * term.values.sum() / max(counts[term.unit], 1)
+            loss.backward()
         gradients = {}
         for name, parameter in policy.named_parameters():
             if parameter.grad is not None:
@@ -281,7 +315,9 @@ class ObjectiveTrainer(Trainer):
             logs |= {"step": self.state.global_step} | parts
             retain_ce = logs.pop("_retain_ce", 0.0)
             if self._objective.update:
-                logs |= self._objective.update(parts, self.state.epoch, **self._options())
+                changed = self._objective.update(parts, self.state.epoch, **self._options())
+                self._objective_state().values |= changed
+                logs |= changed
             if reason := self._divergence.seen_in(logs, retain_ce):
                 console.print(f"stopped: {reason}", style="yellow", highlight=False)
                 logs["stopped"] = reason  # type: ignore[assignment]
@@ -298,10 +334,14 @@ class ObjectiveTrainer(Trainer):
         return means
 
     def _options(self) -> dict[str, Any]:
-        """Return the objective's options; those that change live in the log, as checkpoints do."""
-        options = self._objective.options.defaults | self._config.objective_options
-        last = self.state.log_history[-1] if self.state.log_history else {}
-        return options | {name: last[name] for name in self._objective.state if name in last}
+        """Return the objective's options as they are at this step."""
+        configured = self._objective.options.defaults | self._config.objective_options
+        return configured | self._objective_state().values
+
+    def _objective_state(self) -> ObjectiveState:
+        """Return the objective's state; a resumed training has put a new one in its place."""
+        callbacks = self.callback_handler.callbacks
+        return next(each for each in callbacks if isinstance(each, ObjectiveState))
 
 
 def _arguments(
@@ -332,6 +372,7 @@ def _arguments(
         eval_steps=config.evaluation_steps,
         save_steps=config.checkpoint_steps,
         save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,
         report_to=config.report_to or "none",
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -9,12 +9,13 @@ was. The gradient of B is the gradient of the weight itself projected on A's ran
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from relearn.errors import UserError
 from relearn.options import Options
@@ -118,20 +119,17 @@ def memflex(
     """
     masks = {}
     for name, gradient in forget.items():
-        flat, other = gradient.flatten(), retain[name].flatten()
+        flat, other = gradient.flatten(), retain.get(name, torch.zeros_like(gradient)).flatten()
         unlike = torch.nn.functional.cosine_similarity(flat, other, dim=0) < max_similarity
         masks[name] = (unlike & (flat.abs().mean() > min_gradient)).reshape([1] * gradient.dim())
     return masks
 
 
-def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> float:
-    """Let only what is masked in change, and return its share of the parameters looked at.
-
-    Without an adapter, weight decay still shrinks the rows masked out of a matrix that is in part
-    masked in; with one there is nothing to shrink, since B is zero there.
+def freeze_masked_out(model: nn.Module, masks: Mapping[str, Tensor]) -> float:
+    """Freeze what is masked out as a whole, and return the share of what is masked in.
 
     Args:
-        model: Its parameters are frozen, or get a hook on their gradient.
+        model: Before it is sharded.
         masks: By parameter.
 
     Raises:
@@ -148,6 +146,41 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> float:
     for name, mask in masks.items():
         if not mask.any():
             parameters[name].requires_grad_(False)
-        elif not mask.all():
-            parameters[name].register_hook(lambda gradient, mask=mask: gradient * mask)
     return kept / sum(sizes.values())
+
+
+def mask_gradients(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Let only what is masked in change, where a parameter is masked in in part.
+
+    Without an adapter, weight decay still shrinks the rows masked out; with one there is nothing to
+    shrink, since B is zero there.
+
+    Args:
+        model: Its parameters get a hook on their gradient. FSDP2 puts shards in the place of the
+            parameters, and drops their hooks: call this after it.
+        masks: By parameter.
+
+    Raises:
+        UserError: the parameters are no longer apart, as under the first version of FSDP.
+    """
+    if masks.keys() - dict(model.named_parameters()):
+        raise UserError(
+            "training.wrapper: this way of sharding joins the parameters that it keeps apart.",
+            "Set fsdp_version: 2 in accelerate's configuration.",
+        )
+    for name, parameter in model.named_parameters():
+        mask = masks.get(name)
+        if mask is None or not parameter.requires_grad or mask.all():
+            continue
+        if isinstance(parameter, DTensor):
+            whole = mask.to(parameter.dtype).expand(parameter.shape).contiguous()
+            shard = distribute_tensor(whole, parameter.device_mesh, parameter.placements)
+            # A shard is in no graph: this is the one kind of hook that FSDP2 calls.
+            parameter.register_post_accumulate_grad_hook(partial(_mask_grad, mask=shard))
+        else:
+            parameter.register_hook(lambda gradient, mask=mask: gradient * mask)
+
+
+def _mask_grad(parameter: Tensor, mask: Tensor) -> None:
+    assert parameter.grad is not None
+    parameter.grad.mul_(mask)
