@@ -85,7 +85,8 @@ def generate_plainly(
     tokenizer = model.prompt_format.tokenizer
     with progress_bar("plain generation") as advance:
         for number, row in enumerate(rows, 1):
-            prompt = torch.tensor([model.prompt_format.encode_prompt(row.question)])
+            ids = model.prompt_format.encode_prompt(row.question)
+            prompt = torch.tensor([ids], device=model.model.device)
             output = model.model.generate(
                 input_ids=prompt,
                 attention_mask=torch.ones_like(prompt),
@@ -117,7 +118,7 @@ def plain_perplexity(model: Any, prompt_format: PromptFormat, row: EvaluatedRow)
     example = prompt_format.encode(row.question, row.generation, end=False)
     if not example.answer:
         return float(model.config.vocab_size)
-    ids = torch.tensor([example.prompt + example.answer])
+    ids = torch.tensor([example.prompt + example.answer], device=model.device)
     labels = ids.clone()
     labels[:, : len(example.prompt)] = -100
     return float(model(input_ids=ids, labels=labels, use_cache=False).loss.exp())

@@ -44,11 +44,11 @@ from torch.nn.functional import kl_div, log_softmax
 from transformers import PreTrainedModel
 
 from relearn.config import ColumnsConfig, LoraConfig, ModelConfig, TrainingConfig
-from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow
+from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow, to_device
 from relearn.data.sources import load_records
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.adapters import add_adapter
-from relearn.models.loading import load_model, load_tokenizer, model_folder
+from relearn.models.loading import best_device, load_model, load_tokenizer, model_folder
 from relearn.storage import read_jsonl, write_json
 from relearn.training.engine import train
 
@@ -253,10 +253,9 @@ def run_side(side: str, workload: Workload) -> dict[str, float]:
     seconds, losses = ways[side](folder, tokenizer, forget, retain, size, workload.epochs)
     examples = workload.epochs * 2 * workload.rows
     flops = workload.epochs * needed_flops(folder, forget, retain)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "examples_per_second": examples / seconds.wall,
-        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "peak_memory_bytes": peak_memory_bytes(),
         "loss": sum(losses) / len(losses),
         "first_loss": losses[0],
         "seconds": seconds.wall,
@@ -265,6 +264,14 @@ def run_side(side: str, workload: Workload) -> dict[str, float]:
         "examples": examples,
         "flops_per_second": flops / seconds.wall,
     }
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has had: the accelerator's, where there is one."""
+    if torch.accelerator.is_available():
+        return torch.accelerator.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def load_rows(
@@ -313,11 +320,14 @@ def needed_flops(folder: Path, forget: list[Example], retain: list[Example]) -> 
 def matmul_peak() -> float:
     """Return the floating-point operations a second of a large bfloat16 matrix product."""
     size = 2048
-    a, b = (torch.randn(size, size).to(torch.bfloat16) for _ in range(2))
+    device = best_device()
+    a, b = (torch.randn(size, size, device=device).to(torch.bfloat16) for _ in range(2))
     times = []
     for _ in range(8):
         start = time.perf_counter()
         a @ b
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
         times.append(time.perf_counter() - start)
     return 2 * size**3 / min(times)
 
@@ -375,7 +385,7 @@ def plain_loop(
     policy.train()
     losses = []
     for forget, retain in data:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(policy.device.type, torch.bfloat16):
             value, cross_entropy = loss(forget, retain)
         value.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
@@ -406,7 +416,8 @@ def fixed_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # typ
 
     def loss(forget: list[Example], retain: list[Example]) -> tuple[Tensor, float]:
         forget_batch, retain_batch = (
-            pad(rows, tokenizer.pad_token_id, FIXED_LENGTH) for rows in (forget, retain)
+            to_device(pad(rows, tokenizer.pad_token_id, FIXED_LENGTH), model.device)
+            for rows in (forget, retain)
         )
         forgotten = policy(**forget_batch)
         kept = policy(**retain_batch)
@@ -427,7 +438,8 @@ def dynamic_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # t
 
     def loss(forget: list[Example], retain: list[Example]) -> tuple[Tensor, float]:
         forget_batch, retain_batch = (
-            pad(rows, tokenizer.pad_token_id, None) for rows in (forget, retain)
+            to_device(pad(rows, tokenizer.pad_token_id, None), model.device)
+            for rows in (forget, retain)
         )
         forgotten = policy(**forget_batch)
         _unused = policy(**retain_batch)
