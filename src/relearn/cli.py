@@ -13,7 +13,7 @@ from rich.text import Text
 
 from relearn import cli_judge
 from relearn.config import RunConfig, describe_settings, load_config
-from relearn.distributed import is_leader, prints
+from relearn.distributed import by_leader, is_leader, prints, process_count
 from relearn.errors import UserError
 
 app = typer.Typer(
@@ -39,6 +39,17 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 TrainedName = Annotated[
     str, typer.Option("--trained", help="Which trained model: unlearned, or a baseline's name.")
 ]
+
+
+@app.callback()
+def check_processes(context: typer.Context) -> None:
+    """Refuse several processes where only one would work."""
+    command = context.invoked_subcommand
+    if process_count() > 1 and command not in ("run", "compare", "memorize"):
+        raise UserError(
+            f"relearn {command} works in one process, not in {process_count()}.",
+            "Start it without `accelerate launch`.",
+        )
 
 
 @app.command()
@@ -175,12 +186,16 @@ def memorize(
 
     training = settings.memorize or MemorizeConfig()
     check_training(training)
-    _check_unused(output)
+    by_leader(lambda: _check_unused(output))
     sets, asked = load_sets({"full": data}, settings.data, settings.model)
     check_fit(training, model_folder(asked.name), asked)
     target = make_target(sets["full"], asked, training, settings.seed)
-    with atomic_path(output) as temporary:
-        shutil.copytree(target, temporary)
+
+    def copy() -> None:
+        with atomic_path(output) as temporary:
+            shutil.copytree(target, temporary)
+
+    by_leader(copy)
     console.print(f"target model: {output}", soft_wrap=True, highlight=False)
 
 

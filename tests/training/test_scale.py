@@ -67,6 +67,7 @@ SHARDED: dict[str, dict[str, Any]] = {
     "lora": {"method": "lora"},
     "full": {"method": "full"},
     "scaled": {"lora": {"rank": 4, "dropout": 0, "scale": -0.5}},
+    "scaled_full": {"method": "full", "lora": {"scale": 0.5}},
     "rmu": {"objective": "rmu", "objective_options": TINY_OPTIONS["rmu"]},
     **WRAPPED,
     # By plain gradients: Adam's steps are as large where a gradient is a rounding error, and weight
@@ -155,7 +156,9 @@ def test_a_wrapper_keeps_the_rest_of_the_model(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("training", ["lora", "full", "scaled", "sure_full", "memflex_full"])
+@pytest.mark.parametrize(
+    "training", ["lora", "full", "scaled", "scaled_full", "sure_full", "memflex_full"]
+)
 @pytest.mark.parametrize("stage", [2, 3])
 def test_sharded_by_deepspeed(
     tiny_model: Path, tmp_path: Path, alone: Path, stage: int, training: str

@@ -154,9 +154,9 @@ class Objective:
             `(rows, **options)` to a mask of those that count. They are counted before the model
             runs, over the whole optimizer step, so they can depend on nothing but `BatchRows`.
         update: New values, by name, of those of its options that change from step to step, from
-            `(means, epoch, **options)` after each optimizer step; `means` has the step's mean by name
-            of each term that was about something, and `epoch` counts the epochs done so far, with
-            their fraction. What is configured is what they start from.
+            `(means, epoch, **options)` after each optimizer step; `means` has the step's mean of
+            each term that was about something, by name, and `epoch` counts the epochs done so far,
+            with their fraction. What is configured is what they start from.
         regularizer: What is added on retain rows unless the configuration says otherwise.
         retain_weight: The regularizer's factor, likewise.
     """
