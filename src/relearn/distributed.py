@@ -83,7 +83,7 @@ def by_leader(work: Callable[[], T]) -> T:
         theirs.elsewhere = True
     if theirs is not None:
         raise theirs
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def together(work: Callable[[], None]) -> None:
