@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -161,10 +162,11 @@ def language_model() -> None:
 def analysis() -> None:
     write_sets(FOLDER)
     train("unlearned")
-    names = (f"target={MODEL}", f"base={MODEL}", f"unlearned={FOLDER / 'unlearned'}")
+    names = (f"target={MODEL}", f"unlearned={FOLDER / 'unlearned'}")
+    small = replace(SMALL, prompts=2, keys=1, traced=1, max_new_tokens=2)
     sets = [str(FOLDER / f"{name}.jsonl") for name in ("forget", "retain")]
     with patch("relearn.analysis.command.draw_all"):
-        summary = run_analysis(from_options(names, *sets), FOLDER / "analysis", SMALL)
+        summary = run_analysis(from_options(names, *sets), FOLDER / "analysis", small)
     assert summary["figures"]
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.backend_registration import (
     _DummyBackendModule,
     _setup_privateuseone_for_python_backend,
@@ -80,7 +80,9 @@ def _moved(index: Any) -> Any:
 
 
 def _memory(value: Any) -> Any:
-    """Return a pretended tensor as the plain one on the same memory."""
+    """Return a pretended tensor as the plain one on the same memory, the device as the CPU."""
+    if isinstance(value, torch.device):
+        return torch.device("cpu")
     if not isinstance(value, Pretended):
         return value
     plain = torch.empty(0, dtype=value.dtype)
@@ -95,33 +97,31 @@ def _run(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return DEVICE
     if function is _aten._fused_sdp_choice.default:
         return 0  # plain products: the fused kernels are the GPU's own
-    tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)]
+    leaves, shape = tree_flatten((args, kwargs))
+    tensors = [t for t in leaves if isinstance(t, Tensor)]
     _check(function, args, tensors)
     on_device = any(isinstance(t, Pretended) for t in tensors)
     if kwargs.get("device") is not None:
         on_device = torch.device(kwargs["device"]).type == DEVICE.type
-        kwargs = kwargs | {"device": torch.device("cpu")}
     if kwargs.get("generator") is not None and on_device:
         raise RuntimeError(f"{function}: the generator is not of the device {DEVICE}")
-    if kwargs.get("pin_memory"):
-        kwargs = kwargs | {"pin_memory": False}
-    originals: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def unwrapped(value: Any) -> Any:
-        plain = _memory(value)
-        if plain is not value:
-            originals[id(plain)] = plain, value
-        return plain
+    plain = [_memory(leaf) for leaf in leaves]
+    # What is written in place is itself again.
+    originals = {
+        id(ours): leaf for ours, leaf in zip(plain, leaves, strict=True) if ours is not leaf
+    }
 
     def wrapped(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not on_device:
+        if not isinstance(value, Tensor):
             return value
-        # What is written in place is itself again.
-        return originals[id(value)][1] if id(value) in originals else Pretended(value)
+        return originals[id(value)] if id(value) in originals else Pretended(value)
 
     with no_dispatch():
-        out = function(*tree_map(unwrapped, args), **tree_map(unwrapped, kwargs))
-        return tree_map(wrapped, out)
+        plain_args, plain_kwargs = tree_unflatten(plain, shape)
+        out = function(*plain_args, **plain_kwargs)
+        if not on_device:
+            return out
+        return wrapped(out) if isinstance(out, Tensor) else tree_map(wrapped, out)
 
 
 def _check(function: Any, args: Sequence[Any], tensors: Sequence[Tensor]) -> None:

@@ -38,6 +38,7 @@ from relearn.analysis.tracing import (
     subject_saliency,
     trace,
 )
+from relearn.data.batching import to_device
 from relearn.data.tokenization import PromptFormat, check_lengths
 from relearn.errors import UserError
 from relearn.models.loading import load_prompt_format
@@ -247,7 +248,7 @@ class _Analysis:
         layout = self._layout(source)
         model, precision = layout.model, layout.model.dtype
         file = self.parts.work / target.name / "circuits" / "activations.safetensors"
-        before = {} if source is target else load_file(file, device=str(model.device))
+        before = {} if source is target else to_device(load_file(file), model.device)
         found: list[Tables] = []
         kept: dict[str, Tensor] = {}
         if model.device.type == "cpu":
