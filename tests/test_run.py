@@ -13,10 +13,10 @@ from relearn.data.sources import load_records
 from relearn.storage import content_hash, read_json, read_jsonl, write_jsonl
 
 SETTINGS = """
-memorize: {epochs: 6, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1,
+memorize: {epochs: 2, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1,
            checkpoint_steps: 2, lora: {rank: 4}}
 synthesis: {variants: 1}
-training: {epochs: 6, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 1,
+training: {epochs: 2, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 1,
            checkpoint_steps: 2, lora: {rank: 4}}
 baselines:
   npo: {objective: npo, epochs: 2, batch_size: 4, gradient_accumulation: 1, lora: {rank: 4}}
