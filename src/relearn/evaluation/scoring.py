@@ -103,7 +103,7 @@ def _measure_coverage(rows: Sequence[EvaluatedRow], config: EvaluationConfig) ->
         return
     model = embedder(config.similarity)
     # One pass over every distinct entity; the rows then find theirs known.
-    model.embed([entity for both in sides.values() for side in both for entity in side])
+    model.know([entity for both in sides.values() for side in both for entity in side])
     for i, (reference, generation) in sides.items():
         rows[i].entity_coverage = entity_coverage(reference, generation, model)
 

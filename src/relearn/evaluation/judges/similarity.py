@@ -1,6 +1,6 @@
 """How alike texts are: cosine of sentence embeddings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -18,7 +18,7 @@ SAME_ENTITY_OF = {"minilm": 0.65}
 
 
 class Embedder:
-    """Sentence embeddings, each distinct text embedded once.
+    """Sentence embeddings, each distinct text of a call embedded once.
 
     Args:
         name: An embedded model, a hub name or a local folder.
@@ -36,18 +36,27 @@ class Embedder:
             self._model = SentenceTransformer(str(model_folder(name)))
         self._known: dict[str, np.ndarray] = {}
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Return (texts, dimension) embeddings of length 1."""
-        new = sorted(set(texts) - self._known.keys())
-        if new:
+    def know(self, texts: Iterable[str]) -> None:
+        """Embed texts together, whatever was embedded before, and keep the embeddings.
+
+        The last digits of an embedding depend on the texts beside it in a batch. Were those of
+        earlier calls reused, a resumed evaluation would differ from an uninterrupted one.
+        """
+        distinct = sorted(set(texts))
+        if distinct:
             embeddings = self._model.encode(
-                new, batch_size=64, normalize_embeddings=True, show_progress_bar=False
+                distinct, batch_size=64, normalize_embeddings=True, show_progress_bar=False
             )
-            self._known |= dict(zip(new, embeddings, strict=True))
+            self._known |= dict(zip(distinct, embeddings, strict=True))
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return (texts, dimension) embeddings of length 1; what is known is not embedded again."""
+        self.know(set(texts) - self._known.keys())
         return np.array([self._known[text] for text in texts])
 
     def similarities(self, first: Sequence[str], second: Sequence[str]) -> np.ndarray:
         """Return the (pairs,) cosine of each pair, -1 to 1."""
+        self.know([*first, *second])
         cosines = np.einsum("ij,ij->i", self.embed(first), self.embed(second))
         return cosines.clip(-1, 1)  # rounding goes beyond
 
