@@ -1,6 +1,7 @@
 """Tiny random models of many families, and tiny tokenizers of many kinds, in folders."""
 
 import functools
+import string
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,14 +75,12 @@ def tokenizer(
         adds: What it puts around a text, such as `<s> $A`.
         **named: Which of the special tokens is `bos_token`, `eos_token`, `pad_token`.
     """
-    backend = Tokenizer(models.BPE(unk_token="<unk>" if words else None, byte_fallback=words))
+    backend = Tokenizer(models.BPE(unk_token="<unk>" if words else None))
     if words:
         backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-        backend.decoder = decoders.Sequence(
-            [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")]
-        )
-        special = [*special, "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
-        alphabet: list[str] = []
+        backend.decoder = decoders.Metaspace(prepend_scheme="first")
+        special = [*special, "<unk>"]
+        alphabet = list(string.printable)
     else:
         backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         backend.decoder = decoders.ByteLevel()

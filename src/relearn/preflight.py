@@ -18,6 +18,7 @@ from relearn.distributed import process_count
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import check_evaluation
 from relearn.evaluation.suites import load_suite
+from relearn.models.checks import check_model
 from relearn.models.loading import model_folder
 from relearn.progress import note
 from relearn.storage import check_writable
@@ -58,6 +59,8 @@ def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
     check_synthesis(config.synthesis, config.seed)
     suite = load_suite(config.evaluation.suite)
     check_evaluation(sets, suite.metric_names, config.evaluation)  # type: ignore[arg-type]
+    trained = sets if config.memorize else {k: sets[k] for k in ("forget", "retain")}
+    check_model(config.model, trainings, trained, sets, config.evaluation.max_new_tokens)
     folder = model_folder(config.model.name)
     for section, training in trainings.items():
         with _naming(section):

@@ -11,9 +11,20 @@ from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.distributed import OneProcessError, by_leader
 from relearn.errors import UserError
-from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed, write_comparison
+from relearn.evaluation.evaluate import (
+    evaluate_model,
+    loaded_when_needed,
+    perplexity_config,
+    write_comparison,
+)
 from relearn.evaluation.suites import load_suite
-from relearn.models.loading import load_model, load_prompt_format, model_folder
+from relearn.models.loading import (
+    load_config_of,
+    load_model,
+    load_prompt_format,
+    model_folder,
+    position_limit,
+)
 from relearn.objectives import OBJECTIVES
 from relearn.preflight import RecordSets, preflight
 from relearn.report import write_report
@@ -198,8 +209,9 @@ class _Job:
         rows: Sequence[Answered | Record],
         config: TrainingConfig,
     ) -> list[Example]:
+        positions = position_limit(load_config_of(self.base, self.config.model))
         examples = [prompt_format.encode(row.question, row.answer) for row in rows]
-        check_lengths(examples, [row.id for row in rows], config.max_length)
+        check_lengths(examples, [row.id for row in rows], config.max_length, positions)
         return examples
 
     def evaluation(self, name: str) -> None:
@@ -212,7 +224,7 @@ class _Job:
             base = model_folder(config.evaluation.perplexity_model or config.model.name)
             evaluate_model(
                 loaded_when_needed(target, config.model, adapter),
-                loaded_when_needed(base, config.model),
+                loaded_when_needed(base, perplexity_config(config.model, config.evaluation)),
                 self.sets,  # type: ignore[arg-type]  # names of sets are those of evaluation
                 load_suite(config.evaluation.suite).metric_names,
                 config.evaluation,

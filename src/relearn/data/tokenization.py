@@ -1,5 +1,6 @@
 """Questions and answers as token ids, the same in training, evaluation, analysis and chat."""
 
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -284,16 +285,37 @@ class PromptFormat:
         return list(self.tokenizer(text, add_special_tokens=False, **options).input_ids)
 
 
-def check_lengths(examples: Sequence[Example], ids: Sequence[str], max_length: int) -> None:
-    """Refuse rows longer than `max_length` tokens rather than cut their answers.
+def check_lengths(
+    examples: Sequence[Example],
+    ids: Sequence[str],
+    max_length: float,
+    positions: float = math.inf,
+    *,
+    new: int = 0,
+) -> None:
+    """Refuse rows that are too long rather than cut their answers.
+
+    Args:
+        examples: The rows.
+        ids: Names of their records.
+        max_length: Tokens that the settings allow.
+        positions: Tokens that the model can read at once.
+        new: Tokens that may be generated after each row.
 
     Raises:
         UserError: names the first such row and how many there are.
     """
-    long = [(id_, len(e)) for e, id_ in zip(examples, ids, strict=True) if len(e) > max_length]
-    if long:
-        raise UserError(
-            f"record {long[0][0]} has {long[0][1]} tokens, more than {max_length} "
-            f"({len(long)} such records).",
-            "Raise training.max_length or split the record.",
-        )
+    limit = min(max_length, positions)
+    long = [(i, len(e)) for e, i in zip(examples, ids, strict=True) if len(e) + new > limit]
+    if not long:
+        return
+    length = f"{long[0][1]} tokens" + (f" and an answer of up to {new}" if new else "")
+    whose = "the model can read" if positions <= max_length else "training.max_length allows"
+    hint = "lower evaluation.max_new_tokens" if new else "raise training.max_length"
+    if not new and positions <= max_length:
+        hint = "take a model that reads longer texts"
+    raise UserError(
+        f"record {long[0][0]} has {length}, more than the {limit:.0f} that {whose} "
+        f"({len(long)} such records).",
+        f"Shorten or split the record, or {hint}.",
+    )

@@ -18,7 +18,14 @@ from relearn.evaluation.scoring import JUDGED, by_set, check_judges, judge, scor
 from relearn.evaluation.significance import compare
 from relearn.evaluation.suites import load_suite, set_sources
 from relearn.models.adapters import merge_adapter
-from relearn.models.loading import load_model, load_prompt_format, model_folder
+from relearn.models.checks import check_arguments, check_asked
+from relearn.models.loading import (
+    load_config_of,
+    load_model,
+    load_prompt_format,
+    model_folder,
+    position_limit,
+)
 from relearn.storage import content_hash, read_json, read_jsonl, write_json
 
 
@@ -59,6 +66,8 @@ def evaluate_model(
     """
     of_retain_model = read_results(retain_model) if retain_model else []
     check_evaluation(records, metrics, config)
+    for one in (model, base):
+        check_asked(one.prompt_format, records, one.positions, config.max_new_tokens)  # type: ignore[arg-type]  # names of sets
     rows = _rows(records)
     wanted = wanted_fields(rows, metrics)
     with finished_batches(output, key) as parts:
@@ -111,9 +120,11 @@ def evaluate_named(
         # A language model that judges can be changed on the way: its journal knows whose it is.
         settings.evaluation.model_dump(mode="json", exclude={"backend", "llm"}), chosen, texts,
     )  # fmt: skip
+    model = loaded_when_needed(folder, asked)
+    check_arguments(model.prompt_format, asked)
     return evaluate_model(
-        loaded_when_needed(folder, asked),
-        loaded_when_needed(base, asked),
+        model,
+        loaded_when_needed(base, perplexity_config(asked, settings.evaluation)),
         records,
         chosen,
         settings.evaluation,
@@ -135,7 +146,15 @@ def loaded_when_needed(
             model.set_attn_implementation("sdpa")
         return merge_adapter(model, adapter) if adapter else model
 
-    return EvaluatedModel(load_prompt_format(folder, config), load)
+    positions = position_limit(load_config_of(folder, config))
+    return EvaluatedModel(load_prompt_format(folder, config), load, positions)
+
+
+def perplexity_config(model: ModelConfig, evaluation: EvaluationConfig) -> ModelConfig:
+    """Return how the model of perplexity is asked: another model by its own chat template."""
+    if evaluation.perplexity_model in (None, model.name):
+        return model
+    return model.model_copy(update={"prompt": model.prompt.model_copy(update={"template": None})})
 
 
 def check_evaluation(

@@ -2,12 +2,15 @@
 
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from relearn.data.tokenization import PromptFormat
+from relearn.errors import UserError
+from relearn.models.loading import position_limit
 from relearn.progress import progress_bar
 
 # Finished rows leave the batch once they are this share of it: moving the others' keys and values
@@ -39,6 +42,7 @@ def greedy_continuations(
     Returns:
         The new tokens of each prompt, the end token left out.
     """
+    _check_positions(model, prompts, max_new_tokens)
     ends = _end_tokens(model, end_tokens).to(model.device)
     known = inspect.signature(model.forward).parameters
     cache_name = next((name for name in ("cache", "past_key_values") if name in known), None)
@@ -68,13 +72,25 @@ def greedy_continuations(
                 continuations[row].append(token)
         if not alive.any():
             break
-        if (~alive).float().mean() >= _LEAVE and hasattr(cache, "batch_select_indices"):
+        if (~alive).float().mean() >= _LEAVE and _can_leave(cache):
             kept = alive.nonzero()[:, 0]
             cache.batch_select_indices(kept)
             rows = [rows[i] for i in kept.tolist()]
             ids, mask, alive = ids[kept], mask[kept], alive[kept]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
     return continuations
+
+
+def _check_positions(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> None:
+    limit, longest = position_limit(model.config), max(map(len, prompts))
+    if longest + max_new_tokens > limit:
+        raise UserError(
+            f"a question of {longest} tokens and an answer of up to {max_new_tokens} are more than "
+            f"the {limit:.0f} that the model can read.",
+            "Shorten the question, or lower evaluation.max_new_tokens.",
+        )
 
 
 def _recurrent_continuations(
@@ -111,6 +127,12 @@ def _recurrent_continuations(
             stop = next((at for at, token in enumerate(new) if token in stops), len(new))
             continuations[i] = new[:stop]
     return continuations
+
+
+def _can_leave(cache: Any) -> bool:
+    """Tell whether rows can be taken out of a cache; not every kind of layer's state knows how."""
+    parts = [cache, *getattr(cache, "layers", [])]
+    return all(hasattr(part, "batch_select_indices") for part in parts)
 
 
 def _padded_left(prompts: Sequence[Sequence[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 A metric names the fields of a row that it needs; a pass fills some. Metrics never see a model.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,10 +30,12 @@ class EvaluatedModel:
     Attributes:
         prompt_format: Its tokenizer and how it is asked.
         load: Loads it.
+        positions: Tokens that it can read at once.
     """
 
     prompt_format: PromptFormat
     load: Callable[[], PreTrainedModel]
+    positions: float = math.inf
 
     @cached_property
     def model(self) -> PreTrainedModel:

@@ -1,39 +1,121 @@
 """Low-rank adapters: the policy is the model with its adapter on, the reference with it off."""
 
+import sys
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from relearn.config import LoraConfig
+from relearn.distributed import is_leader
 from relearn.errors import UserError
+
+# Models whose kernels read the weight of this layer without calling it; peft refuses it there.
+_READ_PAST = "out_proj"
+_WITH_READ_PAST = {"mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"}
 
 
 def add_adapter(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
     """Return `model` with a fresh, trainable adapter that does not change it yet.
 
+    The weights of fused experts can have no dropout before their adapter: there it is left out
+    everywhere, with a note.
+
     Raises:
         UserError: peft does not know one of the options, or not for this model.
     """
-    fields = {
+    options: dict[str, Any] = {
         "r": config.rank,
         "lora_alpha": config.alpha,
         "lora_dropout": config.dropout,
         "target_modules": config.target_modules,
     }
+    if config.target_modules == "all-linear" and model.config.model_type in _WITH_READ_PAST:
+        options["exclude_modules"] = [_READ_PAST]
+    options |= config.options
+    if options["lora_dropout"] and _refuses_dropout(model, options):
+        _note("training.lora.dropout is 0: fused experts can't have any")
+        options["lora_dropout"] = 0.0
+    return _wrapped(model, options)
+
+
+def check_adapter(blank: PreTrainedModel, config: LoraConfig) -> None:
+    """Try an adapter on a model without weights.
+
+    Raises:
+        UserError: as `add_adapter`.
+    """
+    # Beginnings that are computed from the weights can't be tried without any.
+    options = {k: v for k, v in config.options.items() if k != "init_lora_weights"}
+    add_adapter(_blank_copy(blank), config.model_copy(update={"options": options}))
+
+
+def _blank_copy(model: PreTrainedModel) -> PreTrainedModel:
+    with torch.device("meta"):
+        return type(model)(deepcopy(model.config))
+
+
+def _refuses_dropout(model: PreTrainedModel, options: Mapping[str, Any]) -> bool:
+    """Tell whether peft would adapt a parameter of several matrices, which takes no dropout."""
+    stacked = any(
+        parameter.dim() == 3
+        for module in model.modules()
+        if not isinstance(module, torch.nn.Conv1d)
+        for parameter in module.parameters(recurse=False)
+    )
+    if not stacked:
+        return False
     try:
-        peft_config = PeftLoraConfig(task_type=TaskType.CAUSAL_LM, **fields | config.options)
-        return cast(PeftModel, get_peft_model(model, peft_config))
+        _wrapped(_blank_copy(model), options)
+    except UserError as error:
+        return "lora_dropout" in error.problem
+    return False
+
+
+@cache
+def _note(text: str) -> None:
+    if is_leader():
+        print(text, file=sys.stderr)
+
+
+def _wrapped(model: PreTrainedModel, options: Mapping[str, Any]) -> PeftModel:
+    try:
+        peft_config = PeftLoraConfig(task_type=TaskType.CAUSAL_LM, **options)
+        blank = model.device.type == "meta"
+        return cast(PeftModel, get_peft_model(model, peft_config, low_cpu_mem_usage=blank))
     except (TypeError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"training.lora can't be had: {reason}", "See peft's documentation of LoraConfig."
+            f"training.lora does not go with this model: {reason.rstrip('.')}.",
+            "See peft's documentation of LoraConfig.",
         ) from error
+
+
+def untie_adapted_head(policy: PeftModel) -> None:
+    """Give the output head weights of its own where an adapter is on them or on the embeddings.
+
+    A merge into weights that both share would change the other one too.
+    """
+    model = cast(Any, policy).get_base_model()
+    pair = model.get_input_embeddings(), model.get_output_embeddings()
+    if not any(isinstance(layer, BaseTunerLayer) for layer in pair):
+        return
+    embeddings, head = (
+        cast(Any, layer).get_base_layer() if isinstance(layer, BaseTunerLayer) else layer
+        for layer in pair
+    )
+    if head.weight is embeddings.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        model.config.get_text_config().tie_word_embeddings = False
+        model.config.tie_word_embeddings = False
 
 
 @torch.no_grad()
@@ -85,7 +167,16 @@ def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
             adapter, dtype=model.dtype, attn_implementation=model.config._attn_implementation
         )
         return cast(PreTrainedModel, trained.to(model.device)).eval()  # type: ignore[arg-type]
-    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+    try:
+        policy = PeftModel.from_pretrained(model, adapter)
+        untie_adapted_head(policy)
+        merged: Any = policy.merge_and_unload(safe_merge=True)
+    except Exception as error:  # adapters come from anywhere
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"the adapter {adapter} can't be merged into its model: {reason}.",
+            "Check that it is a LoRA adapter of this very model.",
+        ) from error
     # As any loaded model's. On a CPU, bfloat16 weights without a gradient are packed anew for each
     # shape of a batch and kept: some gigabytes in a generation, and no faster.
     return cast(PreTrainedModel, merged).requires_grad_(True)

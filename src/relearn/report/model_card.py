@@ -57,7 +57,7 @@ def _base_model(results: RunResults) -> str | None:
     """Return the base model's name on the hub; None for a local folder or file."""
     name = results.config.model.name
     if name in EMBEDDED:
-        return EMBEDDED[name].hub
+        return EMBEDDED[name].origin
     is_hub_name = name.count("/") == 1 and not name.startswith((".", "/", "~"))
     return name if is_hub_name and not Path(name).exists() else None
 

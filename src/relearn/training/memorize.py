@@ -13,7 +13,13 @@ from relearn.data.records import Record
 from relearn.data.tokenization import check_lengths
 from relearn.distributed import by_leader, is_leader, leaders
 from relearn.models.embedded import cache_folder
-from relearn.models.loading import load_model, load_prompt_format, model_folder
+from relearn.models.loading import (
+    load_config_of,
+    load_model,
+    load_prompt_format,
+    model_folder,
+    position_limit,
+)
 from relearn.models.merging import write_merged
 from relearn.storage import atomic_path, content_hash
 from relearn.training.engine import train
@@ -56,7 +62,8 @@ def _memorize(
 ) -> None:
     prompt_format = load_prompt_format(base, model_config)
     examples = [prompt_format.encode(record.question, record.answer) for record in records]
-    check_lengths(examples, [record.id for record in records], config.max_length)
+    positions = position_limit(load_config_of(base, model_config))
+    check_lengths(examples, [record.id for record in records], config.max_length, positions)
     adapter = folder.with_name(f"{folder.name}.adapter")
     if not leaders(adapter.is_dir()):
         model = load_model(base, model_config, quantized=config.method == "qlora")

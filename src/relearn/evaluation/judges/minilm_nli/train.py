@@ -94,7 +94,7 @@ def train(pairs: Sequence[Pair], options: argparse.Namespace) -> None:
         encoder, arguments, train_dataset=Dataset.from_list(columns), loss=CrossEntropyLoss(encoder)
     )
     trainer.train()
-    encoder[0].model.peft_config["default"].base_model_name_or_path = EMBEDDED["minilm"].hub
+    encoder[0].model.peft_config["default"].base_model_name_or_path = EMBEDDED["minilm"].origin
     encoder[0].model.save_pretrained(options.output)
     file = options.output / "adapter_model.safetensors"
     late = min(options.output.glob("checkpoints/*/"), key=lambda f: int(f.name.split("-")[1]))
