@@ -15,6 +15,7 @@ from relearn.analysis.distribution import entropy
 from relearn.analysis.observe import Tables, joined
 from relearn.analysis.probes import Probe
 from relearn.data.tokenization import PromptFormat
+from relearn.models.loading import position_limit
 from relearn.progress import progress_bar
 
 NGRAM = 4
@@ -45,7 +46,7 @@ def free_answers(
     max_new_tokens: int,
     title: str | None,
 ) -> Tables:
-    """Let the model answer greedily.
+    """Let the model answer greedily, as far as its positions reach.
 
     Returns:
         `answers`, a row a probe: set, id, `answer` (untrusted text), `tokens`, `repetition` 0 to
@@ -63,9 +64,10 @@ def free_answers(
                 return_tensors="pt",
             ).to(model.device)
             noted = _Entropies()
+            room = position_limit(model.config) - padded.input_ids.shape[1]
             output = model.generate(  # type: ignore[operator]  # untyped in transformers
                 **padded,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=int(min(max_new_tokens, max(room, 1))),
                 do_sample=False,
                 temperature=None,
                 top_p=None,

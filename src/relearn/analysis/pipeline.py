@@ -41,7 +41,7 @@ from relearn.analysis.tracing import (
 from relearn.data.batching import to_device
 from relearn.data.tokenization import PromptFormat, check_lengths
 from relearn.errors import UserError
-from relearn.models.loading import load_prompt_format
+from relearn.models.loading import load_config_of, load_prompt_format, position_limit
 from relearn.storage import content_hash
 
 OBSERVED = ("distribution", "lens", "states", "components")
@@ -129,7 +129,9 @@ class _Analysis:
         for name, records in self.subject.sets.items():
             chosen = _spread(records, self.settings.prompts)
             probes += make_probes(chosen, name, self.prompt_format)
-        check_lengths([p.example for p in probes], [p.id for p in probes], self.settings.max_length)
+        target = load_config_of(self.subject.models[0].folder, self.subject.config)
+        examples, ids = [p.example for p in probes], [p.id for p in probes]
+        check_lengths(examples, ids, self.settings.max_length, position_limit(target))
         return by_length(probes)
 
     @cached_property

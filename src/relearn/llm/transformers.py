@@ -38,8 +38,12 @@ class Transformers:
         longest = position_limit(model.config)
         ids = fitting_prompts(prompts, prompt_format.tokenizer, longest, report)
 
-        def settings(i: int) -> tuple[float, int]:
-            return prompts[i].temperature, prompts[i].max_tokens
+        # A recurrent state that has read padding is another one.
+        by_length = getattr(model, "_is_stateful", False)
+
+        def settings(i: int) -> tuple[float, int, int]:
+            length = len(ids[i]) if by_length else 0
+            return prompts[i].temperature, prompts[i].max_tokens, length
 
         fitting = sorted(ids, key=lambda i: (settings(i), len(ids[i])))
         for _, group in groupby(fitting, settings):
