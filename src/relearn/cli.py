@@ -179,7 +179,8 @@ def memorize(
 
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
-    from relearn.models.loading import model_folder
+    from relearn.models.checks import check_model
+    from relearn.models.loading import load_blank_model, model_folder
     from relearn.storage import atomic_path
     from relearn.training.checks import check_fit, check_training
     from relearn.training.memorize import memorize as make_target
@@ -188,7 +189,8 @@ def memorize(
     check_training(training)
     by_leader(lambda: _check_unused(output))
     sets, asked = load_sets({"full": data}, settings.data, settings.model)
-    check_fit(training, model_folder(asked.name), asked)
+    check_model(asked, [training], sets, {}, 0)
+    check_fit(training, load_blank_model(model_folder(asked.name), asked))
     target = make_target(sets["full"], asked, training, settings.seed)
 
     def copy() -> None:

@@ -19,7 +19,7 @@ from relearn.errors import UserError
 from relearn.evaluation.evaluate import check_evaluation
 from relearn.evaluation.suites import load_suite
 from relearn.models.checks import check_model
-from relearn.models.loading import model_folder
+from relearn.models.loading import load_blank_model, model_folder
 from relearn.progress import note
 from relearn.storage import check_writable
 from relearn.synthesis.checks import check_synthesis
@@ -60,12 +60,14 @@ def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
     suite = load_suite(config.evaluation.suite)
     check_evaluation(sets, suite.metric_names, config.evaluation)  # type: ignore[arg-type]
     trained = sets if config.memorize else {k: sets[k] for k in ("forget", "retain")}
-    check_model(config.model, trainings, trained, sets, config.evaluation.max_new_tokens)
+    longest = config.evaluation.max_new_tokens
+    check_model(config.model, list(trainings.values()), trained, sets, longest)
     folder = model_folder(config.model.name)
+    blank = load_blank_model(folder, config.model)
     for section, training in trainings.items():
         with _naming(section):
             check_memory(folder, training)
-            check_fit(training, folder, config.model)
+            check_fit(training, blank)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from relearn.config import ModelConfig, TrainingConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.errors import UserError
-from relearn.models.adapters import check_adapter
 from relearn.models.loading import (
     load_blank_model,
     load_prompt_format,
@@ -26,7 +25,7 @@ def check_model(
     asked: RecordSets,
     max_new_tokens: int,
 ) -> None:
-    """Check a model's files, its prompts, its adapters and the length of every record.
+    """Check a model's files, its prompts and the length of every record.
 
     Args:
         config: The model.
@@ -42,9 +41,6 @@ def check_model(
     blank = load_blank_model(folder, config)
     prompt_format = load_prompt_format(folder, config)
     check_arguments(prompt_format, config)
-    for training in trainings:
-        if training.method != "full":
-            check_adapter(blank, training.lora)
     positions = position_limit(blank.config)
     longest = min((training.max_length for training in trainings), default=math.inf)
     for records in trained.values():

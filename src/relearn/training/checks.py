@@ -1,20 +1,19 @@
 """What a training's settings ask for, checked before anything is computed."""
 
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments, get_scheduler
+from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
-from relearn.config import ModelConfig, TrainingConfig
+from relearn.config import TrainingConfig
 from relearn.errors import UserError
-from relearn.models.adapters import add_adapter
+from relearn.models.adapters import check_adapter
 from relearn.models.hidden_states import decoder_layer
 from relearn.models.loading import check_quantization
 from relearn.objectives import OBJECTIVES
@@ -91,27 +90,19 @@ def _follows_from_steps(name: str) -> bool:
     return isinstance(schedule, LambdaLR)
 
 
-def check_fit(config: TrainingConfig, folder: Path, model_config: ModelConfig) -> None:
-    """Refuse settings of a training that the model has no place for; its weights aren't read.
+def check_fit(config: TrainingConfig, blank: PreTrainedModel) -> None:
+    """Refuse settings of a training that the model has no place for.
 
     Args:
         config: Of the training.
-        folder: Of the model.
-        model_config: How the model is loaded.
+        blank: The model, without its weights.
 
     Raises:
         UserError: the model has no such layer, or no such modules for an adapter; or peft does not
             know an option.
     """
-    remote = model_config.trust_remote_code
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(
-            AutoConfig.from_pretrained(folder, trust_remote_code=remote), trust_remote_code=remote
-        )
     layer = OBJECTIVES.named(config.objective).hidden_layer(config.objective_options)
     if layer is not None:
-        decoder_layer(skeleton, layer)
+        decoder_layer(blank, layer)
     if config.method != "full":
-        # Some ways to start compute with the weights, which a skeleton does not have.
-        options = {k: v for k, v in config.lora.options.items() if k != "init_lora_weights"}
-        add_adapter(skeleton, config.lora.model_copy(update={"options": options}))
+        check_adapter(blank, config.lora)
