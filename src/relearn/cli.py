@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,6 +69,8 @@ def run(
 
     summary = run_all(settings, output)
     _print_summary(summary)
+    _print_which_perplexity(summary["unlearned"])
+    _print_not_computed(output / "evaluation" / "unlearned")
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
 
 
@@ -253,8 +256,10 @@ def evaluate(
         write_comparison(output, others)
     table = Table("metric", "value")
     for name, value in metrics.items():
-        table.add_row(name, f"{value:.4f}")
+        table.add_row(name, str(value) if name.endswith("_unmeasured") else f"{value:.4f}")
     console.print(table)
+    _print_which_perplexity(metrics)
+    _print_not_computed(output)
 
 
 @app.command()
@@ -464,10 +469,27 @@ def _print_summary(summary: dict[str, Any]) -> None:
         **summary["baselines"],
     }
     table = Table("metric", *models)
-    for metric in summary["target"]:
+    for metric in dict.fromkeys(name for figures in models.values() for name in figures):
         values = [figures.get(metric) for figures in models.values()]
         table.add_row(metric, *("" if v is None else f"{v:.3f}" for v in values))
     console.print(table)
+
+
+def _print_which_perplexity(names: Iterable[str]) -> None:
+    """Say which perplexity the figures of that name, and of LS, are."""
+    shown = {name.rpartition("/")[2] for name in names}
+    if shown & {"perplexity", "ls"}:
+        console.print("perplexity, ls: asked in the prompt format (chat template)", style="dim")
+    if shown & {"plain_perplexity", "plain_ls"}:
+        console.print("plain_perplexity, plain_ls: as plain text (the paper's code)", style="dim")
+
+
+def _print_not_computed(evaluation: Path) -> None:
+    """Print which metrics that were asked for have no value, and why."""
+    from relearn.evaluation.scoring import read_not_computed
+
+    for line in read_not_computed(evaluation):
+        console.print(Text(line))
 
 
 def _print_plan(steps: dict[str, Any]) -> None:

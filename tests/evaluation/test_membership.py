@@ -9,11 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from relearn.errors import UserError
+from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.metrics.membership import ATTACKS, found_at_low_alarm, roc_area
 from relearn.evaluation.metrics.muse import leakage
 from relearn.evaluation.metrics.semeval import semeval_score
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import score
+from relearn.evaluation.scoring import by_set, not_computed, score
+from relearn.evaluation.significance import intervals
+from relearn.evaluation.suites import load_suite
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.0, 3.0])
@@ -94,10 +98,109 @@ def test_known_members_are_found_and_leak() -> None:
     assert same["overall/privacy_leakage"] == 0
 
 
-@given(st.floats(0, 1), st.floats(0.01, 0.99))
-def test_leakage_is_muses_formula(area: float, retain: float) -> None:
-    # MUSE takes holdout rows for the positives.
-    assert leakage(area, retain) == pytest.approx(((1 - area) - (1 - retain)) / (1 - retain))
+@pytest.mark.parametrize(
+    ("area", "retain", "leaked"),
+    # By hand. MUSE takes holdout rows for the positives, so its areas are 1 less these: where its
+    # retain model has 0.5, a model that still knows every row has 0 and leaks -1 (times 100 there).
+    [(1.0, 0.5, -1), (0.5, 0.5, 0), (0.0, 0.5, 1), (0.9, 0.6, -0.75), (0.4, 0.6, 0.5)],
+)
+def test_leakage_is_muses(area: float, retain: float, leaked: float) -> None:
+    assert leakage(area, retain) == pytest.approx(leaked)
+
+
+def test_leakage_of_rows_counted_by_hand() -> None:
+    """Of two tokens each the less likely counts, at 40 %."""
+
+    def rows(name: str, lowest: list[float]) -> list[EvaluatedRow]:
+        return [
+            EvaluatedRow.model_validate(
+                {"set": name, "question": f"q{i}", "reference": "a", "generation": "",
+                 "answer_log_probs": [-0.1, low]}
+            )
+            for i, low in enumerate(lowest)
+        ]  # fmt: skip
+
+    # Three of the four pairs have the forget row above the holdout row: area 3/4; MUSE's is 1/4.
+    evaluated = rows("forget", [-1, -3]) + rows("holdout", [-2, -4])
+    # One of four: 1/4; MUSE's is 3/4. (1/4 - 3/4) / (3/4) = -2/3.
+    never_saw = rows("forget", [-2, -4]) + rows("holdout", [-1, -3])
+    values = score(evaluated, ["privacy_leakage"], retain_model=never_saw)
+    assert values["overall/privacy_leakage"] == pytest.approx(-2 / 3)
+
+
+def test_k_of_min_k_is_an_option() -> None:
+    """With 40 % the second least likely of five tokens counts too, and turns the order round."""
+
+    def rows(name: str, lowest: list[list[float]]) -> list[EvaluatedRow]:
+        return [
+            EvaluatedRow.model_validate(
+                {"set": name, "question": f"q{i}", "reference": "a", "generation": "",
+                 "answer_log_probs": [-0.1, -0.1, -0.1, *low],
+                 "answer_z_scores": [0, 0, 0, *low]}
+            )
+            for i, low in enumerate(lowest)
+        ]  # fmt: skip
+
+    members = rows("forget", [[-1, -8], [-1, -9]]) + rows("holdout", [[-6, -7], [-5, -7.5]])
+    for name in ("mia_min_k", "mia_min_k_plus_plus"):
+        assert score(members, [f"{name}_auc"])[f"overall/{name}_auc"] == 0
+        values = score(members, [f"{name}_auc(k=0.4)", f"{name}_tpr(k=0.4)"])
+        assert values == {f"overall/{name}_auc": 1, f"overall/{name}_tpr": 1}
+    found = intervals(by_set(members), values, chosen_metrics([f"{name}_auc(k=0.4)"]))
+    assert found[f"overall/{name}_auc"]["low"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mia_min_k_auc(q=0.4)", "no option 'q'"),
+        ("mia_min_k_auc(k=0)", "k is no share"),
+        ("mia_min_k_auc(k=1.5)", "k is no share"),
+        ("mia_min_k_auc(k=0.2.1)", "k is no share"),
+        ("mia_loss_auc(k=0.4)", "no option 'k'"),
+        ("rougeL_recall(k=0.4)", "no option 'k'"),
+        ("mia_min_k(k=0.4)", "no metric is called"),
+    ],
+)
+def test_options_that_a_metric_does_not_take(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        chosen_metrics([name])
+
+
+def test_a_metric_is_chosen_once() -> None:
+    with pytest.raises(UserError, match="chosen twice"):
+        chosen_metrics(["mia_min_k_auc", "mia_min_k_auc(k=0.4)"])
+
+
+@pytest.mark.parametrize("suite", ["tofu", "muse"])
+def test_benchmarks_take_forty_percent(suite: str) -> None:
+    names = load_suite(suite).metric_names
+    assert {n for n in names if "min_k" in n} == {
+        f"mia_min_k{plus}_{figure}(k=0.4)"
+        for plus in ("", "_plus_plus")
+        for figure in ("auc", "tpr")
+    }
+
+
+def test_metrics_that_cannot_be_computed_are_named_with_the_reason() -> None:
+    rows = likelihoods("forget", 1, 0)
+    names = ["mia_loss_auc", "forget_quality", "privacy_leakage", "truth_ratio", "krr", "semeval"]
+    reasons = not_computed(rows, names, score(rows, names))
+    assert reasons == {
+        "overall/mia_loss_auc": "needs a holdout set: --data holdout=FILE",
+        "overall/forget_quality": "forget: 60 of 60 rows have no wrong answers",
+        "overall/privacy_leakage": "needs a holdout set: --data holdout=FILE",
+        "forget/truth_ratio": "60 of 60 rows have no wrong answers",
+        "retain/krr": "there is no retain set",
+        "overall/semeval": "needs forget/verbatim_memorization and forget/exact_match and "
+        "retain/verbatim_memorization and retain/exact_match and overall/mia_loss_auc and "
+        "general/ability",
+    }
+    both = rows + likelihoods("holdout", 1, 1)
+    names = ["mia_loss_auc", "privacy_leakage"]
+    assert not_computed(both, names, score(both, names)) == {
+        "overall/privacy_leakage": "needs the results of a retain model: --retain-model DIR"
+    }
 
 
 def test_semeval_score() -> None:

@@ -28,6 +28,7 @@ from relearn.evaluation.generation import greedy_continuations
 from relearn.evaluation.likelihood import gradient_norm, token_statistics
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
+from relearn.evaluation.scoring import score
 from relearn.evaluation.suites import _in_folder, load_suite, set_sources, suite_names
 from relearn.storage import read_json, read_jsonl
 
@@ -113,6 +114,26 @@ def test_gradient_norm_is_that_of_a_backward_pass(tiny_model: Path, tiny: Evalua
     squares = [p.grad.square().sum() for p in other.parameters() if p.grad is not None]
     expected = float(torch.stack(squares).sum().sqrt())
     assert gradient_norm(tiny.model, example, 2) == pytest.approx(expected, rel=1e-4)
+
+
+def test_perplexity_is_taken_in_the_prompt_format_and_of_plain_text(
+    tiny: EvaluatedModel, tmp_path: Path
+) -> None:
+    row = EvaluatedRow(set="forget", question="Who?", reference="r", generation=" A nurse, I think")
+    tokenizer = tiny.prompt_format.tokenizer
+    for name in ("perplexity", "plain_perplexity"):
+        make_pass(name, [row], tiny, EvaluationConfig(), tmp_path / name)
+    # As the paper's code has it: the question, then the answer, its loss only.
+    ids = torch.tensor([tokenizer("Who? A nurse, I think")["input_ids"]])
+    labels = ids.clone()
+    labels[:, : len(tokenizer("Who?")["input_ids"])] = -100
+    with torch.inference_mode():
+        expected = tiny.model(ids, labels=labels).loss.exp().item()
+    assert row.plain_perplexity == pytest.approx(expected, rel=1e-4)
+    assert row.perplexity != pytest.approx(expected, rel=1e-3)
+    values = score([row], ["perplexity", "plain_perplexity", "ls", "plain_ls"])
+    assert values["forget/plain_perplexity"] == row.plain_perplexity
+    assert values["forget/plain_ls"] != values["forget/ls"]
 
 
 def rows(names: tuple[str, ...] = ("forget", "retain", "holdout")) -> list[EvaluatedRow]:

@@ -41,6 +41,15 @@ def test_rows_that_are_all_alike_leave_no_doubt() -> None:
     assert interval([np.array([0.4])]) == (0.4, 0.4)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "column", [[0, 1], [0, 0, 1], [0.1, 0.1, 0.1, 0.7], [1, 0, 0, 0, 0, 0], [0.3, 0.5]]
+)
+def test_small_sets_have_an_interval_and_no_warning(column: list[float]) -> None:
+    low, high = interval([np.array(column, dtype=float)])
+    assert min(column) <= low <= np.mean(column) <= high <= max(column)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_mcnemar_is_the_binomial_test_of_discordant_pairs(pairs: list[tuple[bool, bool]]) -> None:
     before, after = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
@@ -93,6 +102,15 @@ def test_models_are_compared_row_by_row() -> None:
     same = compare([r.flat() for r in first], [r.flat() for r in first])
     assert same.keys() == found.keys()
     assert all(test["p_value"] == 1 for test in same.values())
+
+
+def test_rows_that_could_not_be_measured_are_in_no_pair() -> None:
+    first, second = rows(0.1, 0), rows(0.9, 1)
+    first[0].measured_by = second[1].measured_by = "nothing"
+    for each in (first, second):
+        score(each, ["kfr"])
+    kfr = compare([r.flat() for r in first], [r.flat() for r in second])["forget/kfr"]
+    assert (kfr["first"], kfr["second"], kfr["rows"]) == (4 / 58, 52 / 58, 58)
 
 
 def test_every_value_made_of_rows_has_an_interval() -> None:

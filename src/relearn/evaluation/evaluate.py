@@ -11,7 +11,8 @@ from relearn.data.sources import load_sets
 from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
-from relearn.evaluation.metrics import METRICS, JointMetric, Metric
+from relearn.evaluation.metrics import JointMetric, Metric
+from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import JUDGED, by_set, check_judges, judge, score, write_results
@@ -84,7 +85,7 @@ def evaluate_model(
         for set_name, members in by_set(rows).items():
             judge(members, config, wanted[set_name] & set(JUDGED), parts)
         values = score(rows, metrics, of_retain_model, general)
-        write_results(output, rows, values, of_retain_model)
+        write_results(output, rows, values, of_retain_model, metrics)
     return values
 
 
@@ -108,8 +109,7 @@ def evaluate_named(
         UserError: bad settings, data, model or folder; nothing is written in these cases.
     """
     suite = load_suite(settings.evaluation.suite)
-    for name in metrics:
-        METRICS.named(name)
+    chosen_metrics(metrics)
     records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
@@ -198,7 +198,7 @@ def wanted_fields(rows: Sequence[EvaluatedRow], metrics: Sequence[str]) -> dict[
     """Return the fields that the metrics need of each set's rows, and what these are made of."""
     sets = by_set(rows)
     wanted: dict[str, set[str]] = {name: set() for name in sets}
-    for metric in map(METRICS.named, metrics):
+    for metric in chosen_metrics(metrics).values():
         needs: dict[str, tuple[str, ...]] = {}
         if isinstance(metric, Metric):
             needs = {name: metric.needs for name, rows in sets.items() if metric.is_about(rows)}

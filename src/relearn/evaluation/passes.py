@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from transformers import PreTrainedModel
 from typing_extensions import override
 
-from relearn.config import EvaluationConfig
+from relearn.config import EvaluationConfig, PromptConfig
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.evaluation import likelihood
 from relearn.evaluation.batches import in_batches
@@ -256,6 +256,26 @@ class Perplexity(Pass):
     @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         (row.perplexity,) = values
+
+
+# The reference code of arXiv 2502.11190 reads question and answer one after the other.
+_AS_PLAIN_TEXT = PromptConfig(template="{question} {answer}")
+
+
+@_registered("plain_perplexity")
+class PlainPerplexity(Perplexity):
+    """The same of question and answer as plain text, without chat template and system message."""
+
+    fills: ClassVar[tuple[str, ...]] = ("plain_perplexity",)
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        plain = PromptFormat(prompt_format.tokenizer, config=_AS_PLAIN_TEXT)
+        return [plain.encode(row.question, row.generation.strip(), end=False)]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        (row.plain_perplexity,) = values
 
 
 def passes_for(fields: Iterable[str]) -> list[str]:

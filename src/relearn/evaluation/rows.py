@@ -12,6 +12,8 @@ SetName = Literal[
 SetKind = Literal["forget", "retain", "holdout"]
 EntailmentLabel = Literal["entailment", "neutral", "contradiction"]
 
+MeasuredBy = Literal["text", "words", "characters", "identifiers", "entailment", "nothing"]
+
 
 class EvaluatedRow(BaseModel):
     """One answered question; the fields after `generation` are filled by the passes and judges.
@@ -27,12 +29,16 @@ class EvaluatedRow(BaseModel):
         generation: What the evaluated model answered. Untrusted text.
         id: The record's id, where there is one.
         perplexity: exp of the mean token loss of `generation` given `question` under the base
-            model; at least 1.
+            model, asked in the prompt format; at least 1.
+        plain_perplexity: The same of question and answer as plain text, without chat template.
         nli_label: Premise `generation` and hypothesis `reference` on forget rows, the other way
             round on retain rows.
         reference_entities: Entities of `reference` that share no word with the question.
         generation_entities: Likewise for `generation`.
         entity_coverage: Share of reference entities matched by a generated one.
+        measured_by: What showed whether the answer tells what the reference does, where it was not
+            entities and entailment; `nothing` where nothing could.
+        told: Whether it does, by that; None where nothing could show it.
         embedding_similarity: Cosine of the sentence embeddings of `generation` and `reference`.
         paraphrased_answer: The reference in other words.
         wrong_answers: Answers of the reference's form that are false.
@@ -59,10 +65,13 @@ class EvaluatedRow(BaseModel):
     generation: str
     id: str | int | None = None
     perplexity: Annotated[float, Field(gt=0)] | None = None
+    plain_perplexity: Annotated[float, Field(gt=0)] | None = None
     nli_label: EntailmentLabel | None = None
     reference_entities: list[str] | None = None
     generation_entities: list[str] | None = None
     entity_coverage: Annotated[float, Field(ge=0)] | None = None
+    measured_by: MeasuredBy | None = None
+    told: bool | None = None
     embedding_similarity: float | None = None
     paraphrased_answer: str | None = None
     wrong_answers: list[str] | None = None

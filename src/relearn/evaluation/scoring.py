@@ -9,13 +9,15 @@ from pyarrow import parquet
 from relearn.config import EvaluationConfig
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.generations_file import read_generations
+from relearn.evaluation.judges import telling
 from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
 from relearn.evaluation.judges.similarity import check_embedder, embedder, entity_coverage
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
+from relearn.evaluation.metrics.base import NotComputed, chosen_metrics, lacking_fields
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.significance import intervals
-from relearn.storage import atomic_path, content_hash, write_json, write_jsonl
+from relearn.storage import atomic_path, content_hash, read_json, write_json, write_jsonl
 
 JUDGED = (
     "reference_entities",
@@ -25,6 +27,8 @@ JUDGED = (
     "embedding_similarity",
 )
 """Fields of a row that judges fill, from its texts."""
+
+_BY_ENTITIES = ("reference_entities", "entity_coverage", "nli_label")
 
 
 def check_judges(
@@ -66,11 +70,15 @@ def judge(
         parts: Folder where judges keep what is finished; what is in it is not asked for again.
     """
     wanted = set(fields)
+    # A recorded judgement is taken as it is.
+    ours = [row for row in rows if any(getattr(row, name) is None for name in _BY_ENTITIES)]
     if wanted & {"reference_entities", "generation_entities", "entity_coverage"}:
         _extract_entities(rows, config, parts)
         _measure_coverage(rows, config)
     if "nli_label" in wanted:
         _label_entailment(rows, config, parts)
+    if wanted >= set(_BY_ENTITIES):
+        _measure_otherwise(ours, config, parts)
     if "embedding_similarity" in wanted:
         _compare_meanings(rows, config)
 
@@ -105,7 +113,8 @@ def _measure_coverage(rows: Sequence[EvaluatedRow], config: EvaluationConfig) ->
     # One pass over every distinct entity; the rows then find theirs known.
     model.know([entity for both in sides.values() for side in both for entity in side])
     for i, (reference, generation) in sides.items():
-        rows[i].entity_coverage = entity_coverage(reference, generation, model)
+        known = telling.entities_of_identifiers(rows[i])
+        rows[i].entity_coverage = entity_coverage(reference, generation, model, known)
 
 
 def _label_entailment(
@@ -122,6 +131,34 @@ def _label_entailment(
     labels = entailment_judge(config.entailment)(pairs, parts)
     for row, label in zip(unlabelled, labels, strict=True):
         row.nli_label = label
+
+
+def _measure_otherwise(
+    rows: Sequence[EvaluatedRow], config: EvaluationConfig, parts: Path | None
+) -> None:
+    """Find what entities and entailment can't tell; see `relearn.evaluation.judges.telling`."""
+    english = config.entities == "spacy" or config.entailment == "minilm-nli"
+    left = []
+    for row in rows:
+        if row.told is not None or row.measured_by:
+            continue
+        found = (
+            telling.by_text(row)
+            or telling.by_identifiers(row)
+            or telling.by_words(row, english=english)
+        )
+        if found is not None:
+            row.told, row.measured_by = found.told, found.by
+        elif not row.reference_entities:
+            left.append(row)
+    if not left:
+        return
+    texts = [[f"{row.question} {text}" for text in (row.generation, row.reference)] for row in left]
+    pairs = [(a, b) for one in texts for a, b in (one, one[::-1])]
+    labels = entailment_judge(config.entailment)(pairs, parts)
+    for row, both in zip(left, zip(labels[::2], labels[1::2], strict=True), strict=True):
+        found = telling.by_share(row, both)
+        row.told, row.measured_by = found.told, found.by
 
 
 def _compare_meanings(rows: Sequence[EvaluatedRow], config: EvaluationConfig) -> None:
@@ -161,14 +198,13 @@ def score(
         Values by `set/metric`, and by `overall/metric` where several sets make one. A metric that
         needs what a row of the set lacks is left out.
     """
-    metrics = {name: METRICS.named(name) for name in (METRICS if names is None else names)}
+    metrics = chosen_metrics(METRICS if names is None else names)
     sets = by_set(rows)
-    values = {
-        f"{set_name}/{name}": metric.compute(members)
-        for set_name, members in sets.items()
-        for name, metric in metrics.items()
-        if isinstance(metric, Metric) and metric.applies(members)
-    }
+    values: dict[str, float] = {}
+    for set_name, members in sets.items():
+        for name, metric in metrics.items():
+            if isinstance(metric, Metric) and metric.applies(members):
+                values |= _values_of(f"{set_name}/{name}", metric, members)
     values |= general or {}
     sets |= by_set(retain_model, "retain_model/")
     for name, metric in metrics.items():
@@ -177,18 +213,73 @@ def score(
     return values
 
 
+def not_computed(
+    rows: Sequence[EvaluatedRow],
+    names: Iterable[str],
+    values: Mapping[str, float],
+    retain_model: Sequence[EvaluatedRow] = (),
+) -> dict[str, str]:
+    """Return why each metric that was asked for has no value, by full name."""
+    sets = by_set(rows)
+    both = sets | by_set(retain_model, "retain_model/")
+    reasons: dict[str, str] = {}
+    for name, metric in chosen_metrics(names).items():
+        if isinstance(metric, JointMetric):
+            reasons[f"overall/{name}"] = metric.lacks(both, values)
+            continue
+        about = {
+            set_name: members for set_name, members in sets.items() if metric.is_about(members)
+        }
+        for set_name, members in about.items():
+            reasons[f"{set_name}/{name}"] = (
+                lacking_fields(members, metric.needs) or "no answer could be measured"
+            )
+        if not about:
+            reasons[f"{metric.sets}/{name}"] = f"there is no {metric.sets} set"
+    return {key: reason for key, reason in reasons.items() if reason and key not in values}
+
+
+def read_not_computed(evaluation: Path) -> list[str]:
+    """Return one line for each reason why metrics of an evaluation have no value."""
+    file = evaluation / "not_computed.json"
+    names_of: dict[str, list[str]] = {}
+    for name, reason in (read_json(file) if file.is_file() else {}).items():
+        names_of.setdefault(reason, []).append(name)
+    return [f"Not computed: {', '.join(names)} ({why})." for why, names in names_of.items()]
+
+
+def _values_of(key: str, metric: Metric, rows: Sequence[EvaluatedRow]) -> dict[str, float]:
+    """Return a metric's value, and the number of rows left out of it if there are any."""
+    try:
+        values = {key: metric.compute(rows)}
+    except NotComputed:
+        values = {}
+    if metric.leaves_out:
+        left_out = sum(metric.columns[0] not in row.scores for row in rows)
+        values |= {f"{key}_unmeasured": left_out} if left_out else {}
+    return values
+
+
 def write_results(
     output: Path,
     rows: Sequence[EvaluatedRow],
     values: Mapping[str, float],
     retain_model: Sequence[EvaluatedRow] = (),
+    names: Sequence[str] | None = None,
 ) -> None:
-    """Write `rows.jsonl`, `rows.parquet`, `intervals.json` and, last, `metrics.json`."""
+    """Write `rows.jsonl`, `rows.parquet`, `intervals.json` and, last, `metrics.json`.
+
+    Where metrics were asked for by name, `not_computed.json` says of each without a value why.
+    """
     sets = by_set(rows) | by_set(retain_model, "retain_model/")
     flat = [row.flat() for row in rows]
     write_jsonl(output / "rows.jsonl", flat)
     _write_parquet(output / "rows.parquet", rows)
-    write_json(output / "intervals.json", intervals(sets, values))
+    chosen = METRICS if names is None else chosen_metrics(names)
+    write_json(output / "intervals.json", intervals(sets, values, chosen))
+    asked = names is not None and set(names) != set(METRICS)
+    if asked and (reasons := not_computed(rows, names or (), values, retain_model)):
+        write_json(output / "not_computed.json", reasons)
     write_json(output / "metrics.json", values)
 
 

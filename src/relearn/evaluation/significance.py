@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from relearn.evaluation.rows import RowSets
 
 Array = NDArray[np.float64]
 FlatRow = Mapping[str, Any]
+Members = TypeVar("Members", bound=tuple[FlatRow, ...])
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -23,7 +24,11 @@ _SEED = 0
 _CHUNK = 1000  # permutations drawn together, which bounds the memory
 
 
-def intervals(sets: RowSets, values: Mapping[str, float]) -> dict[str, dict[str, float]]:
+def intervals(
+    sets: RowSets,
+    values: Mapping[str, float],
+    metrics: Mapping[str, Metric | JointMetric] = METRICS,
+) -> dict[str, dict[str, float]]:
     """Return a 95 % bootstrap interval of every value that rows make.
 
     Rows are resampled within their sets, with a fixed seed; bias-corrected and accelerated
@@ -33,6 +38,7 @@ def intervals(sets: RowSets, values: Mapping[str, float]) -> dict[str, dict[str,
     Args:
         sets: The scored rows by set.
         values: Values by full name, as `scoring.score` returns them.
+        metrics: By name, with the options that made the values.
 
     Returns:
         By full name `value`, `low`, `high` and `rows`, the number of rows. What is made of values
@@ -41,11 +47,12 @@ def intervals(sets: RowSets, values: Mapping[str, float]) -> dict[str, dict[str,
     found = {}
     for key, value in values.items():
         set_name, _, name = key.partition("/")
-        metric = METRICS.get(name)
+        metric = metrics.get(name)
         if isinstance(metric, Metric) and set_name in sets:
-            columns = _columns([row.flat() for row in sets[set_name]], metric)
-            low, high = interval(columns, metric.combine) if columns else (value, value)
-            count = len(sets[set_name])
+            scored = _scored([(row.flat(),) for row in sets[set_name]], metric)
+            columns = _columns([row for (row,) in scored], metric)
+            low, high = interval(columns, metric.combine) if scored else (value, value)
+            count = len(scored or sets[set_name])
         elif isinstance(metric, JointMetric) and metric.needs:
             low, high = _joint_interval(metric, sets)
             count = sum(len(sets[used]) for used in metric.needs)
@@ -101,10 +108,11 @@ def _bootstrapped(
     data: Sequence[NDArray[Any]], value: Callable[..., Any], **options: Any
 ) -> tuple[float, float]:
     given = {"confidence_level": CONFIDENCE, "batch": _CHUNK, "method": "BCa"} | options
-    with warnings.catch_warnings():
+    # Where few rows differ, BCa divides 0 by 0; that is seen in its result and needs no warning.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)
         result = bootstrap(data, value, rng=_SEED, **given)
-        if np.isnan(result.confidence_interval).any():  # BCa, where few rows differ
+        if np.isnan(result.confidence_interval).any():
             given["method"] = "percentile"
             result = bootstrap(data, value, rng=_SEED, **given)
     low, high = result.confidence_interval
@@ -133,12 +141,11 @@ def compare(first: Sequence[FlatRow], second: Sequence[FlatRow]) -> dict[str, di
             pairs.setdefault(row["set"], []).append((row, partner))
     found = {}
     for set_name, members in sorted(pairs.items()):
-        ours, theirs = ([pair[side] for pair in members] for side in (0, 1))
         for name, metric in METRICS.items():
             if not isinstance(metric, Metric):
                 continue
-            before, after = _columns(ours, metric), _columns(theirs, metric)
-            if before and after:
+            if scored := _scored(members, metric):
+                before, after = (_columns(side, metric) for side in zip(*scored, strict=True))
                 found[f"{set_name}/{name}"] = _test(before, after, metric.combine)
     return found
 
@@ -147,12 +154,22 @@ def _identity(row: FlatRow) -> tuple[Any, ...]:
     return row["set"], row.get("id"), row["question"]
 
 
+def _scored(members: Sequence[Members], metric: Metric) -> list[Members]:
+    """Return the rows, or pairs of rows, that have every score of a metric.
+
+    If some lack one it is none, unless the metric leaves out rows that can't be measured.
+    """
+    scored = [
+        rows
+        for rows in members
+        if all(row.get(c) is not None for row in rows for c in metric.columns)
+    ]
+    return scored if metric.leaves_out or len(scored) == len(members) else []
+
+
 def _columns(rows: Sequence[FlatRow], metric: Metric) -> list[Array]:
-    """Return the columns that make the metric's value; none if a row lacks one."""
-    columns = [[row.get(name) for row in rows] for name in metric.columns]
-    if any(value is None for column in columns for value in column):
-        return []
-    return [np.array(column, dtype=float) for column in columns]
+    """Return the columns that make the metric's value."""
+    return [np.array([row[name] for row in rows], dtype=float) for name in metric.columns]
 
 
 def _test(

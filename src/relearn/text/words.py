@@ -1,18 +1,21 @@
-"""Words of a text in any script, without case, accents of width, or punctuation."""
+"""Words of a text in any script, without case, width or punctuation."""
 
-import re
 import unicodedata
+from functools import cache
 
-# Scripts whose words no space divides: Han, kana, Thai, Lao, Khmer, Burmese. Each of their
-# characters is a token, with the marks that combine with it.
+import regex
+from nltk.stem.snowball import SnowballStemmer
+
+# Scripts whose words no space divides: each of their characters is a token.
 _UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u3005\u3007\u30fc--\p{N}]"
 )
-_HANGUL = "\u1100-\u11ff\uac00-\ud7af"
-_MARK = "\u0300-\u036f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ecd\u3099\u309a"
-_TOKEN = re.compile(rf"[{_UNSPACED}][{_MARK}]*|(?:(?![{_UNSPACED}])[^\W_])(?:(?![{_UNSPACED}])\w)*")
-_CHARACTERS = re.compile(rf"[{_UNSPACED}{_HANGUL}]")
+_TOKEN = regex.compile(
+    rf"{_UNSPACED}\p{{M}}*|(?:(?!{_UNSPACED})[\p{{L}}\p{{N}}]\p{{M}}*)+", regex.VERSION1
+)
+_UNSPACED_CHARACTER = regex.compile(_UNSPACED, regex.VERSION1)
+_LETTER, _LATIN = regex.compile(r"\p{L}"), regex.compile(r"\p{Latin}")
+_STEMMER = SnowballStemmer("english")
 
 
 def folded(text: str) -> str:
@@ -30,12 +33,22 @@ def tokens(text: str) -> list[str]:
 
 
 def normalized(text: str) -> str:
-    """Return the words of a text with a space between any two: two texts that differ only in
-    case, white space and punctuation are the same.
-    """  # noqa: D205
+    """Return a text without case, punctuation and extra white space: its words, spaced."""
     return " ".join(tokens(text))
 
 
+@cache
+def stem(word: str) -> str:
+    """Return the stem of an English word in lower case."""
+    return str(_STEMMER.stem(word))
+
+
 def is_unspaced(text: str) -> bool:
-    """Return whether a text has characters of a script whose words are not divided by spaces."""
-    return _CHARACTERS.search(text) is not None
+    """Return whether a text has characters of a script whose words no space divides."""
+    return _UNSPACED_CHARACTER.search(text) is not None
+
+
+def latin_share(text: str) -> float:
+    """Return the share of Latin letters among a text's letters, 0 to 1; 1 where it has none."""
+    letters = len(_LETTER.findall(text))
+    return len(_LATIN.findall(text)) / letters if letters else 1.0

@@ -167,6 +167,17 @@ def test_entities_by_a_language_model_share_no_word_with_the_question() -> None:
 
 
 def test_a_local_model_that_knows_no_scores_fails_every_vote(tiny_model: Path) -> None:
+    """A random model babbles; what it says is no vote, however often it is asked."""
     llm = make_llm("transformers", LLMConfig(model=str(tiny_model)))
-    ratings = rate(rows(2), "fluency", llm, votes=2, attempts=2)
-    assert all(len(rating.votes) + rating.failed == 2 for rating in ratings)
+    assert rate(rows(2), "fluency", llm, votes=2, attempts=2) == [Rating((), 2)] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("Score: 3", Rating((3, 3), 0)), ("three", Rating((), 2))]
+)
+def test_a_local_models_votes_are_what_it_says(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, said: str, expected: Rating
+) -> None:
+    llm = make_llm("transformers", LLMConfig(model=str(tiny_model)))
+    monkeypatch.setattr(llm, "_answers", lambda ids, prompt, size: [(said, 1)] * size)
+    assert rate(rows(2), "fluency", llm, votes=2, attempts=2) == [expected] * 2

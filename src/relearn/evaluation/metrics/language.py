@@ -87,11 +87,22 @@ def _mean(rows: Rows, name: str, score: Callable[[str], float]) -> float:
 
 @metric("perplexity", needs=("perplexity",))
 def perplexity(rows: Rows) -> float:
-    """Mean perplexity of the answers given their questions, under the base model; 1 up.
+    """Mean perplexity of the answers under the base model, asked in the prompt format; 1 up.
 
-    Source: arXiv 2502.11190
+    Source: arXiv 2502.11190, whose code has no chat template: that is `plain_perplexity`.
     """
     found = [row.perplexity for row in rows if row.perplexity is not None]
+    return math.fsum(found) / len(found)
+
+
+@metric("plain_perplexity", needs=("plain_perplexity",))
+def plain_perplexity(rows: Rows) -> float:
+    """Mean perplexity of the answers under the base model, as plain text; 1 up.
+
+    Question and answer are one plain text, a space between them, as in the paper's code.
+    Source: arXiv 2502.11190
+    """
+    found = [row.plain_perplexity for row in rows if row.plain_perplexity is not None]
     return math.fsum(found) / len(found)
 
 
@@ -131,7 +142,22 @@ def rttr(rows: Rows) -> float:
 def ls(rows: Rows) -> float:
     """Linguistic score of the set, 0 to 1: harmonic mean of perplexity, Brunet and Honoré parts.
 
-    Source: arXiv 2502.11190; taken on the set's means.
+    Source: arXiv 2502.11190; taken on the set's means. Its perplexity is that in the prompt format.
     """
     parts = (perplexity.compute(rows), brunet_index.compute(rows), honore_statistic.compute(rows))
     return float(linguistic_score(*parts))
+
+
+@metric(
+    "plain_ls",
+    needs=("generation", "plain_perplexity"),
+    columns=("plain_perplexity", "brunet_index", "honore_statistic"),
+    combine=linguistic_score,
+)
+def plain_ls(rows: Rows) -> float:
+    """Linguistic score of the set, 0 to 1, with the perplexity of plain text; the paper's own way.
+
+    Source: arXiv 2502.11190; taken on the set's means.
+    """
+    parts = (plain_perplexity, brunet_index, honore_statistic)
+    return float(linguistic_score(*(part.compute(rows) for part in parts)))

@@ -8,6 +8,7 @@ has the figures of a model that never saw the forget set. Some code counts the o
 holdout row as the positive; there the area is 1 less ours.
 """
 
+import inspect
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,7 +21,7 @@ from relearn.evaluation.rows import EvaluatedRow, Rows, RowSets
 LOWEST_SHARE = 0.2
 FALSE_POSITIVE_RATE = 0.01
 
-Attack = Callable[[EvaluatedRow], float]
+Attack = Callable[..., float]
 
 
 def lowest_mean(values: Sequence[float], share: float) -> float:
@@ -44,20 +45,20 @@ def zlib_ratio(row: EvaluatedRow) -> float:
     return -row.answer_loss / len(zlib.compress(row.reference.encode()))
 
 
-def min_k(row: EvaluatedRow) -> float:
-    """Attack by the mean log-probability of the 20 % least likely tokens.
+def min_k(row: EvaluatedRow, k: float = LOWEST_SHARE) -> float:
+    """Attack by the mean log-probability of the share k (default 0.2) of least likely tokens.
 
     Source: Shi et al. 2023 (arXiv 2310.16789)
     """
-    return lowest_mean(row.answer_log_probs or (), LOWEST_SHARE)
+    return lowest_mean(row.answer_log_probs or (), k)
 
 
-def min_k_plus_plus(row: EvaluatedRow) -> float:
-    """Attack by the mean of the 20 % lowest standardised log-probabilities.
+def min_k_plus_plus(row: EvaluatedRow, k: float = LOWEST_SHARE) -> float:
+    """Attack by the mean of the share k (default 0.2) of lowest standardised log-probabilities.
 
     Source: Zhang et al. 2024 (arXiv 2404.02936)
     """
-    return lowest_mean(row.answer_z_scores or (), LOWEST_SHARE)
+    return lowest_mean(row.answer_z_scores or (), k)
 
 
 def reference(row: EvaluatedRow) -> float:
@@ -103,26 +104,30 @@ def found_at_low_alarm(members: Sequence[float], others: Sequence[float]) -> flo
     return float(true[false <= FALSE_POSITIVE_RATE].max())
 
 
-def attack_scores(rows: Rows, name: str) -> list[float]:
+def attack_scores(rows: Rows, name: str, **options: float) -> list[float]:
     """Return each row's score under the attack `name`; kept with the row as `mia_NAME`."""
-    return row_scores(rows, f"mia_{name}", ATTACKS[name][0])
+    attack = ATTACKS[name][0]
+    key = "_".join([f"mia_{name}", *(f"{option:g}" for option in options.values())])
+    return row_scores(rows, key, lambda row: attack(row, **options))
 
 
 def _register(name: str, attack: Attack, fields: tuple[str, ...]) -> None:
-    def area(sets: RowSets, _: Mapping[str, float]) -> float:
-        return roc_area(attack_scores(sets["forget"], name), attack_scores(sets["holdout"], name))
+    def both(sets: RowSets, options: Mapping[str, float]) -> list[list[float]]:
+        return [attack_scores(sets[side], name, **options) for side in ("forget", "holdout")]
 
-    def found(sets: RowSets, _: Mapping[str, float]) -> float:
-        return found_at_low_alarm(
-            attack_scores(sets["forget"], name), attack_scores(sets["holdout"], name)
-        )
+    def area(sets: RowSets, _: Mapping[str, float], **options: float) -> float:
+        return roc_area(*both(sets, options))
+
+    def found(sets: RowSets, _: Mapping[str, float], **options: float) -> float:
+        return found_at_low_alarm(*both(sets, options))
 
     summary, _, source = (attack.__doc__ or "").partition("\n")
     area.__doc__ = f"{summary} Area under the ROC curve, 0 to 1.\n{source}"
     found.__doc__ = f"{summary} Share of members found at 1 % false alarms, 0 to 1.\n{source}"
     needs = {"forget": fields, "holdout": fields}
-    joint_metric(f"mia_{name}_auc", needs)(area)
-    joint_metric(f"mia_{name}_tpr", needs)(found)
+    options = tuple(inspect.signature(attack).parameters)[1:]
+    joint_metric(f"mia_{name}_auc", needs, options=options)(area)
+    joint_metric(f"mia_{name}_tpr", needs, options=options)(found)
 
 
 for _name, (_attack, _fields) in ATTACKS.items():

@@ -1,4 +1,7 @@
-"""ROUGE: how many of the reference's words an answer has. Words are stemmed.
+"""ROUGE: how many of the reference's words an answer has. English words are stemmed.
+
+The package's own tokenizer knows only a to z and digits. Words in other scripts are added to those,
+in scripts without spaces (Chinese, Japanese, Thai) each character.
 
 Source: Lin 2004, ROUGE; recall as arXiv 2502.11190 and TOFU (arXiv 2401.06121) use it, F1 as MUSE
 (arXiv 2407.06460), whose code does not stem.
@@ -6,13 +9,35 @@ Source: Lin 2004, ROUGE; recall as arXiv 2502.11190 and TOFU (arXiv 2401.06121) 
 
 from functools import lru_cache
 
+import regex
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.scoring import Score
+from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
 from relearn.evaluation.metrics.base import metric, row_scores
 from relearn.evaluation.rows import Rows
+from relearn.text.words import tokens
 
-_scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=True)
+_OTHER_SCRIPTS = regex.compile(r"([\p{L}--\p{Latin}][\p{L}\p{M}--\p{Latin}]*)", regex.VERSION1)
+
+
+class ScriptTokenizer(Tokenizer):
+    """ROUGE's own tokens for Latin letters and digits, words or characters for other scripts."""
+
+    def __init__(self) -> None:
+        self._latin = DefaultTokenizer(use_stemmer=True)
+
+    def tokenize(self, text: str) -> list[str]:
+        """Return the tokens of a text in their order."""
+        pieces = _OTHER_SCRIPTS.split(text)  # every second one is in another script
+        return [
+            token
+            for i, piece in enumerate(pieces)
+            for token in (tokens(piece) if i % 2 else self._latin.tokenize(piece))
+        ]
+
+
+_scorer = RougeScorer(["rouge1", "rougeL"], tokenizer=ScriptTokenizer())
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from relearn.config import Section
 from relearn.data.formats import SUFFIXES
 from relearn.errors import UserError
 from relearn.evaluation.metrics import METRICS
+from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.rows import SetName
 
 
@@ -21,7 +22,7 @@ class Suite(Section):
         description: One line for `relearn list suites`.
         sets: File of each set, without its suffix, in the folder that `--data` names.
         optional_sets: Likewise, of sets that may be absent.
-        metrics: By name; empty means all.
+        metrics: By name, with an option as `mia_min_k_auc(k=0.4)`; empty means all.
     """
 
     description: str = ""
@@ -62,8 +63,7 @@ def load_suite(name: str) -> Suite:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UserError(f"suite {name}, {field}: {first['msg'].lower()}.", "Mend it.") from error
-    for metric in suite.metrics:
-        METRICS.named(metric)
+    chosen_metrics(suite.metrics)
     return suite
 
 
