@@ -91,6 +91,42 @@ def test_a_target_that_hardly_knew_the_forget_set_is_told(tmp_path):
     assert any("little to forget" in caveat for caveat in judge(read_results(folder)).caveats)
 
 
+@pytest.mark.parametrize("kfr", [0.9, 1.0])
+def test_a_target_that_never_knew_the_forget_set_had_nothing_to_forget(tmp_path, kfr):
+    folder = write_sample_run(tmp_path)
+    known, now = (folder / "evaluation" / name / "metrics.json" for name in ("target", "unlearned"))
+    write_json(known, read_json(known) | {"forget/kfr": kfr, "forget/rougeL_recall": 0.2})
+    write_json(now, read_json(now) | {"forget/kfr": 1.0, "forget/rougeL_recall": 0.2})
+    found = judge(read_results(folder))
+    assert found.findings[0].answer == "nothing to forget"
+    assert found.sentence.startswith("There was nothing to forget, since the target model did not")
+    assert f"before unlearning, {kfr:.0%} of the answers counted" in found.findings[0].evidence
+    assert not any("little to forget" in caveat for caveat in found.caveats)
+    # A target that said the answers, in other entities than the judge knows, knew them.
+    write_json(known, read_json(known) | {"forget/rougeL_recall": 0.7})
+    assert judge(read_results(folder)).findings[0].answer == "yes"
+
+
+def test_answers_that_could_not_be_measured_are_told(verdict_with):
+    some = verdict_with(**{"forget/kfr_unmeasured": 4}).findings[0]
+    assert some.answer == "yes"
+    assert "92% of 8 answers" in some.evidence
+    assert "4 more could not be measured" in some.evidence
+    most = verdict_with(**{"forget/kfr_unmeasured": 8}).findings[0]
+    assert most.answer == "not measured"
+    none = verdict_with(**{"forget/kfr": None, "forget/kfr_unmeasured": 12}).findings[0]
+    assert none.answer == "not measured"
+    assert "none of 12 answers could be measured" in none.evidence
+
+
+def test_what_was_not_computed_is_a_caveat(tmp_path):
+    folder = write_sample_run(tmp_path)
+    reasons = {"overall/forget_quality": "needs a retain model", "overall/ks_statistic": "x"}
+    write_json(folder / "evaluation" / "unlearned" / "not_computed.json", reasons)
+    caveats = judge(read_results(folder)).caveats
+    assert "Not computed: overall/forget_quality (needs a retain model)." in caveats
+
+
 def test_wilson_bounds_solve_the_score_equation():
     rng = np.random.default_rng(0)
     for _ in range(200):

@@ -81,15 +81,26 @@ MEANINGS = {
     "kfr": Meaning(
         "KFR, knowledge forgetting rate",
         "Share of answers that contradict the reference or lack its names, dates and other "
-        "entities.",
+        "entities; where it has none, its telling words.",
         "0 to 1",
         forget="higher",
     ),
     "krr": Meaning(
         "KRR, knowledge retention rate",
-        "Share of answers that don't contradict the reference and name enough of its entities.",
+        "Share of answers that don't contradict the reference and name enough of its entities; "
+        "where it has none, of its telling words.",
         "0 to 1",
         retain="higher",
+    ),
+    "kfr_unmeasured": Meaning(
+        "Answers left out of KFR",
+        "Answers of which nothing could measure whether they are forgotten.",
+        "0 and up",
+    ),
+    "krr_unmeasured": Meaning(
+        "Answers left out of KRR",
+        "Answers of which nothing could measure whether they are retained.",
+        "0 and up",
     ),
     "rouge1_recall": Meaning(
         "ROUGE-1 recall",
@@ -142,15 +153,31 @@ MEANINGS = {
     ),
     "ls": Meaning(
         "LS, linguistic score",
-        "Fluency and richness in one: harmonic mean of perplexity, Brunet's index and Honoré's "
-        "statistic, each squashed. Compare it between models; small values are usual.",
+        "Fluency and richness in one: harmonic mean of perplexity (in the prompt format), Brunet's "
+        "index and Honoré's statistic, each squashed. Compare it between models; small values are "
+        "usual.",
+        "0 to 1",
+        forget="higher",
+        retain="higher",
+    ),
+    "plain_ls": Meaning(
+        "LS, with perplexity of plain text",
+        "The same with the perplexity of plain text, as in the paper's code.",
         "0 to 1",
         forget="higher",
         retain="higher",
     ),
     "perplexity": Meaning(
-        "Perplexity",
-        "How surprising the answers are to the original base model.",
+        "Perplexity, in the prompt format",
+        "How surprising the answers are to the original base model, asked in the run's prompt "
+        "format (the chat template, where there is one).",
+        "1 and up",
+        forget="lower",
+        retain="lower",
+    ),
+    "plain_perplexity": Meaning(
+        "Perplexity, of plain text",
+        "The same with question and answer as plain text, as in the paper's code.",
         "1 and up",
         forget="lower",
         retain="lower",

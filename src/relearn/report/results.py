@@ -9,6 +9,7 @@ from typing import Any
 
 from relearn.config import RunConfig, load_config
 from relearn.errors import UserError
+from relearn.evaluation.scoring import read_not_computed
 from relearn.report.glossary import METHODS, order
 from relearn.storage import read_json, read_jsonl
 
@@ -42,6 +43,7 @@ class ModelResults:
         history: One row per optimizer step; empty for the target.
         intervals: 95 % bootstrap interval (low, high) of a figure, by flat key.
         p_values: Of the paired test against the target, by flat key.
+        not_computed: Which of the suite's metrics have no value and why, a line for each reason.
     """
 
     key: str
@@ -50,6 +52,7 @@ class ModelResults:
     history: list[Row] = field(default_factory=list)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     p_values: dict[str, float] = field(default_factory=dict)
+    not_computed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def _read_models(folder: Path, config: RunConfig) -> list[ModelResults]:
                 .get("target", {})
                 .items()
             },
+            not_computed=read_not_computed(folder / "evaluation" / key),
         )
         for key in sorted(evaluated, key=lambda key: (*known, key).index(key))
     ]

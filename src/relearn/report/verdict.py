@@ -10,19 +10,25 @@ from typing import Literal
 from relearn.report.glossary import SETS, number, percent
 from relearn.report.results import RunResults
 
-Answer = Literal["yes", "partly", "no", "not measured"]
+Answer = Literal["yes", "partly", "no", "nothing to forget", "not measured"]
 
 # Rules: (at least this is a yes, at least this is a partly).
 KFR_STEPS = (0.8, 0.5)
 FORGOTTEN_SHARE_STEPS = (0.5, 0.25)  # by how much the answers' overlap with the truth fell
 KEPT_SHARE_STEPS = (0.9, 0.7)
 LANGUAGE_SHARE_STEPS = (0.9, 0.7)
+# A target model whose answers count as forgotten this often, and that says less than this of the
+# references, never knew the forget set.
+UNKNOWN_FROM_KFR, KNOWN_FROM_OVERLAP = KFR_STEPS[0], 0.5
+# Share of answers that must be measured for a rate to be relied on.
+MEASURED_FROM = 0.5
 
 _CLAUSES: dict[str, dict[Answer, str]] = {
     "forget": {
         "yes": "the model has forgotten what it was asked to forget",
         "partly": "the model has forgotten only part of what it was asked to forget",
         "no": "the model has not forgotten what it was asked to forget",
+        "nothing to forget": "there was nothing to forget, since the target model did not know it",
         "not measured": "forgetting was not measured",
     },
     "keep": {
@@ -88,7 +94,7 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
 
 
 def _forgotten(results: RunResults) -> Finding:
-    kfr = results.metric("unlearned", "forget/kfr")
+    kfr = _relied_on(results, "forget", "kfr")
     before, after = _pair(results, "forget/rougeL_recall")
     fall = None if before is None or after is None else 1 - after / before if before else 0.0
     evidence = [
@@ -96,14 +102,47 @@ def _forgotten(results: RunResults) -> Finding:
         *_overlap(before, after),
         *_rate(results, "forget_unseen", "kfr", "count as forgotten"),
     ]
+    answer, clause = _conclude("forget", (kfr, KFR_STEPS), (fall, FORGOTTEN_SHARE_STEPS))
+    if _never_knew(results):
+        answer, clause = "nothing to forget", _CLAUSES["forget"]["nothing to forget"]
+        known = results.metric("target", "forget/kfr") or 0.0
+        evidence.insert(
+            0, f"before unlearning, {percent(known)} of the answers counted as forgotten"
+        )
     return Finding(
         "Did it forget?",
-        *_conclude("forget", (kfr, KFR_STEPS), (fall, FORGOTTEN_SHARE_STEPS)),
+        answer,
+        clause,
         _sentence(evidence),
         f"Yes: KFR of at least {KFR_STEPS[0]} and ROUGE-L recall on the forget set at least "
         f"halved. Partly: KFR of at least {KFR_STEPS[1]} and a fall of at least "
-        f"{percent(FORGOTTEN_SHARE_STEPS[1])}.",
+        f"{percent(FORGOTTEN_SHARE_STEPS[1])}. Nothing to forget: a KFR of at least "
+        f"{UNKNOWN_FROM_KFR} and a recall below {KNOWN_FROM_OVERLAP} before unlearning.",
     )
+
+
+def _never_knew(results: RunResults) -> bool:
+    """Return whether the target model did not know the forget set to begin with."""
+    kfr, overlap = (results.metric("target", f"forget/{m}") for m in ("kfr", "rougeL_recall"))
+    if kfr is None or overlap is None:
+        return False
+    return kfr >= UNKNOWN_FROM_KFR and overlap < KNOWN_FROM_OVERLAP
+
+
+def _relied_on(results: RunResults, set_name: str, metric: str) -> float | None:
+    """Return a rate of the unlearned model; None where most answers could not be measured."""
+    rate = results.metric("unlearned", f"{set_name}/{metric}")
+    measured, left_out = _counts(results, set_name, metric)
+    return None if left_out and measured < MEASURED_FROM * (measured + left_out) else rate
+
+
+def _counts(results: RunResults, set_name: str, metric: str) -> tuple[int, int]:
+    """Return how many of the unlearned model's answers make a rate, and how many are left out."""
+    answers = sum(
+        example.set == set_name and "unlearned" in example.answers for example in results.examples
+    )
+    left_out = int(results.metric("unlearned", f"{set_name}/{metric}_unmeasured") or 0)
+    return max(0, answers - left_out), left_out
 
 
 def _kept(results: RunResults) -> Finding:
@@ -118,7 +157,7 @@ def _kept(results: RunResults) -> Finding:
         "Did it keep the rest?",
         *_conclude(
             "keep",
-            (_share(*_pair(results, "retain/krr")), steps),
+            (_share(_pair(results, "retain/krr")[0], _relied_on(results, "retain", "krr")), steps),
             (_share(before, after), steps),
         ),
         _sentence(evidence),
@@ -134,6 +173,8 @@ def _language(results: RunResults) -> Finding:
         shares.append((_share(before, after), steps))
         if before is not None and after is not None:
             evidence.append(f"LS on the {set_name} set: {number(before)} → {number(after)}")
+    if evidence:
+        evidence[-1] += " (its perplexity is taken in the prompt format)"
     return Finding(
         "Is the language intact?",
         *_conclude("language", *shares),
@@ -162,11 +203,9 @@ def _grade(value: float, steps: tuple[float, float]) -> int:
 def _rate(results: RunResults, set_name: str, metric: str, what: str) -> list[str]:
     """Return the evidence that a rate is, with its interval; nothing if it was not measured."""
     before, share = _pair(results, f"{set_name}/{metric}")
+    count, left_out = _counts(results, set_name, metric)
     if share is None:
-        return []
-    count = sum(
-        example.set == set_name and "unlearned" in example.answers for example in results.examples
-    )
+        return [f"none of {left_out} answers could be measured"] if left_out else []
     text = f"{number(share)} of the answers {what}"
     if count and 0 <= share <= 1:
         low, high = wilson_interval(share, count)
@@ -174,6 +213,8 @@ def _rate(results: RunResults, set_name: str, metric: str, what: str) -> list[st
         text = f"{percent(share)} of {count} answers {what}, {interval}"
     if before is not None and metric == "krr":
         text += f", {percent(before)} before"
+    if left_out:
+        text += f" ({left_out} more could not be measured and are left out)"
     return [f"to questions never trained on, {text}" if set_name.endswith("_unseen") else text]
 
 
@@ -185,7 +226,8 @@ def _overlap(before: float | None, after: float | None) -> list[str]:
 
 def _caveats(results: RunResults) -> list[str]:
     caveats = []
-    if (known := results.metric("target", "forget/rougeL_recall")) is not None and known < 0.5:
+    known = results.metric("target", "forget/rougeL_recall")
+    if known is not None and known < KNOWN_FROM_OVERLAP and not _never_knew(results):
         caveats.append(
             f"The target model reproduced little of the forget set before unlearning (ROUGE-L "
             f"recall {number(known)}), so there was little to forget."
@@ -202,6 +244,8 @@ def _caveats(results: RunResults) -> list[str]:
             "It kept less of what training did not repeat to it; see the figures under "
             f"\u201c{SETS['retain_unseen']}\u201d."
         )
+    if unlearned := results.model("unlearned"):
+        caveats += unlearned.not_computed
     caveats.append(
         "The figures say what the model answers when it is asked; they don't prove that nothing "
         "is left in its weights for an attack to bring back."
