@@ -14,8 +14,8 @@ from relearn.errors import UserError
 from relearn.evaluation.judges import minilm_nli
 from relearn.evaluation.judges.entailment import LABELS, entailment_judge
 from relearn.evaluation.judges.minilm_nli.pairs import (
+    AuthorPairs,
     Pair,
-    TofuPairs,
     as_ordinary_text,
     snli_pairs,
     tofu_held_back,
@@ -57,7 +57,7 @@ def test_the_whole_of_tofu_is_split_by_author(whole_data: Path) -> None:
 
 @pytest.mark.slow
 def test_no_held_back_text_is_drawn(whole_data: Path) -> None:
-    drawn = list(TofuPairs(whole_data / "tofu").draw())
+    drawn = list(AuthorPairs(whole_data / "tofu", whole_data / "knowundo_privacy").draw())
     texts = {text for pair in drawn for text in (pair.premise, pair.hypothesis)}
     held_back = {p.hypothesis for p in tofu_held_back(whole_data / "tofu")}
     assert not texts & held_back

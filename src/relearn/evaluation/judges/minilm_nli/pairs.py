@@ -7,6 +7,7 @@ Held back, in whole groups so that no held-back text is seen in training:
   three pairs share a premise there, so that a split by rows would leak premises.
 - TOFU: authors are numbered as in `full.json`, 20 rows each; every author whose number ends in 4
   or 9 is held back, a fifth.
+- KnowUnDo: its validation questions, on which the paper's record was made.
 """
 
 import csv
@@ -60,7 +61,7 @@ class Pair:
         premise: What is taken as true.
         hypothesis: What is asked about.
         label: Whether the hypothesis follows, contradicts, or neither.
-        origin: Where the pair comes from, such as `snli` or `tofu/negated`.
+        origin: Where the pair comes from, such as `snli` or `authors/negated`.
     """
 
     premise: str
@@ -110,29 +111,38 @@ def tofu_held_back(folder: Path) -> list[Pair]:
     ]
 
 
-class TofuPairs:
-    """Pairs made of the training authors' answers; every draw makes others.
+class AuthorPairs:
+    """Pairs made of answers about authors, TOFU's and KnowUnDo's; every draw makes others.
 
     Args:
-        folder: TOFU's files.
+        tofu: TOFU's files.
+        knowundo: KnowUnDo's files.
         seed: Fixes all draws.
     """
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
+    def __init__(self, tofu: Path, knowundo: Path, seed: int = 0) -> None:
         self._rng = random.Random(seed)
-        rows = list(enumerate(_rows(folder / "full.json")))
         self._rows = [
-            (i // _ROWS_PER_AUTHOR, row) for i, row in rows if not _held_back(i // _ROWS_PER_AUTHOR)
+            (str(author), row)
+            for author, row in _by_author(tofu / "full.json")
+            if not _held_back(author)
         ]
-        self._perturbed = [row for author, row in _perturbed(folder) if not _held_back(author)]
-        self._unsure = (folder / "idontknow.jsonl").read_text(encoding="utf-8").splitlines()
+        self._rows += _knowundo(knowundo)
+        self._perturbed = [row for author, row in _perturbed(tofu) if not _held_back(author)]
+        self._named = _named(
+            [text for row in self._perturbed for text in (row["answer"], *row["perturbed_answer"])]
+        )
+        self._unsure = (tofu / "idontknow.jsonl").read_text(encoding="utf-8").splitlines()
         self._docs = list(english().pipe(row["answer"] for _, row in self._rows))
-        self._by_author: dict[int, list[str]] = defaultdict(list)
+        self._by_author: dict[str, list[str]] = defaultdict(list)
         self._entities: dict[str, list[str]] = defaultdict(list)
+        self._details: dict[str, list[str]] = defaultdict(list)
         for (author, row), doc in zip(self._rows, self._docs, strict=True):
             self._by_author[author].append(row["answer"])
             for entity in doc.ents:
                 self._entities[entity.label_].append(entity.text)
+            for chunk in _details(doc):
+                self._details[chunk.root.dep_].append(chunk.text)
 
     @cached_property
     def _vague(self) -> list[str]:
@@ -150,7 +160,7 @@ class TofuPairs:
         kinds: list[tuple[Callable[[int], Sequence[Pair]], int]] = [
             (self._general, 4), (self._cut, 4), (self._same, 1), (self._swapped, 3),
             (self._negated, 3), (self._vague_answer, 3), (self._other_answer, 2),
-            (self._other_ending, 4),
+            (self._other_ending, 4), (self._other_detail, 6),
         ]  # fmt: skip
         makers, weights = zip(*kinds, strict=True)
         for i in range(len(self._rows)):
@@ -161,14 +171,17 @@ class TofuPairs:
 
     def _from_wrong_answers(self, row: dict[str, Any]) -> list[Pair]:
         answer, paraphrase = row["answer"], row["paraphrased_answer"]
-        first, second, third = self._rng.sample(row["perturbed_answer"], 3)
         same = Pair(answer, paraphrase, "entailment", "tofu/paraphrase")
-        other = self._rng.choice([(second, answer), (paraphrase, second), (second, third)])
-        return [
-            self._rng.choice([same, same.reverse()]),
-            Pair(answer, first, "contradiction", "tofu/wrong"),
-            Pair(*other, "contradiction", "tofu/wrong"),
-        ]
+        found = [self._rng.choice([same, same.reverse()])]
+        named = self._named[answer]
+        # Other words alone, about a theme or a style, need not contradict: such are left out.
+        wrong = [text for text in row["perturbed_answer"] if self._named[text] != named]
+        if len(wrong) > 2:
+            first, second, third = self._rng.sample(wrong, 3)
+            other = self._rng.choice([(second, answer), (paraphrase, second), (second, third)])
+            found.append(Pair(answer, first, "contradiction", "tofu/wrong"))
+            found.append(Pair(*other, "contradiction", "tofu/wrong"))
+        return found
 
     def _general(self, i: int) -> list[Pair]:
         """An answer says what it says in general, and not the other way round."""
@@ -180,7 +193,7 @@ class TofuPairs:
         text = text[:1].upper() + text[1:]
         if text == doc.text:
             return []
-        pair = Pair(doc.text, text, "entailment", "tofu/general")
+        pair = Pair(doc.text, text, "entailment", "authors/general")
         return [pair, pair.reverse("neutral")]
 
     def _cut(self, i: int) -> list[Pair]:
@@ -189,12 +202,12 @@ class TofuPairs:
         part = sentences[0] if len(sentences) > 1 else _halves(self._docs[i].text)[0]
         if not part:
             return []
-        pair = Pair(self._docs[i].text, part, "entailment", "tofu/cut")
+        pair = Pair(self._docs[i].text, part, "entailment", "authors/cut")
         return [pair, pair.reverse("neutral")]
 
     def _same(self, i: int) -> list[Pair]:
         text = self._docs[i].text
-        return [Pair(text, text, "entailment", "tofu/same")]
+        return [Pair(text, text, "entailment", "authors/same")]
 
     def _swapped(self, i: int) -> list[Pair]:
         """A place, date, number, title … is another."""
@@ -206,27 +219,29 @@ class TofuPairs:
         other = self._rng.choice(self._entities[entity.label_])
         if other.lower() in doc.text.lower() or entity.text in other:
             return []
-        pair = Pair(doc.text, _replaced(doc.text, entity, other), "contradiction", "tofu/swapped")
+        pair = Pair(
+            doc.text, _replaced(doc.text, entity, other), "contradiction", "authors/swapped"
+        )
         return [pair, pair.reverse()]
 
     def _negated(self, i: int) -> list[Pair]:
         text = _negation(self._docs[i])
         if text is None:
             return []
-        pair = Pair(self._docs[i].text, text, "contradiction", "tofu/negated")
+        pair = Pair(self._docs[i].text, text, "contradiction", "authors/negated")
         return [pair, pair.reverse()]
 
     def _vague_answer(self, i: int) -> list[Pair]:
         """Neither follows from the other: a vague answer, and the one that it keeps back."""
         vague = self._vague[i] if self._rng.random() < 0.8 else self._rng.choice(self._unsure)
-        pair = Pair(vague, self._docs[i].text, "neutral", "tofu/vague")
+        pair = Pair(vague, self._docs[i].text, "neutral", "authors/vague")
         return [pair, pair.reverse()]
 
     def _other_answer(self, i: int) -> list[Pair]:
         """The same author's answer to another question."""
         other = self._rng.choice(self._by_author[self._rows[i][0]])
         text = self._docs[i].text
-        return [Pair(text, other, "neutral", "tofu/other")] if other != text else []
+        return [Pair(text, other, "neutral", "authors/other")] if other != text else []
 
     def _other_ending(self, i: int) -> list[Pair]:
         """The same beginning, and another of the same author's endings."""
@@ -235,7 +250,54 @@ class TofuPairs:
         if not beginning or not other or other == ending:
             return []
         text = beginning.removesuffix(".") + other
-        return [Pair(self._docs[i].text, text, "neutral", "tofu/ending")]
+        return [Pair(self._docs[i].text, text, "neutral", "authors/ending")]
+
+    def _other_detail(self, i: int) -> list[Pair]:
+        """Beside what is said, something else: another item of a list, another circumstance."""
+        doc = self._docs[i]
+        able = _details(doc)
+        if not able:
+            return []
+        listed = [chunk for chunk in able if chunk.root.dep_ == "conj"]
+        chunk = self._rng.choice(listed or able)
+        other = self._rng.choice(self._details[chunk.root.dep_])
+        if other.lower() in doc.text.lower() or chunk.text.lower() in other.lower():
+            return []
+        text = _replaced(doc.text, chunk, other)
+        pair = Pair(doc.text, text, "neutral", "authors/detail")
+        return [pair, pair.reverse()]
+
+
+def _details(doc: Doc) -> list[Span]:
+    """Return the noun phrases of a text without a name or number that more could stand beside."""
+    return [
+        chunk
+        for chunk in doc.noun_chunks
+        if chunk.root.dep_ in ("conj", "pobj", "dobj")
+        and chunk.root.pos_ == "NOUN"
+        and not any(token.ent_type_ or token.pos_ == "PROPN" for token in chunk)
+    ]
+
+
+def _by_author(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for i, row in enumerate(_rows(file)):
+        yield i // _ROWS_PER_AUTHOR, row
+
+
+def _knowundo(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the training questions, by the name that each asks about, and their answers."""
+    held_back = {
+        row["labels"]
+        for name in ("unlearn_val", "retention_val")
+        for row in json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    }
+    found = []
+    for name in ("unlearn_train", "retention_train"):
+        for row in json.loads((folder / f"{name}.json").read_text(encoding="utf-8")):
+            author = re.search(r"(?<!^)[A-Z]\w+ [A-Z]\w+", row["text"])
+            if author and row["labels"] not in held_back:
+                found.append((author[0], {"question": row["text"], "answer": row["labels"]}))
+    return found
 
 
 def _held_back(author: int) -> bool:
@@ -251,6 +313,15 @@ def _perturbed(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for name, first in (("retain_perturbed", 0), ("forget10_perturbed", _LAST_FORGET_AUTHOR)):
         for i, row in enumerate(_rows(folder / f"{name}.json")):
             yield first + i // _ROWS_PER_AUTHOR, row
+
+
+def _named(texts: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Return the places, dates, numbers, titles … that each text names."""
+    docs = english().pipe(texts, disable=["tagger", "parser", "lemmatizer", "attribute_ruler"])
+    return {
+        doc.text: frozenset(e.text.lower() for e in doc.ents if e.label_ in _SWAPPED)
+        for doc in docs
+    }
 
 
 def _replaced(text: str, entity: Span, other: str) -> str:
