@@ -179,5 +179,6 @@ def test_a_local_models_votes_are_what_it_says(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, said: str, expected: Rating
 ) -> None:
     llm = make_llm("transformers", LLMConfig(model=str(tiny_model)))
-    monkeypatch.setattr(llm, "_answers", lambda ids, prompt, size: [(said, 1)] * size)
+    tokenizer = llm._loaded[1].tokenizer  # type: ignore[attr-defined]
+    monkeypatch.setattr(tokenizer, "batch_decode", lambda new, **_: [said] * len(new))
     assert rate(rows(2), "fluency", llm, votes=2, attempts=2) == [expected] * 2
