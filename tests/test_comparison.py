@@ -82,7 +82,11 @@ def test_rows_files_and_what_failed(
     assert "wrapper_options" in failed["broken"]
     # And not because the alternatives lack the models that other settings need.
     assert "no answer passed" in failed["altpo"]
-    assert read_json(output / "compare.json") == {"rows": rows, "failed": failed}
+    assert read_json(output / "compare.json") == {
+        "rows": rows,
+        "failed": failed,
+        "unanswered": {},
+    }
     with (output / "compare.csv").open() as file:
         assert [row["name"] for row in csv.DictReader(file)] == [row["name"] for row in rows]
     report = (output / "report.html").read_text()

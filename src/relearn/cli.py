@@ -15,7 +15,7 @@ from rich.text import Text
 from relearn import cli_judge
 from relearn.config import RunConfig, describe_settings, load_config
 from relearn.distributed import by_leader, is_leader, prints, process_count
-from relearn.errors import UserError
+from relearn.errors import UnansweredError, UserError
 
 app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
@@ -37,6 +37,13 @@ ModelName = Annotated[
 ]
 Output = Annotated[Path, typer.Option("--output", help="Folder to write to.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+AllowUnanswered = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unanswered",
+        help="Exit with 0, not 4, where records got no new answer and stay in the model.",
+    ),
+]
 TrainedName = Annotated[
     str, typer.Option("--trained", help="Which trained model: unlearned, or a baseline's name.")
 ]
@@ -61,6 +68,7 @@ def run(
     model: ModelName = None,
     config: Config = None,
     overrides: Overrides = None,
+    allow_unanswered: AllowUnanswered = False,
 ) -> None:
     """Unlearn: from a deletion request to a report. The same command resumes a killed run."""
     named = {"data.forget": forget, "data.retain": retain, "model.name": model}
@@ -72,6 +80,7 @@ def run(
     _print_which_perplexity(summary["unlearned"])
     _print_not_computed(output / "evaluation" / "unlearned")
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
+    _end_with(summary["unanswered"].get("unlearned", []), allow_unanswered)
 
 
 @app.command()
@@ -86,11 +95,13 @@ def compare(
     model: ModelName = None,
     config: Config = None,
     overrides: Overrides = None,
+    allow_unanswered: AllowUnanswered = False,
 ) -> None:
     """Compare objectives on the same data, by default all of them on the sample data."""
     from relearn.comparison import compare as compare_objectives
     from relearn.comparison import default_comparison
     from relearn.report.glossary import MAIN_FIGURES
+    from relearn.storage import read_json
 
     if not config and bool(forget) != bool(retain):
         raise UserError(
@@ -109,6 +120,8 @@ def compare(
     for name, reason in failed.items():
         console.print(Text(f"{name} is left out: {reason}"), soft_wrap=True)
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
+    unanswered = read_json(output / "compare.json")["unanswered"].values()
+    _end_with(sorted({id_ for ids in unanswered for id_ in ids}), allow_unanswered)
 
 
 @app.command()
@@ -126,6 +139,7 @@ def synthesize(
     model: ModelName = None,
     config: Config = None,
     overrides: Overrides = None,
+    allow_unanswered: AllowUnanswered = False,
 ) -> None:
     """Write verified new answers for a forget set. The same command resumes a killed job."""
     named = {
@@ -140,21 +154,24 @@ def synthesize(
     from relearn.models.loading import model_folder
     from relearn.progress import note
     from relearn.synthesis.backends import BACKENDS
-    from relearn.synthesis.checks import check_synthesis
+    from relearn.synthesis.checks import check_synthesis, reserved_questions
     from relearn.synthesis.fluency import fluency
     from relearn.synthesis.folder import synthesize_into
     from relearn.synthesis.mixing import answerer
     from relearn.synthesis.plan import plan
 
     BACKENDS.named(settings.synthesis.backend)
-    sets, base = load_sets({"forget": forget}, settings.data, settings.model)
+    # The other sets, where the configuration has them: no variant may repeat their questions.
+    others = settings.data.model_dump(include={"retain", "forget_unseen", "retain_unseen"})
+    sources = {"forget": forget} | {name: source for name, source in others.items() if source}
+    sets, base = load_sets(sources, settings.data, settings.model)
     records = sets["forget"]
     for line in check_sets(sets):
         note(line)
     if dry_run:
         _print_plan(plan(records, settings.synthesis, settings.seed, output))
         return
-    check_synthesis(settings.synthesis, settings.seed)
+    check_synthesis(settings.synthesis, settings.seed, records)
     synthesis = settings.synthesis
     result = synthesize_into(
         output,
@@ -163,9 +180,11 @@ def synthesize(
         settings.seed,
         answer=answerer(model_folder(base.name), base) if synthesis.self_distilled else None,
         fluency=fluency(model_folder(base.name), base) if synthesis.max_perplexity else None,
+        reserved=reserved_questions(sets),
     )
     _print_synthesis(result.summary)
     console.print(f"training set: {output / 'augmented.jsonl'}", soft_wrap=True, highlight=False)
+    _end_with(result.summary["records_without_answer"], allow_unanswered)
 
 
 @app.command()
@@ -492,6 +511,26 @@ def _print_not_computed(evaluation: Path) -> None:
         console.print(Text(line))
 
 
+def _end_with(unanswered: list[str], allowed: bool) -> None:
+    """Say which forget records stay in the model, and exit with 4 unless that is allowed."""
+    if not unanswered:
+        return
+    from relearn.report.glossary import listed
+
+    records = "1 record was" if len(unanswered) == 1 else f"{len(unanswered)} records were"
+    console.print(
+        Text(
+            f"{records} not unlearned: synthesis found no new answer for "
+            f"{listed(unanswered)}. See rejected.jsonl for the reasons; raise synthesis.attempts, "
+            "change the backend, or reword the questions."
+        ),
+        style="red",
+        soft_wrap=True,
+    )
+    if not allowed:
+        raise typer.Exit(UnansweredError.exit_code)
+
+
 def _print_plan(steps: dict[str, Any]) -> None:
     """Print what a synthesis would ask of its language model."""
     table = Table("step", "calls", "tokens sent, about", "tokens received, at most", "cost")
@@ -512,13 +551,11 @@ def _print_synthesis(summary: dict[str, Any]) -> None:
         table.add_row(name.replace("_", " "), str(summary[name]))
     for name, count in (summary["kinds"] | summary["reasons"]).items():
         table.add_row(Text(f"  {name}"), str(count))
-    if missing := summary["records_without_answer"]:
-        table.add_row(Text("records without any answer", style="red"), str(len(missing)))
     console.print(table)
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is one line and exit code 2."""
+    """Run the command line; a mistake of the user's is one line and an exit code."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -532,7 +569,7 @@ def main() -> None:
         Console(stderr=True).print(
             Text(f"error: {error}"), style="red", soft_wrap=True, highlight=False
         )
-        sys.exit(2)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

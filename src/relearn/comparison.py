@@ -24,7 +24,8 @@ def compare(
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Train and evaluate each of `names` in one run; what was done before is not done again.
 
-    Writes, beside the run's own files, `compare.json` and `compare.csv`.
+    Writes, beside the run's own files, `compare.json` and `compare.csv`. The former says too
+    which forget records a model was given no new answer for: `unanswered`, by name.
 
     Args:
         config: Settings of `names` are those of its baseline of that name, else those of
@@ -57,13 +58,15 @@ def compare(
         | {"seconds": seconds[name]}
         for name, metrics in models.items()
     ]
+    failed = summary["failed"]
+    left = {first if k == "unlearned" else k: ids for k, ids in summary["unanswered"].items()}
 
     def write() -> None:
-        write_json(output / "compare.json", {"rows": rows, "failed": summary["failed"]})
+        write_json(output / "compare.json", {"rows": rows, "failed": failed, "unanswered": left})
         write_text(output / "compare.csv", _csv(rows))
 
     by_leader(write)
-    return rows, summary["failed"]
+    return rows, failed
 
 
 def _trainings(config: RunConfig, names: Sequence[str]) -> dict[str, TrainingConfig]:

@@ -234,6 +234,8 @@ class LLMConfig(Section):
             `gpu_memory_utilization`, `max_model_len` …
         concurrency: Calls under way at a time.
         batch_size: Prompts of one batch of a local model.
+        thinking_tokens: Tokens that a reasoning model may think aloud before each answer; they are
+            cut off before the answer is read.
         timeout: Seconds until a call is given up and tried again.
         retries: Further attempts of a call that failed.
         max_seconds: Time limit of all calls; what is left then is recorded as failed.
@@ -250,6 +252,7 @@ class LLMConfig(Section):
     engine_options: dict[str, Any] = {}
     concurrency: PositiveInt = 8
     batch_size: PositiveInt = 32
+    thinking_tokens: int = Field(0, ge=0)
     timeout: PositiveFloat = 60
     retries: int = Field(6, ge=0)
     max_seconds: PositiveFloat | None = None

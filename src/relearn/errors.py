@@ -1,13 +1,17 @@
-"""The one exception type for mistakes that the user can mend."""
+"""The one exception type for what the user can fix."""
 
 
 class UserError(Exception):
-    """What was wrong, where, and how to mend it; `cli.py` prints it in one line and exits with 2.
+    """What is wrong, where, and how to fix it; `cli.py` prints it in one line.
+
+    The command ends with its `exit_code`.
 
     Args:
         problem: What was wrong and where (file, line, field).
         mend: What to do about it.
     """
+
+    exit_code = 2
 
     def __init__(self, problem: str, mend: str = "") -> None:
         self.problem = problem
@@ -15,3 +19,9 @@ class UserError(Exception):
         # Whether another of several processes prints it.
         self.elsewhere = False
         super().__init__(f"{problem} {mend}".strip())
+
+
+class UnansweredError(UserError):
+    """Synthesis found no new answer, so that what was to be forgotten stays in the model."""
+
+    exit_code = 4

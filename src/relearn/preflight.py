@@ -20,9 +20,11 @@ from relearn.evaluation.evaluate import check_evaluation
 from relearn.evaluation.suites import load_suite
 from relearn.models.checks import check_model
 from relearn.models.loading import load_blank_model, model_folder
+from relearn.objectives import OBJECTIVES
 from relearn.progress import note
 from relearn.storage import check_writable
 from relearn.synthesis.checks import check_synthesis
+from relearn.training.answers import wants
 from relearn.training.checks import check_fit, check_training
 
 RecordSets = Mapping[str, Sequence[Record]]
@@ -56,7 +58,13 @@ def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
     for section, training in trainings.items():
         with _naming(section):
             check_training(training)
-    check_synthesis(config.synthesis, config.seed)
+    # Where no training uses new answers, none are written: a missing key does not matter.
+    objectives = [OBJECTIVES[training.objective] for training in trainings.values()]
+    if any(wants(objective, "synthesized") for objective in objectives):
+        check_synthesis(config.synthesis, config.seed, sets["forget"])
+    elif any(wants(objective, "alternative") for objective in objectives):
+        once = config.synthesis.model_copy(update={"strategy": "alternative", "variants": 0})
+        check_synthesis(once, config.seed, sets["forget"])
     suite = load_suite(config.evaluation.suite)
     check_evaluation(sets, suite.metric_names, config.evaluation)  # type: ignore[arg-type]
     trained = sets if config.memorize else {k: sets[k] for k in ("forget", "retain")}

@@ -30,14 +30,17 @@ from relearn.preflight import RecordSets, preflight
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
+from relearn.synthesis.checks import reserved_questions
 from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.mixing import answerer
-from relearn.training.answers import Answered, forget_rows
+from relearn.training.answers import Answered, forget_rows, unanswered, wants
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
 
 ALTERNATIVES = "alternatives"
+# Which answers the stages of synthesis write.
+_ANSWERS_OF = {"synthesis": "synthesized", ALTERNATIVES: "alternative"}
 
 
 def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[str, Any]:
@@ -50,7 +53,8 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
 
     Returns:
         The run's summary, as in `summary.json`: metrics of the target, the unlearned model and
-        the baselines; the baselines left out, with the reason; seconds of each stage; peak memory
+        the baselines; the baselines left out, with the reason; by training the forget records that
+        got no new answer and stay in the model; seconds of each stage; peak memory
         in bytes.
 
     Raises:
@@ -98,13 +102,11 @@ class _Job:
 
     def stages(self) -> dict[str, Callable[[], None]]:
         """Return the work of each stage by name, in order."""
-        stages: dict[str, Callable[[], None]] = {
-            "data": self.data,
-            "target": self.target,
-            "synthesis": self.synthesis,
-        }
-        wanted = any(map(_wants_alternatives, self.trainings.values()))
-        if wanted and not all(record.wrong_answers for record in self.sets["forget"]):
+        stages: dict[str, Callable[[], None]] = {"data": self.data, "target": self.target}
+        # Nothing is written, or sent to an endpoint, that no training uses.
+        if self._wanting("synthesized"):
+            stages["synthesis"] = self.synthesis
+        if self._wanting("alternative") and not all(r.wrong_answers for r in self.sets["forget"]):
             stages["alternatives"] = self.alternatives
         for name, training in self.trainings.items():
             stages[f"training/{name}"] = lambda n=name, t=training: self.training(n, t)  # type: ignore[misc]
@@ -112,11 +114,19 @@ class _Job:
             stages[f"evaluation/{name}"] = lambda n=name: self.evaluation(n)  # type: ignore[misc]
         return stages
 
+    def _wanting(self, answers: str) -> list[str]:
+        """Return the names of the trainings that use answers of that kind."""
+        return [
+            name
+            for name, training in self.trainings.items()
+            if wants(OBJECTIVES[training.objective], answers)
+        ]
+
     def leave_out(self, stage: str, error: UserError) -> bool:
         """Go on without the baselines that `stage` is for; false if the run itself needs it."""
         kind, _, name = stage.partition("/")
-        if kind == "alternatives":
-            names = [name for name, t in self.trainings.items() if _wants_alternatives(t)]
+        if kind in _ANSWERS_OF:
+            names = self._wanting(_ANSWERS_OF[kind])
         else:
             names = [name] if kind == "training" else []
         if not names or "unlearned" in names:
@@ -157,6 +167,11 @@ class _Job:
         """Write new answers for the forget set."""
         self._synthesize("synthesis", self.config.synthesis)
 
+    def _written(self, stage: str) -> list[dict[str, Any]]:
+        """Return the new answers of `synthesis` or `alternatives`; none where nothing was."""
+        file = self.path / stage / "augmented.jsonl"
+        return read_jsonl(file) if file.is_file() else []
+
     def alternatives(self) -> None:
         """Write a made-up answer to each forget question."""
         once = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
@@ -171,6 +186,7 @@ class _Job:
             self.config.seed,
             answer=answerer(target_folder(self.path), model) if config.self_distilled else None,
             fluency=fluency(self.base, model) if config.max_perplexity else None,
+            reserved=reserved_questions(self.sets),
         )
 
     def training(self, name: str, config: TrainingConfig) -> None:
@@ -184,10 +200,8 @@ class _Job:
         forget, chosen = forget_rows(
             OBJECTIVES.named(config.objective),
             self.sets["forget"],
-            read_jsonl(self.path / "synthesis" / "augmented.jsonl"),
-            read_jsonl(file)
-            if (file := self.path / ALTERNATIVES / "augmented.jsonl").is_file()
-            else [],
+            self._written("synthesis"),
+            self._written(ALTERNATIVES),
             self.config.seed,
         )
         train(
@@ -237,6 +251,16 @@ class _Job:
         if others:
             write_comparison(output, {other: output.parent / other for other in others})
 
+    def unanswered(self) -> dict[str, list[str]]:
+        """Return by training the forget records that it leaves in the model, if any."""
+        written = self._written("synthesis"), self._written(ALTERNATIVES)
+        found = {
+            name: unanswered(OBJECTIVES[training.objective], self.sets["forget"], *written)
+            for name, training in self.trainings.items()
+            if name not in self.failed
+        }
+        return {name: ids for name, ids in found.items() if ids}
+
     def summary(self) -> dict[str, Any]:
         """Collect the figures of all stages."""
         manifest = self.folder.manifest
@@ -250,13 +274,10 @@ class _Job:
             "unlearned": metrics["unlearned"],
             "baselines": {name: metrics[name] for name in self.config.baselines if name in metrics},
             "failed": self.failed,
+            "unanswered": self.unanswered(),
             "seconds": {name: stage["seconds"] for name, stage in manifest["stages"].items()},
             "peak_memory_bytes": manifest["peak_memory_bytes"],
         }
-
-
-def _wants_alternatives(training: TrainingConfig) -> bool:
-    return OBJECTIVES[training.objective].chosen_data == "alternative"
 
 
 def _load_sets(config: RunConfig) -> tuple[dict[str, list[Record]], ModelConfig]:

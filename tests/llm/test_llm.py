@@ -14,6 +14,7 @@ from endpoint import Endpoint
 from relearn.config import LLMConfig
 from relearn.errors import UserError
 from relearn.llm import LLMS, Completion, Journal, Prompt, ask, estimate, make_llm
+from relearn.llm.thinking import without_thinking
 
 KEY = "sk-never-to-be-written-4711"
 VLLM = find_spec("vllm") is not None
@@ -243,6 +244,49 @@ def test_a_local_model_answers_in_batches_and_the_same_each_time(tiny_model: Pat
     assert "too many" in answers[-1].error
     assert all(answer.text or answer.error for answer in answers)
     assert [a.text for a in ask(llm, wanted)] == [a.text for a in answers]
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("<think>\nIt looks fine.\n</think>\n\nno", "no"),
+        ("Perhaps so.\n</think>\nNo.", "No."),
+        ("<think>It goes on and on", ""),
+        ("<thinking>Hm.</thinking>Yes.", "Yes."),
+        ("[THINK]Hm.[/THINK]Yes.", "Yes."),
+        ("<|begin_of_thought|>Hm.<|end_of_thought|>Yes.", "Yes."),
+        ("\u25c1think\u25b7Hm.\u25c1/think\u25b7Yes.", "Yes."),
+        ("<think>a <think>b</think> c</think>Yes. <think>Done?</think>", "Yes."),
+        ("<|channel|>analysis<|message|>Hm.<|end|><|channel|>final<|message|>Yes.", "Yes."),
+        ("I think, <b>yes</b>.", "I think, <b>yes</b>."),
+    ],
+)
+def test_thinking_is_cut_off(text: str, spoken: str) -> None:
+    assert without_thinking(text) == spoken
+    with Endpoint(lambda *_: text) as endpoint:
+        config = LLMConfig(base_url=endpoint.base_url, model="m", retries=0)
+        (answer,) = ask(make_llm("openai", config), prompts(1))
+    assert answer.text == spoken
+    assert ("thinking_tokens" in answer.error) == (not spoken)
+
+
+def test_an_answer_that_is_only_thought_is_asked_for_again(tmp_path: Path) -> None:
+    lengths = []
+
+    def thinking(messages: list[dict[str, str]], body: dict[str, int]) -> str:
+        lengths.append(body["max_tokens"])
+        return "<think>Let me see </think>no"[: 4 * body["max_tokens"]]
+
+    with Endpoint(thinking) as endpoint, Journal(tmp_path / "j") as journal:
+        config = LLMConfig(base_url=endpoint.base_url, model="m", retries=0)
+        asked = [Prompt("is it?", max_tokens=3)]
+        (answer,) = ask(make_llm("openai", config), asked, journal)
+        assert answer.text == ""
+        longer = config.model_copy(update={"thinking_tokens": 20})
+        (answer,) = ask(make_llm("openai", longer), asked, journal)
+        assert answer.text == "no"
+        assert estimate(asked, longer, "m").completion_tokens == 23
+    assert lengths == [3, 23]
 
 
 @pytest.mark.skipif(VLLM, reason="vLLM is installed")

@@ -135,3 +135,15 @@ def test_wilson_bounds_solve_the_score_equation():
         for bound in wilson_interval(share, count):
             error = abs(share - bound) - 1.959964 * math.sqrt(bound * (1 - bound) / count)
             assert abs(error) < 1e-7
+
+
+def test_records_that_were_not_unlearned_are_named_and_allow_no_yes(tmp_path):
+    folder = write_sample_run(tmp_path / "run")
+    write_json(folder / "summary.json", {"unanswered": {"unlearned": ["f-3", "f-7"]}})
+    verdict = judge(read_results(folder))
+    assert "2 records were not unlearned" in verdict.sentence
+    assert answers(verdict) == ["partly", "yes", "yes"]
+    assert "f-3, f-7" in verdict.caveats[0]
+    # Other trainings' shortfalls are not the unlearned model's.
+    write_json(folder / "summary.json", {"unanswered": {"npo": ["f-3"]}})
+    assert answers(judge(read_results(folder))) == ["yes", "yes", "yes"]

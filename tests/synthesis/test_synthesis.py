@@ -21,8 +21,9 @@ from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.synthesis.backends import BACKENDS, Backend, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.pipeline import SynthesisResult, distinct_n, synthesize
+from relearn.synthesis.secrets import find_secrets, leaked
 from relearn.synthesis.subject import Subject, find_subjects
-from relearn.synthesis.verification import find_secrets, leaked, malformed
+from relearn.synthesis.verification import malformed
 
 
 @pytest.fixture(scope="module")

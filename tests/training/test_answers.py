@@ -5,7 +5,7 @@ import pytest
 from relearn.data.records import Record
 from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES
-from relearn.training.answers import forget_rows, idk_answers
+from relearn.training.answers import forget_rows, idk_answers, unanswered, wants
 
 RECORDS = [
     Record(id="a", question="Where is A?", answer="A is in Rome."),
@@ -64,3 +64,25 @@ def test_no_pair_at_all_is_an_error() -> None:
 
 def test_idk_answers_are_many_and_different() -> None:
     assert len(set(idk_answers())) == len(idk_answers()) >= 50
+
+
+@pytest.mark.parametrize(
+    ("name", "left"), [("relearn", ["b"]), ("relearn_dpo", ["b"]), ("npo", []), ("idk", [])]
+)
+def test_a_record_without_a_new_answer_is_named(name: str, left: list[str]) -> None:
+    assert unanswered(OBJECTIVES[name], RECORDS, AUGMENTED, []) == left
+
+
+def test_an_answer_to_a_variant_alone_does_not_count() -> None:
+    variants = [row for row in AUGMENTED if row["kind"] != "original"]
+    assert unanswered(OBJECTIVES["relearn"], RECORDS, variants, []) == ["a", "b"]
+
+
+def test_a_wrong_answer_of_its_own_is_an_alternative() -> None:
+    assert unanswered(OBJECTIVES["altpo"], RECORDS, [], []) == ["a"]
+    assert unanswered(OBJECTIVES["altpo"], RECORDS, [], ALTERNATIVES) == []
+
+
+def test_synthesis_is_wanted_by_those_that_train_on_it() -> None:
+    wanting = {name for name in OBJECTIVES if wants(OBJECTIVES[name], "synthesized")}
+    assert wanting == {"relearn", "relearn_dpo"}

@@ -1,11 +1,12 @@
 """What is asked of a language model, what comes back, and how one is chosen by name."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from relearn.config import LLMConfig
 from relearn.llm.journal import Completion, Journal
+from relearn.llm.thinking import without_thinking
 from relearn.progress import progress_bar
 from relearn.registry import Registry
 from relearn.storage import content_hash
@@ -45,6 +46,9 @@ class Prompt:
         return [*system, {"role": "user", "content": self.user}]
 
 
+# Why there is no answer where a model has not come to an end with its thinking.
+ONLY_THOUGHT = "it thought aloud and gave no answer (raise llm.thinking_tokens)"
+
 Report = Callable[[int, Completion], None]
 
 
@@ -81,7 +85,24 @@ def make_llm(name: str, config: LLMConfig) -> LanguageModel:
     Raises:
         UserError: there is no such backend, or its configuration lacks something.
     """
-    return LLMS.named(name)(config)
+    llm = LLMS.named(name)(config)
+    return _Thinking(llm, config.thinking_tokens) if config.thinking_tokens else llm
+
+
+class _Thinking:
+    """A language model that may think aloud for so many tokens before each answer."""
+
+    def __init__(self, llm: LanguageModel, tokens: int) -> None:
+        self._llm = llm
+        self._tokens = tokens
+
+    @property
+    def model(self) -> str:
+        return self._llm.model
+
+    def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
+        longer = [replace(p, max_tokens=p.max_tokens + self._tokens) for p in prompts]
+        self._llm.generate(longer, report)
 
 
 def ask(
@@ -92,8 +113,9 @@ def ask(
 ) -> list[Completion]:
     """Answer every prompt, each only once in the lifetime of the journal.
 
-    An answer is in the journal before the next one is looked at, so that a killed process loses
-    only what is on its way. Failures are not journaled: they are tried again next time.
+    What a reasoning model thinks aloud is cut off here, before anybody reads the answer. An answer
+    is in the journal before the next one is looked at, so that a killed process loses only what
+    is on its way. Failures are not journaled: they are tried again next time.
 
     Args:
         llm: Who answers.
@@ -114,6 +136,7 @@ def ask(
     with progress_bar(title) as advance:
 
         def report(index: int, completion: Completion) -> None:
+            completion = _spoken(completion)
             if journal and not completion.error:
                 journal.record(order[index], completion)
             known[order[index]] = completion
@@ -122,6 +145,13 @@ def ask(
         if order:
             llm.generate(list(new.values()), report)
     return [known[key] for key in keys]
+
+
+def _spoken(completion: Completion) -> Completion:
+    text = without_thinking(completion.text)
+    if completion.text and not text:
+        return replace(completion, text="", error=ONLY_THOUGHT)
+    return replace(completion, text=text)
 
 
 @dataclass(frozen=True)
@@ -164,6 +194,6 @@ def estimate(
     known = journal.lookup(keys) if journal else {}
     new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in known}.values()
     sent = sum(map(prompt_tokens, new))
-    received = sum(prompt.max_tokens for prompt in new)
+    received = sum(prompt.max_tokens + config.thinking_tokens for prompt in new)
     priced = config.input_price or config.output_price
     return Estimate(len(new), sent, received, cost(config, sent, received) if priced else None)

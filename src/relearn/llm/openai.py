@@ -5,6 +5,7 @@ import email.utils
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from openai import (
     APIConnectionError,
@@ -19,7 +20,7 @@ from tenacity.wait import wait_exponential_jitter
 
 from relearn.config import LLMConfig
 from relearn.errors import UserError
-from relearn.llm.base import LLMS, Prompt, Report, prompt_tokens
+from relearn.llm.base import LLMS, ONLY_THOUGHT, Prompt, Report, prompt_tokens
 from relearn.llm.budget import Budget, LimitReachedError
 from relearn.llm.journal import Completion
 
@@ -147,7 +148,7 @@ class OpenAI:
             response = await self._send(client, model, prompt)
             try:
                 choice = response.choices[0]
-                text = choice.message.content
+                text = _spoken(choice.message.content)
                 usage = response.usage
                 sent = usage.prompt_tokens if usage else prompt_tokens(prompt)
                 received = usage.completion_tokens if usage else len(text or "") // 4
@@ -155,6 +156,10 @@ class OpenAI:
                 raise _PassingError("unreadable response") from None
             account.charge(sent, received)
         if not isinstance(text, str) or not text.strip():
+            # Servers that put the thinking into a field of its own leave the answer empty.
+            thoughts = getattr(choice.message, "reasoning_content", None)
+            if thoughts or getattr(choice.message, "reasoning", None):
+                raise _FinalError(ONLY_THOUGHT)
             raise _PassingError("empty response")
         return Completion(text.strip(), "", sent, received, attempts)
 
@@ -189,6 +194,13 @@ class OpenAI:
             self._length_field = "max_completion_tokens"  # newer models of OpenAI's
             return _PassingError(f"HTTP {status}")
         return _FinalError(f"HTTP {status}")
+
+
+def _spoken(content: Any) -> Any:
+    """Return an answer's text, which some servers send in parts, thinking among them."""
+    if not isinstance(content, list):
+        return content
+    return "".join(part["text"] for part in content if part.get("type") == "text")
 
 
 def _wait(state: RetryCallState) -> float:

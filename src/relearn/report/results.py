@@ -89,6 +89,7 @@ class RunResults:
         rejected: Synthesised candidates that were not.
         reject_reasons: How many were rejected for which reason, the most frequent first.
         synthesis_counts: Synthesis's own summary, flattened.
+        unanswered: Ids of the forget records that the unlearned model was given no new answer for.
     """
 
     name: str
@@ -100,6 +101,7 @@ class RunResults:
     rejected: list[Row]
     reject_reasons: dict[str, int]
     synthesis_counts: dict[str, Any]
+    unanswered: list[str] = field(default_factory=list)
 
     def model(self, key: str) -> ModelResults | None:
         """Return the model in the folder `key`, if it was evaluated."""
@@ -154,6 +156,7 @@ def read_results(folder: Path) -> RunResults:
         rejected=rejected,
         reject_reasons=dict(Counter(str(row.get("reason")) for row in rejected).most_common()),
         synthesis_counts=flatten(_json(synthesis / "summary.json")),
+        unanswered=_json(folder / "summary.json").get("unanswered", {}).get("unlearned", []),
     )
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from relearn.report.glossary import SETS, number, percent
+from relearn.report.glossary import SETS, listed, number, percent
 from relearn.report.results import RunResults
 
 Answer = Literal["yes", "partly", "no", "nothing to forget", "not measured"]
@@ -77,7 +77,10 @@ class Verdict:
 def judge(results: RunResults) -> Verdict:
     """Return the verdict on the unlearned model of a run."""
     findings = [_forgotten(results), _kept(results), _language(results)]
-    sentence = "; ".join(finding.clause for finding in findings) + "."
+    clauses = [finding.clause for finding in findings]
+    if left := len(results.unanswered):
+        clauses.insert(1, f"{left} {'record was' if left == 1 else 'records were'} not unlearned")
+    sentence = "; ".join(clauses) + "."
     return Verdict(sentence[0].upper() + sentence[1:], findings, _caveats(results))
 
 
@@ -103,6 +106,8 @@ def _forgotten(results: RunResults) -> Finding:
         *_rate(results, "forget_unseen", "kfr", "count as forgotten"),
     ]
     answer, clause = _conclude("forget", (kfr, KFR_STEPS), (fall, FORGOTTEN_SHARE_STEPS))
+    if results.unanswered and answer == "yes":
+        answer, clause = "partly", _CLAUSES["forget"]["partly"]
     if _never_knew(results):
         answer, clause = "nothing to forget", _CLAUSES["forget"]["nothing to forget"]
         known = results.metric("target", "forget/kfr") or 0.0
@@ -116,8 +121,9 @@ def _forgotten(results: RunResults) -> Finding:
         _sentence(evidence),
         f"Yes: KFR of at least {KFR_STEPS[0]} and ROUGE-L recall on the forget set at least "
         f"halved. Partly: KFR of at least {KFR_STEPS[1]} and a fall of at least "
-        f"{percent(FORGOTTEN_SHARE_STEPS[1])}. Nothing to forget: a KFR of at least "
-        f"{UNKNOWN_FROM_KFR} and a recall below {KNOWN_FROM_OVERLAP} before unlearning.",
+        f"{percent(FORGOTTEN_SHARE_STEPS[1])}. No yes while a record got no new answer. Nothing to "
+        f"forget: a KFR of at least {UNKNOWN_FROM_KFR} and a recall below {KNOWN_FROM_OVERLAP} "
+        "before unlearning.",
     )
 
 
@@ -226,6 +232,11 @@ def _overlap(before: float | None, after: float | None) -> list[str]:
 
 def _caveats(results: RunResults) -> list[str]:
     caveats = []
+    if results.unanswered:
+        caveats.append(
+            "Synthesis found no new answer for these forget records, so that nothing was trained "
+            f"in place of their private answers: {listed(results.unanswered)}."
+        )
     known = results.metric("target", "forget/rougeL_recall")
     if known is not None and known < KNOWN_FROM_OVERLAP and not _never_knew(results):
         caveats.append(

@@ -1,19 +1,52 @@
 """What a synthesis needs, checked before anything is computed or sent."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from relearn.config import SynthesisConfig
+from relearn.data.records import Record
+from relearn.errors import UserError
 from relearn.synthesis.backends import BACKENDS
 from relearn.synthesis.mixing import generic_records
 from relearn.synthesis.prompts import Prompts
+from relearn.text.languages import language_of, named
 
 
-def check_synthesis(config: SynthesisConfig, seed: int) -> None:
+def check_synthesis(config: SynthesisConfig, seed: int, records: Sequence[Record]) -> None:
     """Refuse settings of a synthesis that could only fail later; sends nothing, loads no model.
+
+    Args:
+        config: Backend, strategy and amounts.
+        seed: Of the backend's choices.
+        records: The forget set.
 
     Raises:
         UserError: an unknown backend, a missing key, model, prompt file or source of generic
-            questions.
+            questions; questions in a language that the backend does not write.
     """
     BACKENDS.named(config.backend)(config, seed, None)
     Prompts(config, seed).check()
     if config.generic_ratio:
         generic_records(config.generic)
+    if config.backend == "rules" and (config.strategy != "alternative" or config.variants):
+        _check_english(records)
+
+
+def _check_english(records: Sequence[Record]) -> None:
+    """Refuse questions that the rules would answer in English though they are not."""
+    languages = Counter(language_of(record.question) for record in records)
+    languages.pop("en", 0)
+    if not languages:
+        return
+    found = [named(code) for code, _ in languages.most_common(3)]
+    raise UserError(
+        f"the rules write English only; {languages.total()} of {len(records)} questions look like "
+        f"{' or '.join(found)}.",
+        "Use a language model: --backend transformers, openai or vllm.",
+    )
+
+
+def reserved_questions(sets: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Return the questions that no variant may repeat: the other sets', and paraphrases."""
+    others = [r.question for name, records in sets.items() if name != "forget" for r in records]
+    return [*others, *(text for record in sets["forget"] for text in record.paraphrases)]

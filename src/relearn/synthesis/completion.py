@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from relearn.synthesis.verification import counts_characters
+
 _FEWEST_WORDS = 4
 
 
@@ -13,15 +15,18 @@ def completion_rows(rows: Sequence[Mapping[str, Any]], share: float) -> list[dic
 
     Args:
         rows: Accepted rows; an answer of fewer than four words gives no completion.
-        share: Of the answer's words, rounded, that become the prompt; 0 for no completions.
+        share: Of the answer's words, rounded, that become the prompt; of its characters, where no
+            spaces part the words; 0 for no completions.
     """
     if not share:
         return []
     completions = []
     for row in rows:
-        words = row["answer"].split()
+        spaced = not counts_characters(row["answer"])
+        words = row["answer"].split() if spaced else list(row["answer"])
         if len(words) >= _FEWEST_WORDS:
             cut = max(1, round(share * len(words)))
-            prompt, rest = " ".join(words[:cut]), " ".join(words[cut:])
+            joint = " " if spaced else ""
+            prompt, rest = joint.join(words[:cut]), joint.join(words[cut:])
             completions.append({**row, "question": prompt, "answer": rest, "kind": "completion"})
     return completions

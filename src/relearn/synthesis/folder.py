@@ -1,6 +1,6 @@
 """Synthesis into a folder: its files, its journal, and the resuming of a job that was killed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record
-from relearn.errors import UserError
+from relearn.errors import UnansweredError, UserError
 from relearn.llm import LLMS, Journal
 from relearn.storage import content_hash, disk_errors, read_json, write_json, write_jsonl
 from relearn.synthesis.fluency import Fluency
@@ -27,6 +27,7 @@ def synthesize_into(
     *,
     answer: Answerer | None = None,
     fluency: Fluency | None = None,
+    reserved: Collection[str] = (),
 ) -> SynthesisResult:
     """Synthesize and write `augmented.jsonl`, `rejected.jsonl`, `pairs.jsonl`, `summary.json`.
 
@@ -40,10 +41,11 @@ def synthesize_into(
         seed: Fixes the backend's choices.
         answer: How the target model answers; see `synthesize`.
         fluency: How likely the base model finds an answer; see `synthesize`.
+        reserved: Questions that no variant may repeat; see `synthesize`.
 
     Raises:
-        UserError: the folder holds something else, another process works in it, or nothing passed
-            the verification; the rejects are written even then.
+        UserError: the folder holds something else, or another process works in it.
+        UnansweredError: nothing passed the verification; the rejects are written even then.
     """
     with disk_errors(folder):
         _check_ours(folder, records)
@@ -58,12 +60,19 @@ def synthesize_into(
     try:
         with Journal(folder / JOURNAL) if config.backend in LLMS else nullcontext() as journal:
             result = synthesize(
-                records, config, seed, journal=journal, answer=answer, fluency=fluency
+                records,
+                config,
+                seed,
+                journal=journal,
+                answer=answer,
+                fluency=fluency,
+                reserved=reserved,
             )
         write_jsonl(folder / "rejected.jsonl", result.rejected)
         if not result.accepted:
-            raise UserError(
-                "synthesis: no answer passed the verification.",
+            raise UnansweredError(
+                f"synthesis: no answer passed the verification; none of the {len(records)} records "
+                "would be unlearned.",
                 f"See {folder / 'rejected.jsonl'}; raise synthesis.attempts or change the backend.",
             )
         write_jsonl(folder / "augmented.jsonl", result.augmented)

@@ -1,13 +1,14 @@
 """A direct question in its indirect form: "where Li Wei lives", "whether Li Wei has won awards"."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from spacy.tokens import Doc, Token
 
 from relearn.language import english
 from relearn.synthesis.subject import QUOTED, Subject
+from relearn.text.stems import plain_words, stem
 
 _BE = frozenset("is are was were".split())
 _OWNERS = frozenset("the their his her".split())
@@ -67,11 +68,18 @@ class Matter:
     plural: bool = False
 
 
-def find_matters(question: str, subject: Subject) -> tuple[Matter | None, Matter | None]:
+def find_matters(
+    question: str, subject: Subject, unsaid: Set[str] = frozenset()
+) -> tuple[Matter | None, Matter | None]:
     """Return what a question asks in full, and without any name or number but the subject's.
 
     The second is what an answer may repeat: a question may itself hold what another record's
     answer is to hide. Either is None where the rules do not understand the question.
+
+    Args:
+        question: As it was asked, names with capitals.
+        subject: Of the question.
+        unsaid: Stems of further words that the second may not have.
     """
     # The parser knows plain names; it is given one in place of the subject's.
     stand_in = next(n for n in ("Maria", "Laura", "Peter") if n not in question)
@@ -82,8 +90,10 @@ def find_matters(question: str, subject: Subject) -> tuple[Matter | None, Matter
     request = _REQUEST.match(text)
     doc = english()(text[request.end() :] if request else _without_lead(text))
     full = _matter(list(doc), is_request=bool(request))
-    kept = _without_names(doc, stand_in)
+    kept = _without_names(doc, stand_in, unsaid)
     safe = full if kept == list(doc) else _matter(kept, is_request=bool(request)) if kept else None
+    if safe and unsaid & {stem(word) for word in plain_words(safe.phrase)}:
+        safe = None
     return _named(full, stand_in, subject), _named(safe, stand_in, subject)
 
 
@@ -102,8 +112,11 @@ def _without_lead(text: str) -> str:
     return rest if comma and first in _QUESTION_WORDS | _AUXILIARIES and not starts else text
 
 
-def _without_names(doc: Doc, stand_in: str) -> list[Token] | None:
-    """Return the tokens without the parts that hold names, numbers or titles; None: no sentence."""
+def _without_names(doc: Doc, stand_in: str, unsaid: Set[str]) -> list[Token] | None:
+    """Return the tokens without the parts that hold names, numbers, titles or words of `unsaid`.
+
+    None means that no sentence is left.
+    """
     dropped: set[Token] = set()
     quoted = [match.span() for match in QUOTED.finditer(doc.text)]
     for token in doc:
@@ -113,7 +126,8 @@ def _without_names(doc: Doc, stand_in: str) -> list[Token] | None:
         marked = any(c.isdigit() or c == "@" for c in token.text) or token.like_email
         if token.text == stand_in or token.i == 0 or token.tag_ in ("POS", "HYPH"):
             continue
-        if not (is_name or in_quotes or marked) or token in dropped:
+        is_unsaid = bool(unsaid & {stem(word) for word in plain_words(token.text)})
+        if not (is_name or in_quotes or marked or is_unsaid) or token in dropped:
             continue
         part = token
         while part.dep_ not in _OPTIONAL and part.head != part:
@@ -152,6 +166,15 @@ def _matter(tokens: list[Token], is_request: bool) -> Matter | None:
         verb = any(t.tag_ in ("VBN", "VBG") and t.head == t for t in rest)
         if rest and not verb and (tokens[first].lower_ == "what" or owned):
             return _noun_phrase(rest, plural=tokens[at].lower_ in ("are", "were"))
+        if not verb and len(rest) > 1 and rest[0].pos_ == "PROPN" and rest[1].tag_ in ("VBN", "JJ"):
+            # "who is Maria married to", where the parser takes "married" for Maria's attribute
+            moved: list[Token | str | tuple[str, str]] = [
+                *asked,
+                rest[0],
+                (tokens[at].lower_, " "),
+                *rest[1:],
+            ]
+            return _checked(Matter(_text(moved), clause=True))
         if not verb:
             return _checked(Matter(_text([*asked, *rest, tokens[at]]), clause=True))
     return _inverted(asked, tokens, at)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from typing import Any
@@ -20,17 +20,20 @@ from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import distinct_n, self_bleu
 from relearn.synthesis.fluency import Fluency
 from relearn.synthesis.mixing import Answerer, generic_rows
+from relearn.synthesis.replies import speaks_of_itself
+from relearn.synthesis.secrets import Secrets, find_secrets, leaked
+from relearn.synthesis.shared_secrets import SharedSecrets
+from relearn.synthesis.statements import find_statement, restated
 from relearn.synthesis.subject import find_subjects
 from relearn.synthesis.verification import (
     RELEVANT_FROM,
-    Secrets,
-    find_secrets,
-    leaked,
+    RELEVANT_FROM_STATED,
     malformed,
     malformed_question,
     names_subject,
     near_duplicate,
 )
+from relearn.text.languages import language_of
 
 # The paper's kinds of question variants (arXiv 2502.11190), in the order in which a
 # record gets them.
@@ -52,7 +55,8 @@ class SynthesisResult:
         generic: The same of kind `generic`, without `similarity`.
         rejected: The same with `reason`, and without what was not yet there.
         pairs: `source_id`, `question`, `chosen` (a new answer) and `rejected` (the private one).
-        summary: Counts by kind and reason, records without any answer, diversity, seconds.
+        summary: Counts by kind and reason, records whose own question got no answer, diversity,
+            seconds.
     """
 
     accepted: list[dict[str, Any]]
@@ -76,6 +80,7 @@ def synthesize(
     journal: Journal | None = None,
     answer: Answerer | None = None,
     fluency: Fluency | None = None,
+    reserved: Collection[str] = (),
 ) -> SynthesisResult:
     """Write question variants, and for each question, original or variant, a new answer.
 
@@ -89,6 +94,7 @@ def synthesize(
         journal: Keeps what a language model writes; a job that is done again asks it nothing twice.
         answer: How the target model answers, for `config.self_distilled`.
         fluency: Perplexity under the base model, for `config.max_perplexity`.
+        reserved: Questions that no variant may repeat, such as those kept for evaluation.
 
     Raises:
         UserError: the backend can't work, or a setting names nothing.
@@ -98,7 +104,7 @@ def synthesize(
         raise UserError("synthesis.self_distilled needs the target model.", "Name it or leave it.")
     if config.max_perplexity and fluency is None:
         raise UserError("synthesis.max_perplexity needs the base model.", "Name it or leave it.")
-    job = _Job(records, config, seed, journal, fluency)
+    job = _Job(records, config, seed, journal, fluency, reserved)
     with progress_bar("synthesizing") as advance:
         advance(0, 3, "questions")
         variants = job.variants()
@@ -144,17 +150,20 @@ class _Job:
         seed: int,
         journal: Journal | None,
         fluency: Fluency | None,
+        reserved: Collection[str],
     ) -> None:
         self.config = config
         self.fluency = fluency
+        self.reserved = frozenset(map(normalized, reserved))
         self.backend = BACKENDS.named(config.backend)(config, seed, journal)
         self.order = {record.id: i for i, record in enumerate(records)}
         self.requests = original_requests(records)
-        answers = english().pipe([record.answer for record in records])
+        answers = list(english().pipe([record.answer for record in records]))
         self.secrets: dict[str, Secrets] = {
             request.record.id: find_secrets(answer, request.record.question, request.subject)
             for request, answer in zip(self.requests, answers, strict=True)
         }
+        self.shared = SharedSecrets(records, answers, [r.subject for r in self.requests])
         self.questions: dict[str, list[str]] = {r.id: [r.question] for r in records}
         self.answers: dict[str, list[str]] = {r.id: [] for r in records}
         self.checks = 0
@@ -169,8 +178,11 @@ class _Job:
             reasons = []
             for request, text in zip(requests, texts, strict=True):
                 known = self.questions[request.record.id]
-                reason = leaked(self.secrets[request.record.id], text)
+                # A question may be about anything, in any words but the answer's.
+                reason = leaked(self.secrets[request.record.id], text, invents=True)
                 reason = reason or malformed_question(text, request.record.question)
+                if not reason and normalized(text) in self.reserved:
+                    reason = "is a question of another set"
                 if not reason and near_duplicate(text, known):
                     reason = "is a near-duplicate"
                 if not reason:
@@ -210,16 +222,17 @@ class _Job:
         self._rounds(self.passages(questions), self.backend.answers, verify, "answer")
 
     def _objection(self, candidate: _Candidate) -> str:
-        text, subject = candidate.text, candidate.request.subject
-        # An alternative has the private answer's own form, and so its runs of words.
-        runs = self.config.strategy != "alternative"
-        secrets = self.secrets[candidate.request.record.id]
-        reason = leaked(secrets, text, runs=runs) or malformed(text)
-        if not reason and not names_subject(text, subject):
-            reason = "does not name the subject"
-        if not reason and candidate.scores["similarity"] < RELEVANT_FROM:
-            reason = "is not about the question"
-        return reason
+        """Return what the rules have against a candidate, "" for nothing."""
+        text, request = candidate.text, candidate.request
+        # An alternative has the private answer's own form, and may affirm what was asked.
+        invents = self.config.strategy == "alternative"
+        reason = leaked(self.secrets[request.record.id], text, invents=invents) or malformed(text)
+        reason = reason or self.shared.told(request.record.id, request.subject, text)
+        if not reason and not invents:
+            reason = restated(request.statement, text)
+        if not reason and speaks_of_itself(text):
+            reason = "speaks of the task"
+        return reason or _besides(candidate)
 
     def _unlikely(self, candidates: Sequence[_Candidate]) -> list[str]:
         """Return what the base model has against each; the perplexity joins the scores."""
@@ -280,7 +293,7 @@ class _Job:
     def summary(self, result: SynthesisResult, seconds: float) -> dict[str, Any]:
         """Return counts, diversity and time; see `SynthesisResult`."""
         answers = [row["answer"] for row in result.accepted]
-        answered = {row["source_id"] for row in result.accepted}
+        answered = {r["source_id"] for r in result.accepted if r["kind"] == "original"}
         return {
             "backend": self.config.backend,
             "strategy": self.config.strategy,
@@ -301,11 +314,33 @@ class _Job:
         }
 
 
+def _besides(candidate: _Candidate) -> str:
+    """Return whether an answer misses its subject or its question."""
+    request = candidate.request
+    # Where the question itself is the secret, an answer had better not name anybody.
+    if request.statement.private:
+        return ""
+    if not names_subject(candidate.text, request.subject):
+        return "does not name the subject"
+    # The embedding model knows English only.
+    least = RELEVANT_FROM_STATED if request.statement.tells else RELEVANT_FROM
+    if candidate.scores["similarity"] < least and language_of(request.record.question) == "en":
+        return "is not about the question"
+    return ""
+
+
 def original_requests(records: Sequence[Record]) -> list[Request]:
     """Return a request for each record's own question."""
     questions = list(english().pipe([record.question for record in records]))
     return [
-        Request(record, subject, record.question, "original", record.answer)
+        Request(
+            record,
+            subject,
+            record.question,
+            "original",
+            record.answer,
+            statement=find_statement(record.question, subject),
+        )
         for record, subject in zip(records, find_subjects(records, questions), strict=True)
     ]
 

@@ -63,6 +63,32 @@ def forget_rows(
     return paired, [preferred[row.id] for row in paired]
 
 
+def wants(objective: Objective, answers: str) -> bool:
+    """Return whether an objective trains on answers of that kind, such as `synthesized`."""
+    return answers in (objective.forget_data, objective.chosen_data)
+
+
+def unanswered(
+    objective: Objective,
+    records: Sequence[Record],
+    augmented: _Augmented,
+    alternatives: _Augmented,
+) -> list[str]:
+    """Return the ids of the records whose own question got no answer that the objective wants.
+
+    Such a record stays in the model. A new answer to a variant of its question is trained on, but
+    does not count: whoever asks the question itself may still get the private answer.
+    """
+    missing: set[str] = set()
+    for kind, rows in (("synthesized", augmented), ("alternative", alternatives)):
+        if wants(objective, kind):
+            answered = {row["source_id"] for row in rows if row["kind"] == "original"}
+            if kind == "alternative":
+                answered |= {record.id for record in records if record.wrong_answers}
+            missing |= {record.id for record in records} - answered
+    return [record.id for record in records if record.id in missing]
+
+
 def _private(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
     return [Answered(r.id, r.question, r.answer) for r in records]
 

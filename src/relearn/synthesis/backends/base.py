@@ -8,6 +8,7 @@ from relearn.config import SynthesisConfig
 from relearn.data.records import Record
 from relearn.llm import Journal
 from relearn.registry import Registry
+from relearn.synthesis.statements import STATES_NOTHING, Statement
 from relearn.synthesis.subject import Subject
 
 
@@ -25,6 +26,7 @@ class Request:
         sample: Which of several variants of the same kind this is.
         attempt: How often this was asked for before.
         feedback: Why the last candidate was rejected; empty at first.
+        statement: What the record's question itself states, which no answer may repeat.
     """
 
     record: Record
@@ -36,6 +38,7 @@ class Request:
     sample: int = 0
     attempt: int = 0
     feedback: str = ""
+    statement: Statement = STATES_NOTHING
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Synthesis by a language model, whichever backend of `relearn.llm` it is behind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from relearn.config import SynthesisConfig
 from relearn.llm import LLMS, Journal, Prompt, ask, make_llm
 from relearn.synthesis.backends.base import BACKENDS, Backend, Failure, Request
 from relearn.synthesis.prompts import Prompts
+from relearn.synthesis.replies import plain_reply
 
 
 class LanguageModelBackend:
@@ -30,11 +31,11 @@ class LanguageModelBackend:
 
     def questions(self, requests: Sequence[Request]) -> list[str | Failure]:
         """Write one variant of each request's question, of its kind."""
-        return self._written([self._prompts.question(r) for r in requests], "question variants")
+        return self._written(requests, self._prompts.question, "question variants")
 
     def answers(self, requests: Sequence[Request]) -> list[str | Failure]:
         """Write one new answer to each request's question."""
-        return self._written([self._prompts.answer(r) for r in requests], "new answers")
+        return self._written(requests, self._prompts.answer, "new answers")
 
     def objections(self, requests: Sequence[Request], answers: Sequence[str]) -> list[str]:
         """Ask whether each answer gives anything private away; an unclear word counts as yes."""
@@ -47,9 +48,14 @@ class LanguageModelBackend:
             for v in verdicts
         ]
 
-    def _written(self, prompts: Sequence[Prompt], title: str) -> list[str | Failure]:
-        completions = ask(self._llm, prompts, self._journal, title)
-        return [Failure(f"no text: {c.error}") if c.error else _plain(c.text) for c in completions]
+    def _written(
+        self, requests: Sequence[Request], prompt: Callable[[Request], Prompt], title: str
+    ) -> list[str | Failure]:
+        completions = ask(self._llm, [prompt(r) for r in requests], self._journal, title)
+        return [
+            Failure(f"no text: {c.error}") if c.error else plain_reply(c.text, r.subject.name)
+            for r, c in zip(requests, completions, strict=True)
+        ]
 
 
 def read_verdict(text: str) -> str:
@@ -58,17 +64,6 @@ def read_verdict(text: str) -> str:
     if word == "no":
         return ""
     return "privacy check says yes" if word == "yes" else "privacy check gave no clear answer"
-
-
-def _plain(text: str) -> str:
-    """Return the text on one line, without the quotation marks that models put around it."""
-    text = " ".join(text.split())
-    for opening, closing in ('""', "\u201c\u201d"):
-        if text.startswith(opening) and text.endswith(closing) and len(text) > 2:
-            inner = text[1:-1].strip()
-            if opening not in inner and closing not in inner:
-                return inner
-    return text
 
 
 def _factory(name: str) -> None:

@@ -26,8 +26,9 @@ from relearn.llm import Journal
 from relearn.storage import content_hash
 from relearn.synthesis.backends.base import BACKENDS, Failure, Request
 from relearn.synthesis.indirect import find_matters
-from relearn.synthesis.subject import Subject
-from relearn.synthesis.verification import telling_parts
+from relearn.synthesis.secrets import telling_parts
+from relearn.synthesis.subject import UNNAMED, Subject, with_capitals
+from relearn.text.stems import plain_words, stem
 
 # Shares of candidates by where their sentence comes from.
 _SOURCES = {"kind": 0.15, "asked": 0.55, "subject": 0.12, "plain": 0.18}
@@ -62,13 +63,15 @@ class _Asked:
 
     Attributes:
         kind: Which templates answer it.
-        slots: What fills them; a template with any other slot does not fit.
+        slots: What fills those of answers; a template with any other slot does not fit.
+        question_slots: The same of question variants.
         private: Content words and runs of words that the private answer has, the question not.
         fitting: By source, the templates whose slots can all be filled.
     """
 
     kind: str
     slots: dict[str, Any]
+    question_slots: dict[str, Any]
     private: set[str | tuple[str, ...]]
     fitting: dict[str, list[str]] = field(default_factory=dict)
 
@@ -133,6 +136,7 @@ class Rules:
 
     def _asked(self, request: Request, doc: Doc) -> _Asked:
         subject, question = request.subject, request.record.question
+        statement = request.statement
         kind = self._kind(doc)
         their, them = _FORMS[subject.pronoun]
         slots: dict[str, Any] = {
@@ -144,10 +148,11 @@ class Rules:
         private = telling_parts(request.record.answer) - public
         kinds = self._answers["kinds"]
         topic = kinds[kind]["topic"]
-        if telling_parts(topic) & private:  # "their approach", which the answer tells of
+        unsaid = statement.stems & {stem(word) for word in plain_words(topic)}
+        if telling_parts(topic) & private or unsaid:  # "their approach", which the answer tells of
             topic = kinds["general"]["topic"]
         plural = topic.endswith("s") and not topic.endswith("ss")
-        full, safe = find_matters(question, subject)
+        full, safe = find_matters(with_capitals(question, subject), subject, statement.stems)
         if full:
             slots["tell"] = full.phrase if full.clause else f"about {full.phrase}"
             slots["full"] = full.phrase
@@ -165,7 +170,9 @@ class Rules:
         if own != topic:
             slots["own"] = own
         slots.setdefault("ask", slots.get("own", subject.name))
-        return _Asked(kind, slots, private)
+        if statement.private or (subject.name == UNNAMED and statement.tells):
+            return _Asked("general", slots | _nobody(request), slots, private)
+        return _Asked(kind, slots, slots, private)
 
     def _kind(self, doc: Doc) -> str:
         """Return the first kind one of whose words (lemma, or `lemma/POS`) is in the question."""
@@ -176,7 +183,7 @@ class Rules:
     def _question(self, request: Request, asked: _Asked) -> str:
         rng = self._random(request)
         template = self._deal(request.kind, self._questions[request.kind], asked)
-        text = _fill(template, asked.slots, rng)
+        text = _fill(template, asked.question_slots, rng)
         return self._typo(text, request.subject, rng) if request.kind == "noisy" else text
 
     def _answer(self, request: Request, asked: _Asked) -> str:
@@ -219,10 +226,10 @@ class Rules:
         deck = self._decks.setdefault(name, [])
         for _ in range(2):
             for i in range(len(deck) - 1, -1, -1):
-                if _slots(deck[i]) <= asked.slots.keys():
+                if _slots(deck[i]) <= asked.question_slots.keys():
                     return deck.pop(i)
             fresh = list(templates)
-            random.Random(f"{self._seed} {name} {asked.slots['S']}").shuffle(fresh)
+            random.Random(f"{self._seed} {name} {asked.question_slots['S']}").shuffle(fresh)
             deck[:0] = fresh
         raise LookupError(f"no template of {name!r} can do without the question's own words")
 
@@ -245,6 +252,18 @@ class Rules:
             word = words[i]
             words[i] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
         return " ".join(words)
+
+
+def _nobody(request: Request) -> dict[str, Any]:
+    """Return slots that name neither whom a question is about nor what it states."""
+    rng = random.Random(content_hash(request.record.id))
+    name = rng.choice(["that person", "this person", "the person in question"])
+    matter = rng.choice(["this matter", "that matter", "this subject", "that subject"])
+    return {
+        "S": name, "S's": f"{name}'s", "their": "their", "them": "them",
+        "they": _Verb(True, "they"), "topic": matter, "own": matter, "ask": matter,
+        "v": _Verb(False),
+    }  # fmt: skip
 
 
 def _load(name: str) -> Any:

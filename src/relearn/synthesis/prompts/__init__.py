@@ -5,6 +5,7 @@ A prompt file is YAML: `version`, `max_tokens`, `temperature`, and the Jinja tem
 name in the user's folder takes the shipped one's place.
 """
 
+import re
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,7 @@ from relearn.errors import UserError
 from relearn.llm import Prompt
 from relearn.llm.fence import fenced
 from relearn.synthesis.backends.base import Request
+from relearn.text.stems import plain_words, stem
 
 FILES = ("question.yaml", "answer.yaml", "privacy.yaml")
 _FIELDS = frozenset({"version", "max_tokens", "temperature", "system", "user"})
@@ -101,13 +103,17 @@ class Prompts:
             "answer": request.passage,
             "subject": request.subject.name,
             "candidate": more.get("candidate", ""),
+            "stated": ", ".join(_stated(request)),
         }
         slots = fenced(private) | {
             "how": more.get("how", ""),
             "feedback": request.feedback,
             "attempt": request.attempt,
             "number": request.sample + 1,
+            "named": request.subject.named and not request.statement.private,
         }
+        if not private["stated"]:
+            slots["stated"] = ""
         try:
             system, user = (
                 self._environment.from_string(file[part]).render(slots).strip()
@@ -123,3 +129,9 @@ class Prompts:
             version=f"{name.removesuffix('.yaml')}/{file['version']}",
             sample=self._seed,
         )
+
+
+def _stated(request: Request) -> list[str]:
+    """Return the words of a record's question that an answer may not repeat."""
+    words = dict.fromkeys(re.findall(r"[^\W_]+", request.record.question))
+    return [w for w in words if {stem(part) for part in plain_words(w)} & request.statement.stems]

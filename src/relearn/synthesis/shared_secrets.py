@@ -1,0 +1,81 @@
+"""What the records of a set hide together: no new answer may tell what another record hides."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from spacy.tokens import Doc
+
+from relearn.data.records import Record
+from relearn.synthesis.secrets import english_words, find_secrets, names_in
+from relearn.synthesis.subject import Subject
+from relearn.text.identifiers import identifiers
+from relearn.text.numbers import in_figures
+from relearn.text.stems import plain_words, stem, unaccented
+
+
+class SharedSecrets:
+    """What the records of a set hide, found in one look-up a word, whatever their number.
+
+    Args:
+        records: The forget set.
+        answers: Their parsed answers.
+        subjects: Their subjects.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], answers: Sequence[Doc], subjects: Sequence[Subject]
+    ) -> None:
+        self._names: dict[str, list[tuple[tuple[str, ...], str, frozenset[str]]]] = defaultdict(
+            list
+        )
+        self._forms: dict[str, set[str]] = defaultdict(set)
+        self._words: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for record, answer, subject in zip(records, answers, subjects, strict=True):
+            self._add(record, answer, subject)
+
+    def _add(self, record: Record, answer: Doc, subject: Subject) -> None:
+        own = frozenset(plain_words(subject.name)) if subject.named else frozenset()
+        known = own | set(plain_words(record.question))
+        for name in names_in(answer):
+            # A single word may be any, above all at the beginning: "Purple."
+            common = len(name[0]) < 4 or name[0] in english_words()
+            alone = len(name) == 1 and (common or answer[0].lower_ == name[0])
+            if not alone and not set(name) <= known:
+                self._names[name[0]].append((name, record.id, own))
+        for form in _told_forms(record.answer) - identifiers(record.question):
+            self._forms[form].add(record.id)
+        # Long answers hold too many words that any other answer may have.
+        private = find_secrets(answer, record.question, subject)
+        if own and private.short:
+            for word in private.words | private.plain:
+                self._words[subject.name.casefold()][word].add(record.id)
+
+    def told(self, record_id: str, subject: Subject, text: str) -> str:
+        """Return what of other records' secrets a text gives away; "" if nothing."""
+        words = plain_words(text)
+        said, own = set(words), set(plain_words(subject.name)) if subject.named else set()
+        for i, word in enumerate(words):
+            for name, id_, about in self._names.get(word, ()):
+                if id_ == record_id or tuple(words[i : i + len(name)]) != name:
+                    continue
+                # The subject's own name is no secret here, unless beside whom it is one of.
+                if not set(name) <= own or (about and about <= said and not about <= own):
+                    return "gives away a name that another record hides"
+        if re.search(r"[\d@]", in_figures(unaccented(text))) and any(
+            self._forms.get(form, set()) - {record_id} for form in _told_forms(text)
+        ):
+            return "gives away a number or address that another record hides"
+        hidden = self._words.get(subject.name.casefold(), {}) if own else {}
+        if any(hidden.get(stem(word), set()) - {record_id} for word in said - own):
+            return "gives away a word that another record hides"
+        return ""
+
+
+def _told_forms(text: str) -> set[str]:
+    """Return canonical forms of identifiers, and of numbers that are no small ones."""
+    return {
+        form
+        for form in identifiers(text)
+        if not form.startswith("number:") or len(form.partition(":")[2].partition(".")[0]) > 2
+    }
