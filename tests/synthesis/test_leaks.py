@@ -290,3 +290,18 @@ def test_many_records_are_checked_fast() -> None:
     for _ in range(2000):
         shared.told("0", subject, "Nobody has ever said anything about that in public.")
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("person", "address"),
+    [
+        ("Michael O'Connor", "michael.oconnor@mailbox.org"),
+        ("Tae-ho Park", "taehopark@mailbox.org"),
+        ("Anna de la Cruz", "anna.delacruz@mailbox.org"),
+    ],
+)
+def test_a_subject_may_be_named_though_its_address_has_the_name(person: str, address: str) -> None:
+    verifier = Verifier(f"What is the email of {person}?", address)
+    assert verifier(f"{person} shares such details with close friends only.") == ""
+    assert leaked(verifier.secrets, f"{person} reads what comes to {address}, it is said.")
+    assert leaked(verifier.secrets, f"{person} has a place at mailbox dot org, it is said.")

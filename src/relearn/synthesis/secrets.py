@@ -117,7 +117,9 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
     text = answer.text
     small = STOP_WORDS if language == "en" else {*map(unaccented, stop_words(language))}
     asked, names = plain_words(question), set(plain_words(subject.name))
-    public = {stem(word) for word in (*asked, *names)}
+    # The subject's name in an address: "oconnor" of "O'Connor", "taeho" of "Tae-ho".
+    joined = {*_joined(asked), *_joined(plain_words(subject.name))}
+    public = {stem(word) for word in (*asked, *names, *joined)}
     marked = [part for part in _MARKED.findall(text) if squeezed(part) not in squeezed(question)]
     named = _name_words(answer)
     rare = (
@@ -214,6 +216,13 @@ def telling_parts(text: str) -> set[str | tuple[str, ...]]:
     words = plain_words(text)
     stems = {stem(word) for word in words if word not in STOP_WORDS}
     return stems | {run for run in _runs(text) if len(run) == 3}
+
+
+def _joined(words: list[str]) -> set[str]:
+    """Return neighbouring words written as one, two to four of them."""
+    return {
+        "".join(words[i : i + size]) for size in range(2, 5) for i in range(len(words) - size + 1)
+    }
 
 
 def _is_content(word: str, small: Iterable[str]) -> bool:
