@@ -1,5 +1,6 @@
 """Each trick that makes training fast gives the values and gradients of the plain computation."""
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,11 @@ from relearn.data.tokenization import Example
 from relearn.models import packed_attention, vocabulary
 from relearn.models.adapters import add_adapter
 from relearn.models.fused_lora import fused_lora
+from relearn.models.fused_parts import fused_parts
 from relearn.models.loading import load_model
 from relearn.models.packed_attention import packing
+from relearn.models.precision import native_precision
+from relearn.models.recomputation import recomputation
 from relearn.models.vocabulary import Head, Wanted, statistics
 from relearn.objectives import OBJECTIVES
 from relearn.training.statistics import ReferenceCache, token_statistics
@@ -194,7 +198,7 @@ def test_packed_rows_equal_padded_rows(
     cache = ReferenceCache(policy, policy.disable_adapter(), rows, lambda r: collate(r, 0))
     arguments = cache, OBJECTIVES["undial"]
     plain = token_statistics(policy, collate(rows, 0), *arguments)
-    with packing(model), fused_lora(policy):
+    with packing(model), fused_lora(policy), fused_parts(model), recomputation():
         packed = token_statistics(policy, pack(rows), *arguments)
         again = ReferenceCache(policy, policy.disable_adapter(), rows, pack)
         assert packed.row.tolist() == plain.row.tolist()
@@ -270,3 +274,84 @@ def test_statistics_are_those_of_the_models_own_logits(architecture: str) -> Non
         if not row.is_forget:
             kl = kl_div(ours, theirs, log_target=True, reduction="none").sum(-1)
             torch.testing.assert_close(stats.kl[at], kl, rtol=1e-3, atol=1e-5)
+
+
+def parts_of(model: torch.nn.Module) -> set[str]:
+    """Return the names of the modules whose forward pass something stands in for."""
+    return {name.rpartition(".")[2] for name, m in model.named_modules() if "forward" in vars(m)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral, window"])
+def test_fused_parts_equal_the_models_own(architecture: str, dtype: torch.dtype) -> None:
+    """Loss to the bit, and gradients of all weights."""
+    torch.manual_seed(0)
+    config = ARCHITECTURES[architecture]
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").to(dtype)
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            torch.nn.init.normal_(parameter)
+    ids = torch.randint(3, 97, (2, 9))
+
+    def loss_and_gradients() -> tuple[Tensor, dict[str, Tensor]]:
+        loss = model(input_ids=ids, labels=ids).loss
+        return loss, gradients(model, loss)
+
+    plain, theirs = loss_and_gradients()
+    with fused_parts(model), recomputation():
+        norms = {"input_layernorm", "post_attention_layernorm", "norm"}
+        assert parts_of(model) >= {"mlp", *norms}
+        fused, ours = loss_and_gradients()
+    assert not parts_of(model)
+    assert torch.equal(plain, fused)
+    for name, gradient in theirs.items():
+        error = (ours[name] - gradient).float().norm()
+        assert error <= (1e-5 if dtype == torch.float32 else 0.02) * gradient.float().norm(), name
+
+
+def test_a_part_that_differs_is_left_to_the_model() -> None:
+    """Gemma's norm adds one to its weights, its MLP has another function than silu."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(ARCHITECTURES["gemma 2, caps"])
+    with fused_parts(model):
+        assert not parts_of(model)
+
+
+def test_activations_are_made_again_instead_of_kept() -> None:
+    """What norms and MLPs hand on is not among the tensors that autograd keeps."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(ARCHITECTURES["llama"], attn_implementation="eager")
+    layer = model.model.layers[0]
+    readers = layer.self_attn.q_proj, layer.mlp.gate_proj, layer.mlp.down_proj
+
+    def kept() -> list[bool]:
+        """Tell which readers' inputs are still there when all that is left is the loss."""
+        inputs: list[weakref.ref[Tensor]] = []
+        hooks = [
+            reader.register_forward_pre_hook(lambda _, given: inputs.append(weakref.ref(given[0])))
+            for reader in readers
+        ]
+        loss = model(input_ids=torch.arange(3, 9)[None], labels=torch.arange(3, 9)[None]).loss
+        for hook in hooks:
+            hook.remove()
+        assert loss.requires_grad
+        return [found() is not None for found in inputs]
+
+    assert kept() == [True, True, True]
+    with fused_parts(model), recomputation():
+        assert kept() == [False, False, False]
+
+
+def test_emulated_types_are_computed_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights come back as they were; an adapter that was added meanwhile is left alone."""
+    monkeypatch.setattr("relearn.models.precision.is_native", lambda dtype, _: dtype.itemsize > 2)
+    model = AutoModelForCausalLM.from_config(ARCHITECTURES["llama"]).to(torch.bfloat16)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    with native_precision(model):
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        policy = add_adapter(model, LoraConfig(rank=2))
+    trained = {p.dtype for p in policy.parameters() if p.requires_grad}
+    assert trained == {torch.float32}
+    for name, parameter in policy.get_base_model().named_parameters():
+        if "lora_" not in name:
+            assert torch.equal(parameter, before[name.replace(".base_layer", "")])

@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from relearn.data.layout import RowLayout
+from relearn.models.recomputation import made_again
 
 NAME = "relearn_packed"
 BLOCK = 128
@@ -49,21 +50,27 @@ class _FromRows(torch.autograd.Function):
 
 
 class _Softmax(torch.autograd.Function):
-    """Over the last dimension in float32, as in the plain model; kept in the type of the scores.
+    """Over the last dimension in float32, as in the plain model; in the type of the scores.
 
-    On a CPU the softmax of 16-bit numbers takes three times as long.
+    On a CPU the softmax of 16-bit numbers takes three times as long. Of long rows the weights are
+    the largest activation of all; they are made again from queries and keys.
     """
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor) -> Tensor:
-        weights = scores.float().softmax(-1).to(scores.dtype)
+    def forward(ctx: Any, scores: Tensor, q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+        weights = made_again(_softmax(scores), _weights, q, k, mask)
         ctx.save_for_backward(weights)
         return weights
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (weights,) = ctx.saved_tensors
-        return torch.ops.aten._softmax_backward_data(grad, weights, -1, weights.dtype)
+        by_scores = torch.ops.aten._softmax_backward_data(grad, weights, -1, weights.dtype)
+        return by_scores, None, None, None
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    return scores.float().softmax(-1).to(scores.dtype)
 
 
 def packed_attention(
@@ -131,12 +138,20 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, dropout
     """Plain attention: on a CPU its backward pass is several times faster than the fused one's."""
     rows, heads, length, size = q.shape
     groups = heads // k.shape[1]  # query heads that share a key head
-    q = q.reshape(rows * k.shape[1], groups * length, size)
+    q = q.reshape(rows * k.shape[1], groups * length, size) * scale
     k, v = k.flatten(0, 1), v.flatten(0, 1)
-    scores = (q * scale) @ k.transpose(1, 2)
-    scores = scores.view(rows, heads, length, -1).add_(mask)
-    weights = torch.nn.functional.dropout(_Softmax.apply(scores), dropout, dropout > 0)
+    weights = _Softmax.apply(_scores(q, k, mask), q.detach(), k.detach(), mask)
+    weights = torch.nn.functional.dropout(weights, dropout, dropout > 0)
     return (weights.view(len(k), groups * length, -1) @ v).view(rows, heads, length, size)
+
+
+def _scores(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+    scores = q @ k.transpose(1, 2)
+    return scores.view(len(mask), -1, *mask.shape[2:]).add_(mask)
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+    return _softmax(_scores(q, k, mask))
 
 
 def _rows(states: Tensor, layout: RowLayout) -> Tensor:

@@ -118,6 +118,8 @@ class _Statistics(torch.autograd.Function):
             if ahead is not None and expected is not None and expected[tokens].any():
                 gradient = chunk.logit_gradient(*expected[tokens].unbind(1))
                 ahead[tokens] = head.by_hidden(gradient).to(hidden.dtype)
+                del gradient
+            del chunk  # before the next one's logits are made
         ctx.save_for_backward(hidden, weight, bias, ahead)
         return out
 
@@ -141,10 +143,19 @@ class _Statistics(torch.autograd.Function):
             grad_hidden[tokens] = head.by_hidden(by_logits).to(hidden.dtype)
             if grad_weight is not None and head.weight is not None:
                 by_logits = by_logits.to(head.weight.dtype)
-                grad_weight += by_logits.t() @ hidden[tokens].to(by_logits.dtype)
+                _add_product(grad_weight, by_logits.t(), hidden[tokens].to(by_logits.dtype))
             if grad_bias is not None:
                 grad_bias += by_logits.sum(0)
+            del chunk, by_logits
         return grad_hidden, grad_weight, grad_bias, None, None
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """Add a @ b to `total`: in place where the types agree, as the product is the whole head's."""
+    if total.dtype == a.dtype:
+        total.addmm_(a, b)
+    else:
+        total += a @ b
 
 
 def _factor(grad: Tensor, expected: Tensor) -> Tensor | None:
@@ -160,7 +171,10 @@ def _factor(grad: Tensor, expected: Tensor) -> Tensor | None:
 def _chunks(hidden: Tensor, head: Head, wanted: Wanted) -> Iterator[Tensor]:
     """Yield the tokens of each chunk: all of one kind, as to what is asked of them."""
     vocabulary = hidden.shape[1] if head.weight is None else head.weight.shape[0]
-    size = max(1, CHUNK.get(hidden.device.type, DEFAULT_CHUNK) // vocabulary)
+    chunk = CHUNK.get(hidden.device.type, DEFAULT_CHUNK)
+    if head.weight is not None and head.weight.requires_grad:
+        chunk *= 2  # its gradient is added to once for each chunk, which takes time
+    size = max(1, chunk // vocabulary)
     kind = torch.zeros_like(wanted.targets)
     if wanted.reference_row is not None:
         referenced = wanted.reference_row >= 0

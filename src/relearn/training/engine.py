@@ -1,5 +1,6 @@
 """The training engine: from rows and a configuration to a trained model in a folder."""
 
+import gc
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,12 +24,15 @@ from transformers import (
 from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, TrainingRow, collate, pack, to_device
 from relearn.data.tokenization import Example
-from relearn.distributed import by_leader
+from relearn.distributed import by_leader, process_count
 from relearn.errors import UserError
 from relearn.models.adapters import add_adapter, scale_adapter, scale_change
 from relearn.models.fused_lora import fused_lora
+from relearn.models.fused_parts import fused_parts
 from relearn.models.label_logits import label_logits
 from relearn.models.packed_attention import can_pack, packing
+from relearn.models.precision import is_native, native_precision
+from relearn.models.recomputation import recomputation
 from relearn.objectives import OBJECTIVES
 from relearn.progress import progress_bar
 from relearn.storage import atomic_path, disk_errors, write_json, write_jsonl
@@ -72,18 +76,20 @@ def train(
     set_seed(seed)
     checkpoints = output.with_name(f"{output.name}.checkpoints")
     dtype = model.dtype
-    policy = _policy(model, config)
-    rows = _rows(forget, chosen, retain, config)
-    packed = config.packing and packs_exactly(policy, rows, tokenizer.pad_token_id)
-    config = config.model_copy(update={"packing": packed})
-    with _fast(policy, packed), disk_errors(checkpoints):
-        trainer = _trainer(policy, tokenizer, rows, config, checkpoints, seed, dtype)
-        with progress_bar(title) as advance:
-            trainer.add_callback(_Progress(advance))
-            _train(trainer, checkpoints)
-    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    if not sharded:
-        _scale(dict(policy.named_parameters()), policy, dtype, config)
+    with native_precision(model):
+        policy = _policy(model, config)
+        rows = _rows(forget, chosen, retain, config)
+        packed = config.packing and packs_exactly(policy, rows, tokenizer.pad_token_id)
+        config = config.model_copy(update={"packing": packed})
+        products = dtype if is_native(dtype, model.device) else torch.float32
+        with _fast(policy, packed), disk_errors(checkpoints):
+            trainer = _trainer(policy, tokenizer, rows, config, checkpoints, seed, products)
+            with progress_bar(title) as advance:
+                trainer.add_callback(_Progress(advance))
+                _train(trainer, checkpoints)
+        sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+        if not sharded:
+            _scale(dict(policy.named_parameters()), policy, dtype, config)
     if config.method == "full":
         policy.to(dtype)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
@@ -187,7 +193,14 @@ def _adapter_off(policy: Any) -> AbstractContextManager[Any]:
 def _fast(policy: Any, packed: bool) -> Iterator[None]:
     """Let the policy compute by the faster ways while this lasts."""
     model: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
-    with fused_lora(policy), packing(model) if packed else nullcontext():
+    # Elsewhere Liger's kernels do what the fused parts do; sharded weights come and go.
+    alone = model.device.type == "cpu" and process_count() == 1
+    with (
+        fused_lora(policy),
+        fused_parts(model) if alone else nullcontext(),
+        recomputation() if alone else nullcontext(),
+        packing(model) if packed else nullcontext(),
+    ):
         yield
 
 
@@ -240,12 +253,16 @@ def _train(trainer: ObjectiveTrainer, checkpoints: Path) -> None:
     """Train from the last checkpoint there is."""
     _check_saving(trainer)
     last = by_leader(lambda: _last_checkpoint(checkpoints))
+    # Otherwise the collector looks through all that was imported again and again.
+    gc.freeze()
     try:
         trainer.train(resume_from_checkpoint=last)
     except Exception:
         if trainer.is_world_process_zero():
             _last_checkpoint(checkpoints)  # a full disk leaves half of one
         raise
+    finally:
+        gc.unfreeze()
 
 
 def _check_saving(trainer: ObjectiveTrainer) -> None:
