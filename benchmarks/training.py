@@ -1,6 +1,7 @@
 """Training speed and memory beside the recipes of two other code bases, on the same rows.
 
     python benchmarks/training.py [--quick] [--json FILE] [--scaling]
+    python benchmarks/training.py --quick --open-unlearning DIR --python EXE
 
 Three sides train a LoRA adapter (rank 32, no dropout, so that losses can be compared) on the same
 model with ReLearn's loss, CE(forget) + CE(retain) + KL(reference || policy on retain):
@@ -16,7 +17,13 @@ Both recipes are written anew here, on transformers and peft as one would, with 
 of a Trainer. Each side runs in a process of its own. The clock runs from the loaded model to the
 adapter on disk: so it counts the second model, and what relearn computes once before training. A
 first training, on rows of its own, is not timed. The KL is averaged over padding too in both
-recipes, so what is compared are the cross-entropies.
+recipes, so what is compared are the cross-entropies. Products are made in bfloat16, on a CPU that
+has no instructions for it in float32; by all sides.
+
+With `--open-unlearning DIR --python EXE` a fourth side takes part: open-unlearning's own trainer, a
+checkout in DIR run by the interpreter EXE, in a race from nothing to a trained model (`race.py`).
+
+What is done is kept in FILE.partial until all is: the same command goes on where it was killed.
 """
 
 import argparse
@@ -33,9 +40,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
+from race import RACERS, Race, run_race
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import linregress
@@ -49,6 +58,7 @@ from relearn.data.sources import load_records
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.models.loading import best_device, load_model, load_tokenizer, model_folder
+from relearn.models.precision import is_native
 from relearn.storage import read_jsonl, write_json
 from relearn.training.engine import train
 
@@ -59,6 +69,9 @@ SIDES = {
 }
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "knowundo_privacy"
 FIXED_LENGTH = 512
+RACE_ROWS = 16
+# What all sides make their products in.
+PRODUCTS = torch.bfloat16 if is_native(torch.bfloat16, best_device()) else torch.float32
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="forget rows, and as many retain rows")
     parser.add_argument("--batch-size", type=int, help="forget rows of an optimizer step")
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--open-unlearning", type=Path, help="folder of its checkout")
+    parser.add_argument("--python", help="interpreter that has open-unlearning's requirements")
+    parser.add_argument("--rounds", type=int, default=1, help="of the race; medians are given")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--workload", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -119,14 +135,82 @@ def main() -> None:
         arguments.batch_size or 4,
         arguments.epochs or 4,
     )
-    result = scaling(workload) if arguments.scaling else comparison(workload)
+    if bool(arguments.open_unlearning) != bool(arguments.python):
+        parser.error("--open-unlearning and --python go together")
+    kept = Kept(arguments.json, workload)
+    result = scaling(workload) if arguments.scaling else comparison(workload, kept)
+    if arguments.open_unlearning:
+        checkout, python = arguments.open_unlearning.resolve(), arguments.python
+        result["race"] = race(workload.model, checkout, python, arguments.rounds, kept)
     if arguments.json:
         write_json(arguments.json, result)
+    kept.forget()
 
 
-def comparison(workload: Workload) -> dict[str, object]:
+class Kept:
+    """Figures that are measured already, in a file beside the results until all are.
+
+    Args:
+        results: File of the results; None keeps figures in memory alone.
+        workload: Figures of another one are not taken up.
+    """
+
+    def __init__(self, results: Path | None, workload: Workload) -> None:
+        self._file = results and results.with_name(f"{results.name}.partial")
+        self.figures: dict[str, Any] = {"workload": asdict(workload)}
+        if self._file and self._file.is_file():
+            found = json.loads(self._file.read_text())
+            if found["workload"] == asdict(workload):
+                self.figures = found
+
+    def save(self) -> None:
+        """Write what there is."""
+        if self._file:
+            write_json(self._file, self.figures)
+
+    def forget(self) -> None:
+        """Delete the file."""
+        if self._file:
+            self._file.unlink(missing_ok=True)
+
+
+def race(
+    model: str, checkout: Path, python: str, rounds: int, kept: Kept
+) -> dict[str, dict[str, float]]:
+    """Race against open-unlearning's trainer, print the table and return the figures."""
+    sets = [load_records(source, ColumnsConfig(), "race")[:RACE_ROWS] for source in sources()]
+    forget, retain = ([(r.question, r.answer) for r in records] for records in sets)
+    course = Race(model_folder(model), forget, retain, str(PRODUCTS).removeprefix("torch."))
+    sides = run_race(
+        course, checkout, python, rounds, kept.figures.setdefault("race", {}), kept.save
+    )
+    table = Table("", "examples/s", "seconds", "speedup", "by CPU time", "peak GiB", "memory")
+    for side, figures in sides.items():
+        table.add_row(
+            RACERS[side],
+            f"{figures['examples_per_second']:.2f}",
+            f"{figures['seconds']:.1f}",
+            f"{figures['speedup']:.2f}",
+            f"{figures['cpu_speedup']:.2f}",
+            f"{figures['peak_memory_bytes'] / 2**30:.2f}",
+            f"{figures['memory_ratio']:.2f}",
+        )
+    table.caption = (
+        f"{len(forget)} forget and {len(retain)} retain rows, {course.epochs} epochs, GradDiff, "
+        f"products in {course.precision}; from the launch of a process to its exit. speedup and "
+        "memory: beside open-unlearning."
+    )
+    console().print(table)
+    return sides
+
+
+def comparison(workload: Workload, kept: Kept) -> dict[str, object]:
     """Run the three sides, print the table and return the figures."""
-    sides = {side: in_process(side, workload) for side in SIDES}
+    sides = kept.figures.setdefault("sides", {})
+    for side in SIDES:
+        if side not in sides:
+            sides[side] = in_process(side, workload)
+            kept.save()
     ours, peak = sides["relearn"], matmul_peak()
     columns = "examples/s", "speedup", "by CPU time", "peak GiB", "memory", "loss", "first"
     table = Table("", *columns, "peak share")
@@ -148,7 +232,7 @@ def comparison(workload: Workload) -> dict[str, object]:
         "speedup and memory: relearn's over the side's; by CPU time is what a busy machine "
         "disturbs least. loss: CE(forget) + CE(retain), mean over "
         "all steps, and at the first. peak share: products that the unpadded rows need, over "
-        f"this machine's {peak / 1e9:.0f} GFLOP/s in bfloat16."
+        f"this machine's {peak / 1e9:.0f} GFLOP/s in {PRODUCTS}."
     )
     console().print(table)
     return {
@@ -279,15 +363,19 @@ def load_rows(
 ) -> tuple[list[Example], list[Example]]:
     """Return KnowUnDo's rows, and after them one for the warm-up."""
     sets = []
-    for name in ("unlearn_train", "retention_train"):
-        file = SHARED / f"{name}.json"
-        source = str(file) if file.is_file() else f"demo:{'forget' if 'un' in name else 'retain'}"
-        records = load_records(source, ColumnsConfig(), name)
+    for source in sources():
+        records = load_records(source, ColumnsConfig(), source)
         examples = [prompt_format.encode(r.question, r.answer) for r in records]
         wanted = workload.rows + 1
         examples = (examples * -(-wanted // len(examples)))[:wanted]
         sets.append([lengthened(e, workload.length) for e in examples])
     return sets[0], sets[1]
+
+
+def sources() -> list[str]:
+    """Return where forget and retain rows are from: KnowUnDo, or else the demo."""
+    files = {"forget": SHARED / "unlearn_train.json", "retain": SHARED / "retention_train.json"}
+    return [str(file) if file.is_file() else f"demo:{kind}" for kind, file in files.items()]
 
 
 def lengthened(example: Example, length: int) -> Example:
@@ -318,10 +406,10 @@ def needed_flops(folder: Path, forget: list[Example], retain: list[Example]) -> 
 
 
 def matmul_peak() -> float:
-    """Return the floating-point operations a second of a large bfloat16 matrix product."""
+    """Return the floating-point operations a second of a large matrix product."""
     size = 2048
     device = best_device()
-    a, b = (torch.randn(size, size, device=device).to(torch.bfloat16) for _ in range(2))
+    a, b = (torch.randn(size, size, device=device).to(PRODUCTS) for _ in range(2))
     times = []
     for _ in range(8):
         start = time.perf_counter()
@@ -385,7 +473,8 @@ def plain_loop(
     policy.train()
     losses = []
     for forget, retain in data:
-        with torch.autocast(policy.device.type, torch.bfloat16):
+        kind = policy.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=torch.bfloat16 == PRODUCTS):
             value, cross_entropy = loss(forget, retain)
         value.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
@@ -401,9 +490,9 @@ def adapter() -> LoraConfig:
     return LoraConfig(rank=32, alpha=32, dropout=0.0)
 
 
-def loaded(folder: Path) -> PreTrainedModel:
+def loaded(folder: Path, dtype: str = str(PRODUCTS).removeprefix("torch.")) -> PreTrainedModel:
     """Return the model, its weights read from disk."""
-    model = load_model(folder, ModelConfig())
+    model = load_model(folder, ModelConfig(dtype=dtype))
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
     return model
@@ -412,7 +501,7 @@ def loaded(folder: Path) -> PreTrainedModel:
 def fixed_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]
     model = loaded(folder)
     start = now()
-    policy, reference = add_adapter(model, adapter()), load_model(folder, ModelConfig())
+    policy, reference = add_adapter(model, adapter()), loaded(folder)
 
     def loss(forget: list[Example], retain: list[Example]) -> tuple[Tensor, float]:
         forget_batch, retain_batch = (
@@ -464,7 +553,7 @@ def relearn(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ign
         checkpoint_steps=10**6,
         lora=adapter(),
     )
-    model = loaded(folder)
+    model = loaded(folder, "auto")
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "out"
         start = now()
