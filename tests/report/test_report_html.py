@@ -140,7 +140,7 @@ def test_a_redacted_report_holds_no_text_of_the_run(tmp_path):
     config = folder / "config.yaml"
     config.write_text(
         config.read_text().replace("cases/forget.jsonl", "Henrik Solberg.jsonl")
-        .replace("system: null", "system: You are Henrik Solberg's aide.")
+        .replace("\n  system: null", "\n  system: You are Henrik Solberg's aide.")
     )  # fmt: skip
     manifest = read_json(folder / "manifest.json")
     manifest["data"]["forget"]["source"] = "Henrik Solberg.jsonl"

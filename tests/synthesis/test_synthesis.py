@@ -146,8 +146,11 @@ def real(data_files: Path, request: pytest.FixtureRequest) -> tuple[list[Record]
 
 def test_real_sets_of_400(real: tuple[list[Record], SynthesisResult]) -> None:
     records, result = real
-    counts = Counter(row["source_id"] for row in result.accepted)
-    assert counts == {record.id: 5 for record in records}
+    # Every record's own question is answered. A variant may be left out: no answer may hold what
+    # any other record hides.
+    answered = [row["source_id"] for row in result.accepted if row["kind"] == "original"]
+    assert answered == [record.id for record in records]
+    assert len(result.accepted) >= 0.99 * 5 * len(records)
     check_no_leak(records, [*result.accepted, *result.completions])
     questions = [row["question"] for row in result.accepted]
     answers = [row["answer"] for row in result.accepted]

@@ -119,7 +119,8 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
     asked, names = plain_words(question), set(plain_words(subject.name))
     # The subject's name in an address: "oconnor" of "O'Connor", "taeho" of "Tae-ho".
     joined = {*_joined(asked), *_joined(plain_words(subject.name))}
-    public = {stem(word) for word in (*asked, *names, *joined)}
+    as_asked = {*asked, *names, *joined}
+    public = {stem(word) for word in as_asked}
     marked = [part for part in _MARKED.findall(text) if squeezed(part) not in squeezed(question)]
     named = _name_words(answer)
     rare = (
@@ -154,7 +155,11 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
             run
             for run in _runs(text)
             if sum(_is_content(word, small) for word in run) > 1
-            and any(_is_content(w, small) and stem(w) not in public | askable() for w in run)
+            # As written: "uses her email" is new where the question has "use her email".
+            and any(
+                _is_content(w, small) and w not in as_asked and stem(w) not in askable()
+                for w in run
+            )
         ),
         strings=tuple(map(squeezed, marked)),
         identifiers=tuple(
