@@ -108,9 +108,9 @@ def _norm(module: Any, x: Tensor) -> Tensor:
 def _mlp(module: Any, x: Tensor) -> Tensor:
     gate, up = module.gate_proj(x), module.up_proj(x)
     if gate.dtype != up.dtype:
-        return module.down_proj(module.act_fn(gate) * up)  # type: ignore[no-any-return]
+        return module.down_proj(module.act_fn(gate) * up)
     y = made_again(_Gated.apply(gate, up), _gated, gate, up)
-    return module.down_proj(y)  # type: ignore[no-any-return]
+    return module.down_proj(y)
 
 
 def _rotate(

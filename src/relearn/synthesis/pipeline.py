@@ -21,7 +21,7 @@ from relearn.synthesis.diversity import distinct_n, self_bleu
 from relearn.synthesis.fluency import Fluency
 from relearn.synthesis.mixing import Answerer, generic_rows
 from relearn.synthesis.replies import speaks_of_itself
-from relearn.synthesis.secrets import Secrets, find_secrets, leaked
+from relearn.synthesis.secrets import Secrets, find_secrets, leaked, quoted
 from relearn.synthesis.shared_secrets import SharedSecrets
 from relearn.synthesis.statements import find_statement, restated
 from relearn.synthesis.subject import find_subjects
@@ -179,7 +179,8 @@ class _Job:
             for request, text in zip(requests, texts, strict=True):
                 known = self.questions[request.record.id]
                 # A question may be about anything, in any words but the answer's.
-                reason = leaked(self.secrets[request.record.id], text, invents=True)
+                secrets = self.secrets[request.record.id]
+                reason = leaked(secrets, text, invents=True) or quoted(secrets, text)
                 reason = reason or malformed_question(text, request.record.question)
                 if not reason and normalized(text) in self.reserved:
                     reason = "is a question of another set"

@@ -83,6 +83,7 @@ class Secrets:
         polar: Whether it says yes or no.
         has_number: Whether it holds a number, in figures or words.
         phrases: Pairs of neighbouring content words, by stem.
+        wording: As `runs`, but new where a word is not in the question in that form.
         runs: Two or three words in a row as they stand, content words among them, one of them new.
         strings: Links, e-mails, codes, phone numbers and dates, by letters and digits.
         identifiers: The same in canonical forms.
@@ -99,6 +100,7 @@ class Secrets:
     has_number: bool
     phrases: frozenset[tuple[str, str]]
     runs: frozenset[tuple[str, ...]]
+    wording: frozenset[tuple[str, ...]]
     strings: tuple[str, ...]
     identifiers: tuple[Identifier, ...]
     whole: frozenset[str]
@@ -155,11 +157,13 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
             run
             for run in _runs(text)
             if sum(_is_content(word, small) for word in run) > 1
-            # As written: "uses her email" is new where the question has "use her email".
-            and any(
-                _is_content(w, small) and w not in as_asked and stem(w) not in askable()
-                for w in run
-            )
+            and any(_is_content(w, small) and stem(w) not in public | askable() for w in run)
+        ),
+        wording=frozenset(
+            run
+            for run in _runs(text)
+            if sum(_is_content(word, small) for word in run) > 1
+            and any(_is_content(w, small) and w not in as_asked for w in run)
         ),
         strings=tuple(map(squeezed, marked)),
         identifiers=tuple(
@@ -196,6 +200,12 @@ def leaked(secrets: Secrets, text: str, *, invents: bool = False) -> str:
     if not secrets.phrases.isdisjoint(_phrases(text)):
         return "gives away a phrase"
     return "" if invents else _leaked_form(secrets, text, words, stems)
+
+
+def quoted(secrets: Secrets, question: str) -> str:
+    """Return what a variant of the question has word for word from the private answer; ""."""
+    # "uses her email" is the answer's where the question has "use her email".
+    return "" if secrets.wording.isdisjoint(_runs(question)) else "gives away a phrase"
 
 
 def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str]) -> str:
