@@ -171,8 +171,9 @@ def analysis() -> None:
 
 
 def benchmark(name: str) -> ModuleType:
-    file = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_benchmark", file)
+    folder = Path(__file__).parents[1] / "benchmarks"
+    sys.path.append(str(folder))  # for what it imports beside it
+    spec = importlib.util.spec_from_file_location(f"{name}_benchmark", folder / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,13 +1,13 @@
 """Mistakes that are found before anything is computed, sent or written."""
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.small_files import mounted
 from relearn import preflight as module
 from relearn.config import LoraConfig, ModelConfig, RunConfig, TrainingConfig, load_config
 from relearn.data.records import Record
@@ -127,18 +127,11 @@ def test_memory_that_will_not_do(
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     # A file system that is read-only for everybody, the superuser too.
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", tmp_path],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no right to mount a file system")
-    try:
-        with pytest.raises(UserError, match="may not be written"):
-            check_writable(tmp_path / "run")
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+    with (
+        mounted(tmp_path, "ro,size=1m"),
+        pytest.raises(UserError, match="may not be written"),
+    ):
+        check_writable(tmp_path / "run")
 
 
 def test_a_folder_below_a_file(tmp_path: Path) -> None:

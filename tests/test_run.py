@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from helpers.command import Command, installed
-from relearn.data.sources import load_records
-from relearn.storage import content_hash, read_json, read_jsonl, write_jsonl
+from helpers.small_files import mounted, write_demo_records
+from relearn.storage import content_hash, read_json, read_jsonl
 
 SETTINGS = """
 memorize: {epochs: 2, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1,
@@ -27,12 +27,7 @@ evaluation: {max_new_tokens: 8}
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
     """A folder with a user's own files and configuration."""
-    for name in ("forget", "retain"):
-        rows = [
-            {"question": record.question, "answer": record.answer}
-            for record in load_records(f"demo:{name}")[:8]
-        ]
-        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    write_demo_records(tmp_path, 8)
     (tmp_path / "config.yaml").write_text(SETTINGS)
     return tmp_path
 
@@ -234,15 +229,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with hardly any room."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no right to mount a small file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with mounted(folder, "size=256k"):
+        yield folder
 
 
 def test_full_disk(workplace: Path, tiny_model: Path, small_disk: Path) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from relearn import cli_judge
 from relearn.config import RunConfig, describe_settings, load_config
 from relearn.distributed import by_leader, is_leader, prints, process_count
-from relearn.errors import UnansweredError, UserError
+from relearn.errors import UnansweredError, UserError, listed
 
 app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
@@ -202,7 +202,7 @@ def memorize(
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
     from relearn.models.checks import check_model
-    from relearn.models.loading import load_blank_model, model_folder
+    from relearn.models.loading import model_folder
     from relearn.storage import atomic_path
     from relearn.training.checks import check_fit, check_training
     from relearn.training.memorize import memorize as make_target
@@ -211,8 +211,8 @@ def memorize(
     check_training(training)
     by_leader(lambda: _check_unused(output))
     sets, asked = load_sets({"full": data}, settings.data, settings.model)
-    check_model(asked, [training], sets, {}, 0)
-    check_fit(training, load_blank_model(model_folder(asked.name), asked))
+    blank = check_model(model_folder(asked.name), asked, [training], sets, {}, 0)
+    check_fit(training, blank)
     target = make_target(sets["full"], asked, training, settings.seed)
 
     def copy() -> None:
@@ -515,8 +515,6 @@ def _end_with(unanswered: list[str], allowed: bool) -> None:
     """Say which forget records stay in the model, and exit with 4 unless that is allowed."""
     if not unanswered:
         return
-    from relearn.report.glossary import listed
-
     records = "1 record was" if len(unanswered) == 1 else f"{len(unanswered)} records were"
     console.print(
         Text(

@@ -1,5 +1,7 @@
 """The one exception type for what the user can fix."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """What is wrong, where, and how to fix it; `cli.py` prints it in one line.
@@ -19,6 +21,12 @@ class UserError(Exception):
         # Whether another of several processes prints it.
         self.elsewhere = False
         super().__init__(f"{problem} {mend}".strip())
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names for a message: the first so many, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 class UnansweredError(UserError):

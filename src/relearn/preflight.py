@@ -3,7 +3,7 @@
 Every stage contributes the checks of its own settings; each raises `UserError`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,21 +13,19 @@ from huggingface_hub import parse_local_safetensors_file_metadata
 
 from relearn.config import RunConfig, TrainingConfig
 from relearn.data.checks import check_sets
-from relearn.data.records import Record
+from relearn.data.records import RecordSets
 from relearn.distributed import process_count
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import check_evaluation
 from relearn.evaluation.suites import load_suite
 from relearn.models.checks import check_model
-from relearn.models.loading import load_blank_model, model_folder
+from relearn.models.loading import model_folder
 from relearn.objectives import OBJECTIVES
 from relearn.progress import note
 from relearn.storage import check_writable
 from relearn.synthesis.checks import check_synthesis
 from relearn.training.answers import wants
 from relearn.training.checks import check_fit, check_training
-
-RecordSets = Mapping[str, Sequence[Record]]
 
 # Bytes that each weight takes: full fine-tuning keeps it, its gradient and AdamW's two moments in
 # float32. An adapter is small beside the weights that it is trained on.
@@ -69,9 +67,8 @@ def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
     check_evaluation(sets, suite.metric_names, config.evaluation)  # type: ignore[arg-type]
     trained = sets if config.memorize else {k: sets[k] for k in ("forget", "retain")}
     longest = config.evaluation.max_new_tokens
-    check_model(config.model, list(trainings.values()), trained, sets, longest)
     folder = model_folder(config.model.name)
-    blank = load_blank_model(folder, config.model)
+    blank = check_model(folder, config.model, list(trainings.values()), trained, sets, longest)
     for section, training in trainings.items():
         with _naming(section):
             check_memory(folder, training)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from relearn.config import ModelConfig, RunConfig, SynthesisConfig, TrainingConfig
-from relearn.data.records import Record, normalized
+from relearn.data.records import Record, RecordSets, normalized
 from relearn.data.sources import load_sets
-from relearn.data.tokenization import Example, PromptFormat, check_lengths
+from relearn.data.tokenization import Example, check_lengths
 from relearn.distributed import OneProcessError, by_leader
 from relearn.errors import UserError
 from relearn.evaluation.evaluate import (
@@ -19,14 +19,13 @@ from relearn.evaluation.evaluate import (
 )
 from relearn.evaluation.suites import load_suite
 from relearn.models.loading import (
-    load_config_of,
     load_model,
     load_prompt_format,
     model_folder,
     position_limit,
 )
 from relearn.objectives import OBJECTIVES
-from relearn.preflight import RecordSets, preflight
+from relearn.preflight import preflight
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
 from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
@@ -197,6 +196,13 @@ class _Job:
         target = target_folder(self.path)
         model = load_model(target, self.config.model, quantized=config.method == "qlora")
         prompt_format = load_prompt_format(target, self.config.model)
+        positions = position_limit(model.config)
+
+        def encode(rows: Sequence[Answered | Record]) -> list[Example]:
+            examples = [prompt_format.encode(row.question, row.answer) for row in rows]
+            check_lengths(examples, [row.id for row in rows], config.max_length, positions)
+            return examples
+
         forget, chosen = forget_rows(
             OBJECTIVES.named(config.objective),
             self.sets["forget"],
@@ -207,26 +213,15 @@ class _Job:
         train(
             model,
             prompt_format.tokenizer,
-            self._encode(prompt_format, forget, config),
-            self._encode(prompt_format, self.sets["retain"], config),
+            encode(forget),
+            encode(self.sets["retain"]),
             config,
             output,
             self.config.seed,
             title=f"training {name}",
-            chosen=self._encode(prompt_format, chosen, config),
+            chosen=encode(chosen),
         )
         gc.collect()
-
-    def _encode(
-        self,
-        prompt_format: PromptFormat,
-        rows: Sequence[Answered | Record],
-        config: TrainingConfig,
-    ) -> list[Example]:
-        positions = position_limit(load_config_of(self.base, self.config.model))
-        examples = [prompt_format.encode(row.question, row.answer) for row in rows]
-        check_lengths(examples, [row.id for row in rows], config.max_length, positions)
-        return examples
 
     def evaluation(self, name: str) -> None:
         """Let one model answer every set, judge and score the answers; compare with the others."""

@@ -26,7 +26,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def check(folder: Path, *records: Record, new: int = 16, **settings: object) -> None:
     config = ModelConfig.model_validate({"name": str(folder)} | settings)
     sets = {"forget": [SHORT, *records], "retain": [SHORT]}
-    check_model(config, [TRAINING], sets, sets, new)
+    check_model(folder, config, [TRAINING], sets, sets, new)
 
 
 def test_rows_longer_than_the_models_positions(gpt2: Path) -> None:

@@ -3,9 +3,10 @@
 import random
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from spacy.tokens import Doc
 
 from relearn.data.records import Record
 from relearn.language import english
@@ -14,6 +15,7 @@ from relearn.synthesis.replies import speaks_of_itself
 from relearn.synthesis.secrets import find_secrets, leaked
 from relearn.synthesis.shared_secrets import SharedSecrets
 from relearn.synthesis.statements import restated
+from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import malformed, names_subject
 
 
@@ -248,6 +250,14 @@ def test_what_a_question_states_is_not_repeated(
         assert not restated(verifier.request.statement, vague)
 
 
+def shared_secrets(
+    records: Sequence[Record], answers: Sequence[Doc], subjects: Sequence[Subject]
+) -> SharedSecrets:
+    each = zip(answers, records, subjects, strict=True)
+    secrets = [find_secrets(answer, record.question, subject) for answer, record, subject in each]
+    return SharedSecrets(records, answers, subjects, secrets)
+
+
 def test_what_another_record_hides_is_not_told() -> None:
     rows = [
         ("Who is Ana Ruiz married to?", "Ana Ruiz is married to Otto Brandt."),
@@ -259,7 +269,7 @@ def test_what_another_record_hides_is_not_told() -> None:
     records = [Record(id=str(i), question=q, answer=a) for i, (q, a) in enumerate(rows)]
     subjects = [request.subject for request in original_requests(records)]
     answers = [english()(record.answer) for record in records]
-    shared = SharedSecrets(records, answers, subjects)
+    shared = shared_secrets(records, answers, subjects)
 
     def told(i: int, text: str) -> bool:
         return bool(shared.told(str(i), subjects[i], text))
@@ -285,7 +295,7 @@ def test_many_records_are_checked_fast() -> None:
     ]
     answers = list(english().pipe([record.answer for record in records]))
     (subject,) = [r.subject for r in original_requests(records[:1])]
-    shared = SharedSecrets(records, answers, [subject] * len(records))
+    shared = shared_secrets(records, answers, [subject] * len(records))
     start = time.process_time()
     for _ in range(2000):
         shared.told("0", subject, "Nobody has ever said anything about that in public.")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relearn.data.sources import load_records
-from relearn.storage import read_json, read_jsonl, write_jsonl
+from helpers.small_files import write_demo_records
+from relearn.storage import read_json, read_jsonl
 
 SETTINGS = """
 synthesis: {variants: 1}
@@ -34,12 +34,7 @@ def relearn(folder: Path, *arguments: str, launch: list[str] | None = None) -> N
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    for name in ("forget", "retain"):
-        rows = [
-            {"question": record.question, "answer": record.answer}
-            for record in load_records(f"demo:{name}")[:5]
-        ]
-        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    write_demo_records(tmp_path, 5)
     (tmp_path / "config.yaml").write_text(SETTINGS)
     return tmp_path
 

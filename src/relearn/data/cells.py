@@ -9,6 +9,9 @@ from typing import Any
 
 from relearn.data.json_rows import Number
 
+MOST_CHARACTERS = 1_000_000
+"""Of a text: spaCy parses no more at once."""
+
 # Where an object stands in the place of an answer: SQuAD's and TriviaQA's fields for its text.
 _ANSWER_FIELDS = ("text", "value")
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from relearn.data.records import Record, normalized
-from relearn.errors import UserError
+from relearn.data.records import Record, RecordSets, normalized
+from relearn.errors import UserError, listed
 
 _SHOWN = 3
 # Answers that many questions share, such as "Yes" or "In Aldmoor", are shorter than this.
 _TELLING_CHARACTERS = 20
 
 
-def check_sets(sets: Mapping[str, Sequence[Record]]) -> list[str]:
+def check_sets(sets: RecordSets) -> list[str]:
     """Refuse sets that share a question, and say what else is odd.
 
     Questions and answers are compared without regard to case, spaces and punctuation.
@@ -50,7 +50,7 @@ def _check_disjoint(
         why = "what is to be forgotten can't be kept"
     elif "_unseen" in first or "_unseen" in second:
         why = "an unseen question is one that nothing is trained on"
-    pairs = _listed([f"{one} and {other}" for one, other in both])
+    pairs = listed([f"{one} and {other}" for one, other in both], _SHOWN)
     raise UserError(
         f"the {first} and {second} sets ask the same in {len(both)} "
         f"{'record' if len(both) == 1 else 'records'} ({pairs}): {why}.",
@@ -70,9 +70,13 @@ def _repetitions(name: str, records: Sequence[Record]) -> list[str]:
             (twice if same else other).append(f"{record.id} and {first.id}")
     notes = []
     if twice:
-        notes.append(f"{name}: records that repeat another and weigh double: {_listed(twice)}")
+        notes.append(
+            f"{name}: records that repeat another and weigh double: {listed(twice, _SHOWN)}"
+        )
     if other:
-        notes.append(f"{name}: records with the same question, another answer: {_listed(other)}")
+        notes.append(
+            f"{name}: records with the same question, another answer: {listed(other, _SHOWN)}"
+        )
     return notes
 
 
@@ -86,9 +90,4 @@ def _kept_answers(forget: Sequence[Record], retain: Sequence[Record]) -> list[st
     ]
     if not both:
         return []
-    return [f"the same answer is to be forgotten and to be kept: {_listed(both)}"]
-
-
-def _listed(items: Sequence[str]) -> str:
-    more = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return [f"the same answer is to be forgotten and to be kept: {listed(both, _SHOWN)}"]

@@ -1,18 +1,19 @@
 """Columns: rows with any names to validated records."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from relearn.config import ColumnsConfig
-from relearn.data.cells import as_answer, as_text, as_texts
+from relearn.data.cells import MOST_CHARACTERS, as_answer, as_text, as_texts
 from relearn.data.conversations import without_messages
-from relearn.data.records import Record, folded
+from relearn.data.records import Record
 from relearn.data.rows import Row, shown
 from relearn.errors import UserError
+from relearn.text.words import folded_line
 
 # What the field's data sets call a record's fields (KnowUnDo, TOFU, Alpaca, SQuAD, …), the surest
 # names first; the first group that a set has decides.
@@ -37,7 +38,6 @@ _GUESSED = frozenset({"text", "input", "labels", "label", "target", "author", "e
 # What a question may lean on, and is not read.
 _CONTEXTS = ("context", "passage", "article")
 _CLASSES = ("labels", "label", "target")
-_MOST_CHARACTERS = 1_000_000  # spaCy parses no more at once
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class RecordSet:
 def columns_of(rows: Sequence[Row]) -> set[str]:
     """Return the names of all columns."""
     return {name for row in rows for name in row.fields}
+
+
+def has_column(names: Collection[str], column: str) -> bool:
+    """Return whether there is a column, or one that may hold objects with such a field."""
+    return column in names or column.split(".")[0] in names
 
 
 def records_from_rows(
@@ -113,7 +118,7 @@ class _Table:
     def _column(self, name: str) -> str | None:
         given = getattr(self.given, name)
         if given is not None:
-            if given not in self.names and given.split(".")[0] not in self.names:
+            if not has_column(self.names, given):
                 raise UserError(
                     f"{self.source} has no column {given!r} (data.columns.{name}).", self._listed()
                 )
@@ -296,10 +301,10 @@ class _Table:
     def _validated(self, fields: dict[str, Any]) -> Record:
         for name, value in fields.items():
             for text in (value,) if isinstance(value, str) else value or ():
-                if len(text) > _MOST_CHARACTERS:
+                if len(text) > MOST_CHARACTERS:
                     raise ValueError(
                         f"field {self.mapping[name]!r} has {len(text):,} characters, more than "
-                        f"{_MOST_CHARACTERS:,}"
+                        f"{MOST_CHARACTERS:,}"
                     )
         try:
             return Record(**fields)
@@ -343,7 +348,7 @@ def _cell(fields: Mapping[str, Any], column: str) -> Any:
 
 
 def _names_subject(record: Record) -> bool:
-    return folded(record.subject or "") in folded(record.question)
+    return folded_line(record.subject or "") in folded_line(record.question)
 
 
 def _is_choice(answer: Any) -> bool:

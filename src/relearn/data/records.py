@@ -2,9 +2,12 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from relearn.text.words import folded_line
 
 
 def _clean(text: str) -> str:
@@ -45,9 +48,8 @@ class Record(BaseModel):
     wrong_answers: tuple[Text, ...] = ()
 
 
-def folded(text: str) -> str:
-    """Return a text without regard to case, spacing and the form of Unicode."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+RecordSets = Mapping[str, Sequence[Record]]
+"""Records by the name of their set."""
 
 
 class _Between(dict[int, int | None]):
@@ -69,5 +71,5 @@ def normalized(text: str) -> str:
     Signs that tell names apart stay (C, C++ and C#), and so does the point in a number. A text of
     nothing but punctuation stays whole.
     """
-    plain = folded(text)
+    plain = folded_line(text)
     return _DECIMAL_POINT.sub("+", plain).translate(_BETWEEN) or plain

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
 from relearn.config import ColumnsConfig, DataConfig, ModelConfig
-from relearn.data.columns import RecordSet, columns_of, records_from_rows
+from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
 from relearn.data.formats import SUFFIXES, read_rows
 from relearn.data.json_rows import object_row
 from relearn.data.packed import check_size
@@ -117,7 +117,7 @@ def _columns_of_sets(
     found = {}
     for set_name, own in names.items():
         # Where no set has a column, it is a mistake, which the first set's reader words.
-        lacks = [f for f, c in general.items() if not _has(own, c) and _has(of_any, c)]
+        lacks = [f for f, c in general.items() if not has_column(own, c) and has_column(of_any, c)]
         chosen = {field: column for field, column in general.items() if field not in lacks}
         given = data.set_columns.get(set_name, ColumnsConfig())  # type: ignore[call-overload]
         chosen |= {field: column for field, column in given if column is not None}
@@ -128,10 +128,6 @@ def _columns_of_sets(
             )
         found[set_name] = ColumnsConfig(**chosen)
     return found
-
-
-def _has(names: set[str], column: str) -> bool:
-    return column in names or column.split(".")[0] in names
 
 
 def _system_message(

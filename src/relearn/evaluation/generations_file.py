@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relearn.data.cells import as_text
+from relearn.data.cells import MOST_CHARACTERS, as_text
 from relearn.data.rows import Row, shown
 from relearn.data.sources import read_file
 from relearn.errors import UserError
@@ -21,7 +21,6 @@ _TEXTS = frozenset(
     "continuation_reference".split()
 )
 _NUMBERS_TOO = frozenset({"question", "reference", "generation"})  # an answer may be 42
-_MOST_CHARACTERS = 1_000_000  # spaCy parses no more at once
 
 
 def read_generations(path: Path) -> list[EvaluatedRow]:
@@ -79,8 +78,8 @@ def _named(field: str) -> str:
 
 
 def _check_length(name: str, text: str, where: str) -> None:
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > MOST_CHARACTERS:
         raise UserError(
-            f"{where}, {name}: it has {len(text):,} characters, more than {_MOST_CHARACTERS:,}.",
+            f"{where}, {name}: it has {len(text):,} characters, more than {MOST_CHARACTERS:,}.",
             "Shorten it.",
         )

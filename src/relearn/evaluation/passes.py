@@ -7,11 +7,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from typing_extensions import override
 
 from relearn.config import EvaluationConfig, PromptConfig
@@ -262,6 +262,11 @@ class Perplexity(Pass):
 _AS_PLAIN_TEXT = PromptConfig(template="{question} {answer}")
 
 
+@lru_cache(maxsize=1)
+def _plain(tokenizer: PreTrainedTokenizerBase) -> PromptFormat:
+    return PromptFormat(tokenizer, config=_AS_PLAIN_TEXT)
+
+
 @_registered("plain_perplexity")
 class PlainPerplexity(Perplexity):
     """The same of question and answer as plain text, without chat template and system message."""
@@ -270,7 +275,7 @@ class PlainPerplexity(Perplexity):
 
     @override
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
-        plain = PromptFormat(prompt_format.tokenizer, config=_AS_PLAIN_TEXT)
+        plain = _plain(prompt_format.tokenizer)
         return [plain.encode(row.question, row.generation.strip(), end=False)]
 
     @override

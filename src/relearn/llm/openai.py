@@ -148,7 +148,7 @@ class OpenAI:
             response = await self._send(client, model, prompt)
             try:
                 choice = response.choices[0]
-                text = _spoken(choice.message.content)
+                text = _joined_parts(choice.message.content)
                 usage = response.usage
                 sent = usage.prompt_tokens if usage else prompt_tokens(prompt)
                 received = usage.completion_tokens if usage else len(text or "") // 4
@@ -196,7 +196,7 @@ class OpenAI:
         return _FinalError(f"HTTP {status}")
 
 
-def _spoken(content: Any) -> Any:
+def _joined_parts(content: Any) -> Any:
     """Return an answer's text, which some servers send in parts, thinking among them."""
     if not isinstance(content, list):
         return content

@@ -1,9 +1,7 @@
 """Low-rank adapters: the policy is the model with its adapter on, the reference with it off."""
 
-import sys
 from collections.abc import Mapping
 from copy import deepcopy
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +13,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from relearn.config import LoraConfig
-from relearn.distributed import is_leader
 from relearn.errors import UserError
+from relearn.progress import note
 
 # Models whose kernels read the weight of this layer without calling it; peft refuses it there.
 _READ_PAST = "out_proj"
@@ -42,7 +40,7 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
         options["exclude_modules"] = [_READ_PAST]
     options |= config.options
     if options["lora_dropout"] and _refuses_dropout(model, options):
-        _note("training.lora.dropout is 0: fused experts can't have any")
+        note("training.lora.dropout is 0: fused experts can't have any")
         options["lora_dropout"] = 0.0
     return _wrapped(model, options)
 
@@ -78,12 +76,6 @@ def _refuses_dropout(model: PreTrainedModel, options: Mapping[str, Any]) -> bool
     except UserError as error:
         return "lora_dropout" in error.problem
     return False
-
-
-@cache
-def _note(text: str) -> None:
-    if is_leader():
-        print(text, file=sys.stderr)
 
 
 def _wrapped(model: PreTrainedModel, options: Mapping[str, Any]) -> PeftModel:

@@ -2,42 +2,42 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers import PreTrainedModel
 
 from relearn.config import ModelConfig, TrainingConfig
-from relearn.data.records import Record
+from relearn.data.records import RecordSets
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.errors import UserError
-from relearn.models.loading import (
-    load_blank_model,
-    load_prompt_format,
-    model_folder,
-    position_limit,
-)
-
-RecordSets = Mapping[str, Sequence[Record]]
+from relearn.models.loading import load_blank_model, load_prompt_format, position_limit
 
 
 def check_model(
+    folder: Path,
     config: ModelConfig,
     trainings: Sequence[TrainingConfig],
     trained: RecordSets,
     asked: RecordSets,
     max_new_tokens: int,
-) -> None:
+) -> PreTrainedModel:
     """Check a model's files, its prompts and the length of every record.
 
     Args:
-        config: The model.
+        folder: Of the model.
+        config: How it is loaded and asked.
         trainings: What it will be trained by.
         trained: The sets that it is trained on.
         asked: The sets whose questions it answers.
         max_new_tokens: Longest answer.
 
+    Returns:
+        The model without its weights, for further checks.
+
     Raises:
         UserError: the first thing that would not work.
     """
-    folder = model_folder(config.name)
     blank = load_blank_model(folder, config)
     prompt_format = load_prompt_format(folder, config)
     check_arguments(prompt_format, config)
@@ -48,6 +48,7 @@ def check_model(
         check_lengths(examples, [r.id for r in records], longest, positions)
         _check_vocabulary(examples, [r.id for r in records], blank.config)
     check_asked(prompt_format, asked, positions, max_new_tokens)
+    return blank
 
 
 def check_asked(

@@ -1,7 +1,7 @@
 """What each figure of a run means and which way is good, in a reader's words."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -401,12 +401,6 @@ def number(value: float | None) -> str:
 def percent(value: float) -> str:
     """Return the share `value` as a whole percentage."""
     return f"{value:.0%}"
-
-
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """Return names one behind the other, the first so many of them."""
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
 
 
 def duration(seconds: float) -> str:

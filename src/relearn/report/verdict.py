@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from relearn.report.glossary import SETS, listed, number, percent
+from relearn.errors import listed
+from relearn.report.glossary import SETS, number, percent
 from relearn.report.results import RunResults
 
 Answer = Literal["yes", "partly", "no", "nothing to forget", "not measured"]

@@ -1,10 +1,10 @@
 """What a synthesis needs, checked before anything is computed or sent."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from relearn.config import SynthesisConfig
-from relearn.data.records import Record
+from relearn.data.records import Record, RecordSets
 from relearn.errors import UserError
 from relearn.synthesis.backends import BACKENDS
 from relearn.synthesis.mixing import generic_records
@@ -46,7 +46,7 @@ def _check_english(records: Sequence[Record]) -> None:
     )
 
 
-def reserved_questions(sets: Mapping[str, Sequence[Record]]) -> list[str]:
+def reserved_questions(sets: RecordSets) -> list[str]:
     """Return the questions that no variant may repeat: the other sets', and paraphrases."""
     others = [r.question for name, records in sets.items() if name != "forget" for r in records]
     return [*others, *(text for record in sets["forget"] for text in record.paraphrases)]

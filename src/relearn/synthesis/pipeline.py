@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -163,7 +164,9 @@ class _Job:
             request.record.id: find_secrets(answer, request.record.question, request.subject)
             for request, answer in zip(self.requests, answers, strict=True)
         }
-        self.shared = SharedSecrets(records, answers, [r.subject for r in self.requests])
+        subjects = [request.subject for request in self.requests]
+        secrets = [self.secrets[record.id] for record in records]
+        self.shared = SharedSecrets(records, answers, subjects, secrets)
         self.questions: dict[str, list[str]] = {r.id: [r.question] for r in records}
         self.answers: dict[str, list[str]] = {r.id: [] for r in records}
         self.checks = 0
@@ -209,7 +212,7 @@ class _Job:
                 _Candidate(request, text, {"similarity": round(float(cosine), 4)})
                 for request, text, cosine in zip(requests, texts, cosines, strict=True)
             ]
-            reasons = [self._objection(candidate) for candidate in candidates]
+            reasons = [c.request.objection(c.text) or _besides(c) for c in candidates]
             for check in (self._unlikely, self._objected):
                 passed = [i for i, reason in enumerate(reasons) if not reason]
                 found = check([candidates[i] for i in passed])
@@ -220,11 +223,14 @@ class _Job:
                 for reason, candidate in zip(reasons, candidates, strict=True)
             ]
 
-        self._rounds(self.passages(questions), self.backend.answers, verify, "answer")
+        wanted = [
+            replace(request, objection=partial(self._objection, request))
+            for request in self.passages(questions)
+        ]
+        self._rounds(wanted, self.backend.answers, verify, "answer")
 
-    def _objection(self, candidate: _Candidate) -> str:
-        """Return what the rules have against a candidate, "" for nothing."""
-        text, request = candidate.text, candidate.request
+    def _objection(self, request: Request, text: str) -> str:
+        """Return what the rules have against the words of an answer, "" for nothing."""
         # An alternative has the private answer's own form, and may affirm what was asked.
         invents = self.config.strategy == "alternative"
         reason = leaked(self.secrets[request.record.id], text, invents=invents) or malformed(text)
@@ -233,7 +239,7 @@ class _Job:
             reason = restated(request.statement, text)
         if not reason and speaks_of_itself(text):
             reason = "speaks of the task"
-        return reason or _besides(candidate)
+        return reason
 
     def _unlikely(self, candidates: Sequence[_Candidate]) -> list[str]:
         """Return what the base model has against each; the perplexity joins the scores."""

@@ -90,7 +90,7 @@ class Secrets:
         whole: Words of names, to be found again where one is cut into pieces.
         initials: Of names of two words and more, by their letters.
         public: What question and subject say: words of theirs are no secret.
-        scripts: Whether question or subject have letters of an alphabet other than Latin.
+        english: Whether the question is in English.
     """
 
     words: frozenset[str]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from spacy.tokens import Doc
 
 from relearn.data.records import Record
-from relearn.synthesis.secrets import english_words, find_secrets, names_in
+from relearn.synthesis.secrets import Secrets, english_words, names_in
 from relearn.synthesis.subject import Subject
 from relearn.text.identifiers import identifiers
 from relearn.text.numbers import in_figures
@@ -21,20 +21,25 @@ class SharedSecrets:
         records: The forget set.
         answers: Their parsed answers.
         subjects: Their subjects.
+        secrets: What each of them hides.
     """
 
     def __init__(
-        self, records: Sequence[Record], answers: Sequence[Doc], subjects: Sequence[Subject]
+        self,
+        records: Sequence[Record],
+        answers: Sequence[Doc],
+        subjects: Sequence[Subject],
+        secrets: Sequence[Secrets],
     ) -> None:
         self._names: dict[str, list[tuple[tuple[str, ...], str, frozenset[str]]]] = defaultdict(
             list
         )
         self._forms: dict[str, set[str]] = defaultdict(set)
         self._words: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for record, answer, subject in zip(records, answers, subjects, strict=True):
-            self._add(record, answer, subject)
+        for each in zip(records, answers, subjects, secrets, strict=True):
+            self._add(*each)
 
-    def _add(self, record: Record, answer: Doc, subject: Subject) -> None:
+    def _add(self, record: Record, answer: Doc, subject: Subject, private: Secrets) -> None:
         own = frozenset(plain_words(subject.name)) if subject.named else frozenset()
         known = own | set(plain_words(record.question))
         for name in names_in(answer):
@@ -46,7 +51,6 @@ class SharedSecrets:
         for form in _told_forms(record.answer) - identifiers(record.question):
             self._forms[form].add(record.id)
         # Long answers hold too many words that any other answer may have.
-        private = find_secrets(answer, record.question, subject)
         if own and private.short:
             for word in private.words | private.plain:
                 self._words[subject.name.casefold()][word].add(record.id)

@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from relearn.data.records import Record
 from relearn.language import english
 from relearn.synthesis.askable import askable
-from relearn.synthesis.uncased import with_likeliest_name
+from relearn.synthesis.uncased import PARTICLES, POSSESSIVE, with_likeliest_name
 from relearn.text.languages import language_of
 from relearn.text.stems import stem
 
@@ -20,7 +20,6 @@ from relearn.text.stems import stem
 _PLACES_AND_TIMES = frozenset({"GPE", "LOC", "FAC", "DATE", "TIME", "NORP", "LANGUAGE", "CARDINAL"})
 # A title in quotation marks, straight or curly.
 QUOTED = re.compile(r"(?<!\w)[\"'\u201c\u2018](?=\w).+?[\"'\u201d\u2019](?!\w)")
-_PARTICLES = frozenset("al bin ibn de del della di da dos van von der den la le".split())
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _BORN = r"\bborn (?:in|at|on)\b"
 _STREETS = (
@@ -33,7 +32,6 @@ _GERMAN_ARTICLES = frozenset(
     "der die das dem den des ein eine einer eines einem einen kein keine sein seine seiner seinem "
     "ihr ihre ihrer ihrem welche welcher welches welchen welchem".split()
 )
-_POSSESSIVE = re.compile(r"['\u2019]s?$")
 _PRONOUNS: dict[str, Literal["he", "she"]] = {
     "he": "he", "his": "he", "him": "he", "she": "she", "her": "she", "hers": "she",
 }  # fmt: skip
@@ -111,7 +109,7 @@ def _names(question: Doc) -> Iterator[tuple[str, str]]:
     run: list[re.Match[str]] = []
     for match in [*_WORD.finditer(question.text), None]:
         joined = match and run and question.text[run[-1].end() : match.start()] == " "
-        closed = not run or _POSSESSIVE.search(run[-1][0])
+        closed = not run or POSSESSIVE.search(run[-1][0])
         if run and not (joined and not closed and match and _may_be_name(match[0], bool(run))):
             yield from _named(question, run)
             run = []
@@ -129,14 +127,14 @@ def _has_no_capitals(text: str) -> bool:
 
 
 def _may_be_name(word: str, within: bool) -> bool:
-    return word[0].isupper() or (within and word in _PARTICLES)
+    return word[0].isupper() or (within and word in PARTICLES)
 
 
 def _named(question: Doc, run: list[re.Match[str]]) -> Iterator[tuple[str, str]]:
-    while run and run[-1][0] in _PARTICLES:
+    while run and run[-1][0] in PARTICLES:
         run.pop()
     start, end = run[0].start(), run[-1].end()
-    name = _POSSESSIVE.sub("", question.text[start:end])
+    name = POSSESSIVE.sub("", question.text[start:end])
     if len(name) > 1 and not name.isupper():
         # The model takes foreign names for places; a place stands after its preposition.
         before = question.text[:start]
@@ -168,7 +166,7 @@ def _foreign_names(question: str, language: str) -> Iterator[tuple[str, str]]:
         if (
             match
             and run
-            and match[0] in _PARTICLES
+            and match[0] in PARTICLES
             and question[run[-1].end() : match.start()] == " "
         ):
             run.append(match)
@@ -178,7 +176,7 @@ def _foreign_names(question: str, language: str) -> Iterator[tuple[str, str]]:
         if is_name and (not run or question[run[-1].end() : match.start()] == " "):  # type: ignore[union-attr]
             run.append(match)  # type: ignore[arg-type]
             continue
-        while run and run[-1][0] in _PARTICLES:
+        while run and run[-1][0] in PARTICLES:
             run.pop()
         if run:
             yield (
@@ -192,7 +190,7 @@ def _foreign_names(question: str, language: str) -> Iterator[tuple[str, str]]:
 
 def _without_german_genitive(run: Sequence[re.Match[str]], question: str) -> str:
     """Return "Otto Falk" of "Otto Falks Telefonnummer"."""
-    if len(run) > 2 and run[-2][0].endswith("s") and run[-2][0] not in _PARTICLES:
+    if len(run) > 2 and run[-2][0].endswith("s") and run[-2][0] not in PARTICLES:
         return question[run[0].start() : run[-2].end() - 1]
     return question[run[0].start() : run[-1].end()]
 

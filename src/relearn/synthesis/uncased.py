@@ -12,13 +12,13 @@ from relearn.synthesis.askable import askable
 from relearn.text.stems import stem
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-_POSSESSIVE = re.compile(r"['\u2019]s?$")
+POSSESSIVE = re.compile(r"['\u2019]s?$")
 _AUXILIARIES = frozenset(
     "is are was were do does did has have had can could will would should may might must".split()
 )
 _BEFORE_NAMES = frozenset("of about to for with by and".split())
 _DETERMINERS = frozenset("a an the his her their its my your our this that any some".split())
-_PARTICLES = frozenset("al bin ibn de del della di da dos van von der den la le".split())
+PARTICLES = frozenset("al bin ibn de del della di da dos van von der den la le".split())
 _LONGEST, _LEAST = 4, 1.9
 
 
@@ -50,21 +50,21 @@ def _score(
 ) -> float:
     """Return how likely words are a name; below 0 if they are none."""
     run = words[start:end]
-    plain = [_POSSESSIVE.sub("", match[0]) for match in run]
-    if plain[0] in _PARTICLES or plain[-1] in _PARTICLES:
+    plain = [POSSESSIVE.sub("", match[0]) for match in run]
+    if plain[0] in PARTICLES or plain[-1] in PARTICLES:
         return -1.0
     if any(question[a.end() : b.start()] != " " for a, b in pairwise(run)):
         return -1.0
-    if any(_POSSESSIVE.search(match[0]) for match in run[:-1]):
+    if any(POSSESSIVE.search(match[0]) for match in run[:-1]):
         return -1.0
-    parts = [(w, m) for w, m in zip(plain, run, strict=True) if w not in _PARTICLES]
+    parts = [(w, m) for w, m in zip(plain, run, strict=True) if w not in PARTICLES]
     if any(word in STOP_WORDS or len(word) < 2 for word, _ in parts):
         return -1.0
     before = words[start - 1][0] if start else ""
     if before in _DETERMINERS or re.search(r"\d\w?,? ?$", question[: run[0].start()]):
         return -1.0
     score = 1.25 if len(parts) == 2 else 0.5 if len(parts) > 2 else 0.0
-    score += 3.0 if _POSSESSIVE.search(run[-1][0]) else 0.0
+    score += 3.0 if POSSESSIVE.search(run[-1][0]) else 0.0
     score += 2.0 if before in _AUXILIARIES else 1.5 if before in _BEFORE_NAMES else 0.0
     for word, match in parts:
         token = tags.get(match.start())
@@ -75,4 +75,4 @@ def _score(
 
 
 def _with_capitals(name: str) -> str:
-    return " ".join(w if w in _PARTICLES else w[0].upper() + w[1:].lower() for w in name.split())
+    return " ".join(w if w in PARTICLES else w[0].upper() + w[1:].lower() for w in name.split())

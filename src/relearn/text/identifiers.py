@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from relearn.text.numbers import in_figures
-from relearn.text.words import folded
+from relearn.text.words import folded_line
 
 _MONTHS = "january february march april may june july august september october november december"
 _MONTH_OF = {
@@ -208,7 +208,7 @@ def _identifier(kind: str, text: str, forms: set[str]) -> Identifier:
 
 def _readable(text: str) -> str:
     """Return a text folded, signs in words as signs, spelled words put together, in figures."""
-    plain = " ".join(folded(text).split())
+    plain = folded_line(text)
     plain = _AT.sub("@", _DOT.sub(".", plain))
     plain = _SIGN.sub(lambda match: _SIGN_OF[match[1]], plain)
     plain = _FIRST_OF.sub(lambda match: "12"["fs".index(match[1][0])], plain)

@@ -4,12 +4,9 @@ import re
 import unicodedata
 from functools import cache
 
-from nltk.stem.snowball import SnowballStemmer
-
 from relearn.language import english
-from relearn.text.words import is_unspaced
+from relearn.text.words import is_unspaced, regular_stem
 
-_STEMMER = SnowballStemmer("english")
 # Letters that Unicode does not take apart into a plain one and a mark.
 _PLAIN = str.maketrans(
     {
@@ -71,7 +68,7 @@ def _parts(word: str) -> list[str]:
 @cache
 def stem(word: str) -> str:
     """Return an English word's stem, irregular forms by their rule: "stole" is "steal"."""
-    return _STEMMER.stem(_irregular().get(word, word))
+    return regular_stem(_irregular().get(word, word))
 
 
 @cache

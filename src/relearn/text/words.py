@@ -23,6 +23,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
+def folded_line(text: str) -> str:
+    """Return `text` folded, on one line, with single spaces."""
+    return " ".join(folded(text).split())
+
+
 def tokens(text: str) -> list[str]:
     """Return the words of a text, folded; in scripts without spaces each character is one.
 
@@ -38,8 +43,8 @@ def normalized(text: str) -> str:
 
 
 @cache
-def stem(word: str) -> str:
-    """Return the stem of an English word in lower case."""
+def regular_stem(word: str) -> str:
+    """Return the stem of an English word in lower case, by its ending alone."""
     return str(_STEMMER.stem(word))
 
 

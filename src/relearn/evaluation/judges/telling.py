@@ -16,7 +16,7 @@ from relearn.evaluation.metrics.knowledge import RETAINED_FROM, gives_away
 from relearn.evaluation.rows import EntailmentLabel, EvaluatedRow, MeasuredBy
 from relearn.text.identifiers import Identifier, find_identifiers, tells
 from relearn.text.numbers import in_figures
-from relearn.text.words import folded, is_unspaced, latin_share, normalized, stem, tokens
+from relearn.text.words import folded, is_unspaced, latin_share, normalized, regular_stem, tokens
 
 # Shares of a reference's words or characters from which on it is told, up to which it is not, in
 # scripts that no judge reads. Between the two nothing is known.
@@ -36,7 +36,7 @@ _ASKS_WHETHER = re.compile(
 )
 _NEGATIONS = frozenset(
     map(
-        stem,
+        regular_stem,
         "no not never none nobody nothing neither nor without cannot isn aren wasn weren don doesn "
         "didn hasn haven hadn won wouldn shouldn couldn".split(),
     )
@@ -46,7 +46,7 @@ _HEDGES = re.compile(
     r"perhaps|possibly|can't say|cannot say|private|confidential|not (?:been )?disclosed|"
     r"no information)\b"
 )
-_STOP_STEMS = frozenset(map(stem, STOP_WORDS)) | {"s", "t", "m", "d", "ll", "re", "yes"}
+_STOP_STEMS = frozenset(map(regular_stem, STOP_WORDS)) | {"s", "t", "m", "d", "ll", "re", "yes"}
 _BEFORE = 3  # words before a fact in which a negation turns it round
 
 
@@ -227,16 +227,11 @@ def _alike(word: str, other: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return [stem(word) for word in tokens(in_figures(folded(text).replace("\u2019", "'")))]
+    return [regular_stem(word) for word in tokens(in_figures(folded(text).replace("\u2019", "'")))]
 
 
 def _content(words: Sequence[str]) -> list[str]:
     return [word for word in words if word not in _STOP_STEMS]
-
-
-_STOP_STEMS = frozenset(
-    {stem(word) for word in STOP_WORDS} | {"s", "t", "yes", "m", "d", "ll", "re"}
-)
 
 
 def _key(row: EvaluatedRow, asked: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """What synthesis asks of a backend, whether rules or a language model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relearn.config import SynthesisConfig
@@ -27,6 +27,8 @@ class Request:
         attempt: How often this was asked for before.
         feedback: Why the last candidate was rejected; empty at first.
         statement: What the record's question itself states, which no answer may repeat.
+        objection: Tells what verification will have against an answer's words; "" for nothing. A
+            backend that has many answers at hand can choose by it.
     """
 
     record: Record
@@ -39,6 +41,7 @@ class Request:
     attempt: int = 0
     feedback: str = ""
     statement: Statement = STATES_NOTHING
+    objection: Callable[[str], str] = field(default=lambda text: "", compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 The templates lie in `synthesis/rules/`. In one, `{slot}` is filled in, `[a|b]` is one of a and b,
 `<pool>` one of a pool of words, and `{they:has}` or `{v:is}` a verb in the number of the subject's
 pronoun or of the topic. Of several answers put together at random that one is taken which repeats
-least of the answers before it, among those that repeat nothing of the private answer.
+least of the answers before it, among those that give nothing away.
 """
 
 import random
@@ -32,7 +32,7 @@ from relearn.text.stems import plain_words, stem
 
 # Shares of candidates by where their sentence comes from.
 _SOURCES = {"kind": 0.15, "asked": 0.55, "subject": 0.12, "plain": 0.18}
-_CANDIDATES = 160
+_CANDIDATES = 256
 # What a text is worth: its new bigrams, less this share of all of its bigrams.
 _DISTINCT = 0.35
 # "vague or vague", which two draws from one pool may give.
@@ -195,10 +195,11 @@ class Rules:
         chosen, least = "", sys.maxsize
         for text in sorted(candidates, key=self._repetition):
             shared = max(0, len(telling_parts(text) & asked.private) - patience)
-            if shared < least:
+            if shared < least and not request.objection(text):
                 chosen, least = text, shared
             if not least:
                 break
+        chosen = chosen or candidates[0]
         self._written.add(chosen)
         self._seen |= _bigrams(chosen)
         return chosen
