@@ -187,7 +187,7 @@ def training_benchmark() -> None:
     module = benchmark("training")
     module.FIXED_LENGTH = 128
     # The pretended device has neither other products in 16 bits nor a count of its memory.
-    plain = patch("torch.autocast", lambda *_: nullcontext())
+    plain = patch("torch.autocast", lambda *_, **__: nullcontext())
     with plain, patch.object(module, "peak_memory_bytes", lambda: 1):
         for side in ("fixed_padding", "dynamic_padding", "relearn"):
             figures = module.run_side(side, module.Workload(str(MODEL), 2, 2, 1))
