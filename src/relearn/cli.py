@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relearn import cli_judge
+from relearn import cli_audit, cli_judge
 from relearn.config import RunConfig, describe_settings, load_config
 from relearn.distributed import by_leader, is_leader, prints, process_count
 from relearn.errors import UnansweredError, UserError, listed
@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(cli_judge.app, name="judge")
+app.command("audit")(cli_audit.audit)
 console = Console(quiet=not is_leader())
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML configuration.")]
@@ -387,7 +388,9 @@ def chat(
 def list_(
     kind: Annotated[
         str,
-        typer.Argument(help="objectives, wrappers, metrics, suites, judges, models or settings."),
+        typer.Argument(
+            help="objectives, wrappers, metrics, attacks, suites, judges, models, settings."
+        ),
     ],
 ) -> None:
     """List what there is by name, with one line each."""
@@ -425,6 +428,10 @@ def _registry(kind: str) -> dict[str, str]:
         from relearn.evaluation.metrics import METRICS
 
         return METRICS.summaries()
+    if kind == "attacks":
+        from relearn.audit import ATTACKS
+
+        return ATTACKS.summaries()
     if kind == "suites":
         from relearn.evaluation.suites import load_suite, suite_names
 
@@ -439,7 +446,7 @@ def _registry(kind: str) -> dict[str, str]:
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(
         f"there is no list of {kind!r}.",
-        "Known: objectives, wrappers, metrics, suites, judges, models, settings.",
+        "Known: objectives, wrappers, metrics, attacks, suites, judges, models, settings.",
     )
 
 

@@ -77,18 +77,18 @@ class PromptFormat:
     ) -> None:
         self.tokenizer = tokenizer
         self.system = system
-        self._config = config or PromptConfig()
-        self._ends = tuple(ends)
+        self.config = config or PromptConfig()
+        self.ends = tuple(ends)
 
     @property
     def uses_chat_template(self) -> bool:
         """Whether the prompt is what the tokenizer's chat template makes."""
-        return self._config.template is None and bool(self.tokenizer.chat_template)
+        return self.config.template is None and bool(self.tokenizer.chat_template)
 
     @cached_property
     def end_tokens(self) -> list[int]:
         """Every token at which an answer ends: the format's, the tokenizer's and the model's."""
-        ids = [self._turn.end_token, self.tokenizer.eos_token_id, *self._ends]
+        ids = [self._turn.end_token, self.tokenizer.eos_token_id, *self.ends]
         return sorted({int(id_) for id_ in ids if id_ is not None})
 
     @property
@@ -146,7 +146,7 @@ class PromptFormat:
 
     def _open_prompt(self, question: str) -> str:
         if not self.uses_chat_template:
-            template = self._config.template or PLAIN_TEMPLATE
+            template = self.config.template or PLAIN_TEMPLATE
             values = {"question": question, "system": self.system or ""}
             before = template.partition("{answer}")[0]
             text = re.sub(r"\{(question|system)\}", lambda m: values[m[1]], before)
@@ -173,8 +173,8 @@ class PromptFormat:
             return False
 
     def _render(self, messages: list[dict[str, str]], *, generation: bool = False) -> str:
-        given: dict[str, Any] = {"date_string": self._config.date.strftime("%d %b %Y")}
-        given |= self._config.arguments
+        given: dict[str, Any] = {"date_string": self.config.date.strftime("%d %b %Y")}
+        given |= self.config.arguments
         try:
             template = self.tokenizer.get_chat_template()
             clock = self._clock if "strftime_now" in template else ""
@@ -197,7 +197,7 @@ class PromptFormat:
         directives = [
             f"%{sign}{letter}" for letter in "aAbBcdHIjmMpSUwWxXyYZ" for sign in ("", "-")
         ]
-        values = [(d, self._config.date.strftime(d)) for d in directives]
+        values = [(d, self.config.date.strftime(d)) for d in directives]
         filters = "".join(f" | replace({d!r}, {value!r})" for d, value in values)
         # Jinja eats the newline, so that the template begins a line as before.
         return "{%- macro strftime_now(format) -%}{{ format" + filters + " }}{%- endmacro %}\n"
@@ -213,11 +213,11 @@ class PromptFormat:
             before, _, after = text.rpartition(_ANSWER)
             following = self._before_next_question(answered)
         else:
-            template = self._config.template or PLAIN_TEMPLATE
+            template = self.config.template or PLAIN_TEMPLATE
             before, (_, _, after), following = prompt, template.partition("{answer}"), ""
         between = before.removeprefix(prompt) if before.startswith(prompt) else ""
         opening = between if between.strip() else ""
-        if self._config.arguments.get("enable_thinking"):
+        if self.config.arguments.get("enable_thinking"):
             opening = ""  # the model is to write its thoughts itself
         opened = prompt + opening
         gap = opened[len(opened.rstrip(" ")) :] + (between if between.isspace() else "")
@@ -232,13 +232,13 @@ class PromptFormat:
 
     def _ending(self, opening: str, gap: str, after: str, following: str) -> _Turn:
         """Find what ends a turn in the text after an answer, or else before the next question."""
-        for text, allowed in ((after, self._turn_enders), (following, set(self._ends))):
+        for text, allowed in ((after, self._turn_enders), (following, set(self.ends))):
             found = self._first(text, allowed)
             if found is not None:
                 return _Turn(opening, gap, text[: found[1]], found[0], in_suffix=True)
         end = self.tokenizer.eos_token_id
-        if end is None and self._ends:
-            end = self._ends[0]
+        if end is None and self.ends:
+            end = self.ends[0]
         return _Turn(opening, gap, after.rstrip(), end, in_suffix=False)
 
     def _first(self, text: str, allowed: Collection[int]) -> tuple[int, int] | None:
@@ -258,7 +258,7 @@ class PromptFormat:
         """Tokens that may end a turn: special ones, and added ones that are written like them."""
         added = self.tokenizer.added_tokens_decoder.items()
         written = {id_ for id_, t in added if re.fullmatch(r"<.+>", t.content)}
-        return self._special | written | set(self._ends)
+        return self._special | written | set(self.ends)
 
     def _count_special(self, ids: Sequence[int]) -> int:
         return sum(id_ in self._special for id_ in ids)

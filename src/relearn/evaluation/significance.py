@@ -1,5 +1,6 @@
 """How sure a figure is: bootstrap intervals, and paired tests between two models."""
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -230,3 +231,15 @@ def permutation(
         # As much as observed, but for rounding.
         extreme += int((np.abs(differences) >= observed * (1 - 1e-9) - 1e-12).sum())
     return (extreme + 1) / (PERMUTATIONS + 1)
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share observed on `count` rows, count >= 1.
+
+    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference
+    """
+    z = 1.959964
+    centre = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)

@@ -35,6 +35,12 @@ def native_precision(model: nn.Module) -> Iterator[None]:
         _convert(model, emulated)
 
 
+def convert_to_native(model: nn.Module) -> None:
+    """Let `model` compute in float32 from now on, where its own type is an emulated one."""
+    emulated = [p for p in model.parameters() if p.is_floating_point() and not _native(p)]
+    _convert(model, {id(p): torch.float32 for p in emulated})
+
+
 def _native(parameter: nn.Parameter) -> bool:
     return is_native(parameter.dtype, parameter.device)
 

@@ -3,11 +3,11 @@
 Each answer follows from the figures by a stated rule, and the report prints the rule beside it.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from relearn.errors import listed
+from relearn.evaluation.significance import wilson_interval
 from relearn.report.glossary import SETS, number, percent
 from relearn.report.results import RunResults
 
@@ -83,18 +83,6 @@ def judge(results: RunResults) -> Verdict:
         clauses.insert(1, f"{left} {'record was' if left == 1 else 'records were'} not unlearned")
     sentence = "; ".join(clauses) + "."
     return Verdict(sentence[0].upper() + sentence[1:], findings, _caveats(results))
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share observed on `count` rows, count >= 1.
-
-    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference
-    """
-    z = 1.959964
-    centre = share + z * z / (2 * count)
-    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def _forgotten(results: RunResults) -> Finding:

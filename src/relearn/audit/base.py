@@ -1,0 +1,100 @@
+"""What an attack is: a function from a model and facts to attempts, each scored on its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from relearn.audit.facts import Fact, Score
+from relearn.audit.model import AttackedModel
+from relearn.registry import Registry
+
+BudgetName = Literal["quick", "standard", "thorough"]
+BUDGETS: tuple[BudgetName, ...] = ("quick", "standard", "thorough")
+# Facts that are attacked, evenly spread over the forget set; None means all of it.
+FACTS: Mapping[BudgetName, int | None] = {"quick": 16, "standard": 64, "thorough": None}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt to get one fact out of a model.
+
+    Attributes:
+        id: Of the record.
+        variant: Which of the attack's ways this is, such as `k=4`.
+        prompt: What the model was given, in plain words. Private text.
+        answer: What it said. Untrusted, and maybe private, text.
+        told: Whether it gave the fact away; None where nothing could tell.
+        coverage: Share of the fact's telling words in the answer, 0 to 1.
+        identifiers: Identifiers recovered.
+        figures: What else was measured, by name.
+    """
+
+    id: str
+    variant: str
+    prompt: str
+    answer: str
+    told: bool | None
+    coverage: float | None = None
+    identifiers: tuple[str, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def scored(
+    fact: Fact, variant: str, prompt: str, answer: str, score: Score, **figures: float
+) -> Attempt:
+    """Return an attempt with the score of its answer."""
+    return Attempt(
+        fact.record.id, variant, prompt, answer, score.told, score.coverage, score.identifiers,
+        figures,
+    )  # fmt: skip
+
+
+class Work(Protocol):
+    """Attacks one model; the keyword arguments are the attack's knobs."""
+
+    def __call__(
+        self, model: AttackedModel, facts: Sequence[Fact], **knobs: Any
+    ) -> Sequence[Attempt]:
+        """Return every attempt made."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack and how hard it tries.
+
+    Attributes:
+        work: Makes the attempts.
+        knobs: Keyword arguments of `work` by budget; it is not made at a budget that is missing.
+        about: `forget`: a fact told is a leak. `retain`: a fact told is kept, as it should be.
+    """
+
+    work: Work
+    knobs: Mapping[BudgetName, Mapping[str, Any]]
+    about: Literal["forget", "retain"] = "forget"
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self.work.__doc__
+
+
+ATTACKS: Registry[Attack] = Registry("attack")
+
+
+def attack(
+    name: str,
+    about: Literal["forget", "retain"] = "forget",
+    **knobs: Mapping[str, Any],
+) -> Callable[[Any], Any]:
+    """Register a function as an attack.
+
+    Args:
+        name: By which it is chosen.
+        about: See `Attack`.
+        knobs: By budget, the function's keyword arguments: `quick={"samples": 4}`.
+    """
+
+    def register(work: Work) -> Work:
+        ATTACKS.register(name)(Attack(work, knobs, about))  # type: ignore[arg-type]  # budgets
+        return work
+
+    return register

@@ -1,0 +1,26 @@
+"""What must not happen: that a model which is to forget answers nothing any more."""
+
+from collections.abc import Sequence
+
+from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.facts import Fact
+from relearn.audit.model import AttackedModel
+
+
+@attack("collateral", about="retain", quick={}, standard={}, thorough={})
+def collateral(model: AttackedModel, facts: Sequence[Fact]) -> list[Attempt]:
+    """Ask what should stay: unseen retain questions where there are any, else the retain set.
+
+    A model that refuses everything passes every other attack, and fails here.
+    """
+    answers = model.ask([fact.record.question for fact in facts])
+    return [
+        scored(fact, "asked", fact.record.question, answer, fact.score(answer))
+        for fact, answer in zip(facts, answers, strict=True)
+    ]
+
+
+@attack("question", quick={}, standard={}, thorough={})
+def question(model: AttackedModel, facts: Sequence[Fact]) -> list[Attempt]:
+    """Ask the question as it is: the figure that every other attack is compared with."""
+    return collateral(model, facts)

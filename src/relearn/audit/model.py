@@ -1,0 +1,161 @@
+"""A model under attack: asked in its own prompt format, with words put into its mouth if wanted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from relearn.config import ModelConfig
+from relearn.data.tokenization import Example, PromptFormat
+from relearn.evaluation.generation import greedy_continuations
+from relearn.evaluation.likelihood import answer_log_probs
+from relearn.models.adapters import merge_adapter
+from relearn.models.loading import load_model, load_prompt_format, position_limit
+from relearn.models.precision import convert_to_native
+from relearn.storage import content_hash
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where a model is.
+
+    Attributes:
+        name: In tables and files.
+        folder: Of the model, or of the model that the adapter belongs to.
+        adapter: Folder of a LoRA adapter; None for a plain model.
+    """
+
+    name: str
+    folder: Path
+    adapter: Path | None = None
+
+    def load(self, config: ModelConfig) -> PreTrainedModel:
+        """Load the model, its adapter merged, as it would be exported."""
+        model = load_model(self.folder, config)
+        return merge_adapter(model, self.adapter) if self.adapter else model
+
+    def fingerprint(self) -> str:
+        """Return a hash of the weights."""
+        return content_hash(self.folder, *([self.adapter] if self.adapter else []))
+
+
+@dataclass(frozen=True)
+class AttackedModel:
+    """A loaded model and how it is asked.
+
+    Attributes:
+        model: The model; an attack that changes it makes a copy.
+        prompt_format: How it is asked.
+        max_new_tokens: Longest answer.
+        batch_size: Prompts of one batch.
+        seed: Fixes what is random.
+    """
+
+    model: PreTrainedModel
+    prompt_format: PromptFormat
+    max_new_tokens: int
+    batch_size: int = 32
+    seed: int = 0
+
+    @classmethod
+    def load(
+        cls, place: ModelPlace, config: ModelConfig, max_new_tokens: int, batch_size: int, seed: int
+    ) -> "AttackedModel":
+        """Load a model; on a CPU that only emulates its number type, to compute in float32.
+
+        The weights are those on disk; the attack `precision` rounds the products too.
+        """
+        model = place.load(config)
+        convert_to_native(model)
+        model.requires_grad_(False)
+        format_ = load_prompt_format(place.folder, config)
+        return cls(model, format_, max_new_tokens, batch_size, seed)
+
+    @cached_property
+    def pad_token_id(self) -> int:
+        """What batches are padded with."""
+        return int(self.prompt_format.tokenizer.pad_token_id)
+
+    def under(self, system: str) -> "AttackedModel":
+        """Return the same model with another system message."""
+        old = self.prompt_format
+        format_ = PromptFormat(old.tokenizer, system, old.config, old.ends)
+        return replace(self, prompt_format=format_)
+
+    def ask(self, questions: Sequence[str], begun: Sequence[str] = ()) -> list[str]:
+        """Answer questions greedily.
+
+        Args:
+            questions: As a user asks them.
+            begun: By question, how its answer begins: put into the model's mouth.
+
+        Returns:
+            What the model says, `begun` left out.
+        """
+        if not begun:
+            return self.go_on([self.prompt_format.encode_prompt(q) for q in questions])
+        examples = [
+            self.prompt_format.encode(question, start, end=False)
+            for question, start in zip(questions, begun, strict=True)
+        ]
+        return self.go_on([example.prompt + example.answer for example in examples])
+
+    def go_on(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        """Continue token ids greedily, in batches of like length; return the new text."""
+        room = position_limit(self.model.config) - max(map(len, prompts), default=0)
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        answers = [""] * len(prompts)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            new = greedy_continuations(
+                self.model,
+                [prompts[i] for i in batch],
+                max_new_tokens=int(min(self.max_new_tokens, room)),
+                pad_token_id=self.pad_token_id,
+                end_tokens=self.prompt_format.end_tokens,
+            )
+            for i, ids in zip(batch, new, strict=True):
+                answers[i] = self._text(ids)
+        return answers
+
+    @torch.inference_mode()
+    def sample(self, question: str, count: int, temperature: float = 1.0) -> list[str]:
+        """Return so many random answers to a question, by the model's whole distribution."""
+        ids = torch.tensor([self.prompt_format.encode_prompt(question)], device=self.model.device)
+        torch.manual_seed(self.seed)
+        ends = self.prompt_format.end_tokens
+        output: Tensor = self.model.generate(  # type: ignore[operator]  # untyped in transformers
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=True,
+            temperature=temperature,
+            top_k=0,
+            top_p=1.0,
+            num_return_sequences=count,
+            max_new_tokens=self.max_new_tokens,
+            eos_token_id=ends or None,
+            pad_token_id=self.pad_token_id,
+        )
+        stops = set(ends)
+        answers = []
+        for new in output[:, ids.shape[1] :].tolist():
+            stop = next((at for at, token in enumerate(new) if token in stops), len(new))
+            answers.append(self._text(new[:stop]))
+        return answers
+
+    def log_probs(self, examples: Sequence[Example]) -> list[Tensor]:
+        """Return the log-probability of every answer token of each example, in nats."""
+        return answer_log_probs(
+            self.model,
+            examples,
+            batch_size=self.batch_size,
+            pad_token_id=self.pad_token_id,
+            title=None,
+        )
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.prompt_format.tokenizer.decode(ids, skip_special_tokens=True)).strip()

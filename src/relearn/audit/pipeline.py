@@ -1,0 +1,247 @@
+"""The whole audit: every attack on every model, attempts and scores in a folder."""
+
+import gc
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import relearn
+from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt, BudgetName
+from relearn.audit.facts import Fact, spread
+from relearn.audit.model import AttackedModel, ModelPlace
+from relearn.audit.summary import summarize
+from relearn.config import ModelConfig
+from relearn.data.records import Record
+from relearn.errors import UserError
+from relearn.models.loading import load_prompt_format
+from relearn.progress import progress_bar
+from relearn.registry import did_you_mean
+from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
+
+Role = Literal["target", "base", "never_saw", "unlearned"]
+# Tokens that an answer may be longer than the longest private answer.
+_SLACK = 8
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A model in the audit.
+
+    Attributes:
+        place: Where it is.
+        role: `unlearned` models are judged; the others are the controls: `target` knew the facts,
+            `never_saw` was trained alike without them, `base` was not trained.
+    """
+
+    place: ModelPlace
+    role: Role
+
+
+@dataclass(frozen=True)
+class AuditSubject:
+    """All that one audit looks at.
+
+    Attributes:
+        suspects: Models, no two of one name.
+        forget: What is to be gone.
+        retain: What should have stayed, best in questions that no training saw; may be empty.
+        config: How the models are loaded and asked.
+        phrasings: Further questions by record id.
+    """
+
+    suspects: Sequence[Suspect]
+    forget: Sequence[Record]
+    retain: Sequence[Record]
+    config: ModelConfig
+    phrasings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def run_audit(
+    subject: AuditSubject,
+    output: Path,
+    *,
+    budget: BudgetName = "quick",
+    attacks: Sequence[str] = (),
+    batch_size: int = 32,
+    max_new_tokens: int = 128,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Attack every model; write `<attack>.jsonl` and `summary.json` to `output`.
+
+    A model's attempts of one attack are kept in `output/parts` as soon as they are made, so that a
+    killed audit goes on with the next.
+
+    Args:
+        subject: Models, facts and how the models are asked.
+        output: Folder to write to.
+        budget: How hard to try; see `relearn list attacks`.
+        attacks: Names; without any all those of the budget.
+        batch_size: Prompts of one batch.
+        max_new_tokens: Longest answer; shorter where the private answers are.
+        seed: Fixes what is random.
+
+    Returns:
+        The content of `summary.json`; see `relearn.audit.summary.summarize`.
+
+    Raises:
+        UserError: no attack has that name, or `output` holds another audit.
+    """
+    chosen = chosen_attacks(attacks, budget)
+    sets = {
+        "forget": spread(
+            [Fact(r, tuple(subject.phrasings.get(r.id, ()))) for r in subject.forget],
+            FACTS[budget],
+        ),
+        "retain": spread([Fact(r) for r in subject.retain], FACTS[budget]),
+    }
+    chosen = {name: a for name, a in chosen.items() if sets[a.about]}
+    key = _key(subject, sets, budget, seed, max_new_tokens)
+    _take_up(output, key)
+    longest = min(max_new_tokens, _longest(subject, [*sets["forget"], *sets["retain"]]) + _SLACK)
+    found: dict[str, dict[str, list[Attempt]]] = {name: {} for name in chosen}
+    with progress_bar("auditing") as advance:
+        steps, done = len(subject.suspects) * len(chosen), 0
+        for suspect in subject.suspects:
+            model = None
+            for name, attack in chosen.items():
+                part = output / "parts" / f"{name}.{suspect.place.name}.jsonl"
+                advance(done, steps, f"{name} on {suspect.place.name}")
+                if not part.is_file():
+                    model = model or AttackedModel.load(
+                        suspect.place, subject.config, longest, batch_size, seed
+                    )
+                    made = attack.work(model, sets[attack.about], **attack.knobs[budget])
+                    write_jsonl(part, map(asdict, made))
+                found[name][suspect.place.name] = [_attempt(row) for row in read_jsonl(part)]
+                done += 1
+            model = None
+            gc.collect()
+        advance(done, steps, "")
+    for name, by_model in found.items():
+        rows = [
+            {"model": model} | asdict(a) for model, attempts in by_model.items() for a in attempts
+        ]
+        write_jsonl(output / f"{name}.jsonl", rows)
+    roles = {suspect.place.name: suspect.role for suspect in subject.suspects}
+    summary = summarize(found, roles, sets["forget"]) | {
+        "budget": budget,
+        "seed": seed,
+        "records": len(subject.forget),
+        "warnings": _warnings(subject),
+    }
+    write_json(output / "summary.json", summary)  # last: where it stands, the audit is whole
+    return summary
+
+
+def chosen_attacks(names: Sequence[str], budget: BudgetName) -> dict[str, Attack]:
+    """Return the attacks of a budget; named ones also with the least budget that has them.
+
+    Raises:
+        UserError: no attack has that name, or it is not made at this budget.
+    """
+    for name in names:
+        if budget not in ATTACKS.named(name).knobs:
+            least = next(iter(ATTACKS[name].knobs))
+            raise UserError(
+                f"the attack {name!r} is not part of the {budget} budget.",
+                f"Give --budget {least}.",
+            )
+    return {
+        name: attack
+        for name, attack in ATTACKS.items()
+        if budget in attack.knobs and (not names or name in names)
+    }
+
+
+def check_thresholds(thresholds: Mapping[str, float], attacks: Mapping[str, Attack]) -> None:
+    """Refuse thresholds of attacks that are not made.
+
+    Raises:
+        UserError: names the attack.
+    """
+    for name, value in thresholds.items():
+        if name not in attacks and name != "worst":
+            raise UserError(
+                f"--fail-above {name}: that attack is not made.",
+                did_you_mean(name, ["worst", *attacks]),
+            )
+        if not 0 <= value <= 1:
+            raise UserError(f"--fail-above {name}={value:g} is no rate.", "Give 0 to 1.")
+
+
+def crossed(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[str]:
+    """Return in words which thresholds unlearned models cross.
+
+    An attack's rate is its leak rate; of `collateral`, the share that was lost.
+    """
+    lines = []
+    for model, figures in summary["models"].items():
+        if summary["roles"][model] != "unlearned":
+            continue
+        rates = {name: f["rate"] for name, f in figures.items()}
+        rates["worst"] = summary["worst"][model]["rate"]
+        if rates.get("collateral") is not None:
+            rates["collateral"] = 1 - rates["collateral"]
+        lines += [
+            f"{model}: {name} {rates[name]:.3f} is above {most:g}"
+            for name, most in thresholds.items()
+            if rates.get(name) is not None and rates[name] > most
+        ]
+    return lines
+
+
+def _key(
+    subject: AuditSubject,
+    sets: Mapping[str, Sequence[Fact]],
+    budget: str,
+    seed: int,
+    max_new_tokens: int,
+) -> dict[str, str]:
+    facts = [[f.record.model_dump(mode="json"), f.phrasings] for s in sets.values() for f in s]
+    request = content_hash(
+        relearn.__version__, facts, budget, seed, max_new_tokens,
+        subject.config.model_dump(mode="json", exclude={"name"}),
+    )  # fmt: skip
+    models = {s.place.name: content_hash(s.place.fingerprint(), s.role) for s in subject.suspects}
+    return {"request": request} | {f"model {name}": value for name, value in models.items()}
+
+
+def _take_up(output: Path, key: dict[str, str]) -> None:
+    """Make the folder, or go on in it; further models may join."""
+    file = output / "parts" / "key.json"
+    known = read_json(file) if file.is_file() else {}
+    if not known and output.is_dir() and any(output.iterdir()):
+        raise UserError(
+            f"output folder {output} is already used, and not by an audit.",
+            "Choose another --output.",
+        )
+    if any(known.get(name, value) != value for name, value in key.items()):
+        raise UserError(
+            f"{output} holds an audit of other models, data or settings.",
+            "Choose another --output, or delete the folder.",
+        )
+    write_json(file, known | key)
+
+
+def _longest(subject: AuditSubject, facts: Sequence[Fact]) -> int:
+    """Return how many tokens the longest reference has."""
+    place = subject.suspects[0].place
+    tokenizer = load_prompt_format(place.folder, subject.config).tokenizer
+    return max((len(tokenizer(fact.record.answer).input_ids) for fact in facts), default=1)
+
+
+def _warnings(subject: AuditSubject) -> list[str]:
+    """Return what no attack shows but whoever releases the model has to know."""
+    adapters = [s.place.name for s in subject.suspects if s.role == "unlearned" and s.place.adapter]
+    if not adapters:
+        return []
+    return [
+        f"{', '.join(adapters)}: audited as merged. If it is released as an adapter beside the "
+        "target model, whoever has it can switch it off, and everything is back: release what "
+        "`relearn merge` writes."
+    ]
+
+
+def _attempt(row: dict[str, Any]) -> Attempt:
+    return Attempt(**row | {"identifiers": tuple(row["identifiers"])})

@@ -1,0 +1,125 @@
+"""What is audited: the models and records of a run, or those that the command line names."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from relearn.audit.model import ModelPlace
+from relearn.audit.pipeline import AuditSubject, Role, Suspect
+from relearn.config import DataConfig, ModelConfig, RunConfig, load_config
+from relearn.data.records import Record
+from relearn.data.sources import load_records, load_sets
+from relearn.errors import UserError
+from relearn.models.adapters import is_adapter
+from relearn.models.loading import model_folder
+from relearn.run_folder import adapter_folder, target_folder
+from relearn.storage import read_json
+from relearn.training.memorize import memorize
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,40}")
+# Names that say which control a model is.
+_ROLES: Mapping[str, Role] = {"target": "target", "base": "base", "never_saw": "never_saw"}
+
+
+def from_run(
+    run: Path, named: Sequence[str] = (), control: str | None = None, only: Sequence[str] = ()
+) -> AuditSubject:
+    """Return the models and records of a run.
+
+    Args:
+        run: Folder whose trainings are done.
+        named: Further models, `NAME=PATH` each; an adapter is one of the target's.
+        control: A model that never saw the forget set. Without it, a run that made its own target
+            makes this one too, from the retain set by the same recipe; it is cached.
+        only: Names of trained models; none means all.
+
+    Raises:
+        UserError: it is no run, a name or path is wrong, or a model is gone.
+    """
+    if not (run / "manifest.json").is_file():
+        raise UserError(f"{run} is no run folder.", "Make one with `relearn run`.")
+    config = load_config(run / "config.yaml")
+    target, base = target_folder(run), model_folder(config.model.name)
+    sets = {
+        name: load_records(str(file), None, name)
+        for name in ("forget", "retain", "retain_unseen")
+        if (file := run / "data" / f"{name}.jsonl").is_file()
+    }
+    suspects = [Suspect(ModelPlace("target", target), "target")]
+    if base != target:
+        suspects.append(Suspect(ModelPlace("base", base), "base"))
+    never_saw = model_folder(control) if control else _never_saw(config, sets)
+    if never_saw:
+        suspects.append(Suspect(ModelPlace("never_saw", never_saw), "never_saw"))
+    summary = run / "summary.json"
+    failed = read_json(summary)["failed"] if summary.is_file() else {}
+    for name in ("unlearned", *config.baselines):
+        if name not in failed and (not only or name in only):
+            place = _place(name, target, adapter_folder(run, name))
+            suspects.append(Suspect(place, "unlearned"))
+    suspects += [_named(each, target) for each in named]
+    _check_names(suspects)
+    retain = sets.get("retain_unseen") or sets["retain"]
+    return AuditSubject(suspects, sets["forget"], retain, config.model)
+
+
+def from_options(named: Sequence[str], forget: str, retain: str | None) -> AuditSubject:
+    """Return the models and records that the command line names.
+
+    Args:
+        named: `NAME=PATH` each; `target`, `base` and `never_saw` are the controls, all others are
+            judged. A path is whatever `--model` takes, or an adapter's folder.
+        forget: What is to be gone.
+        retain: What should have stayed.
+
+    Raises:
+        UserError: a name or path is wrong, or no model is to be judged.
+    """
+    paths = dict(map(_split, named))
+    first = paths.get("target") or next(iter(paths.values()))
+    target = model_folder(first)
+    suspects = [_named(each, target) for each in named]
+    _check_names(suspects)
+    if all(suspect.role != "unlearned" for suspect in suspects):
+        raise UserError(
+            "there is no model to judge: all are controls.",
+            "Give --models NAME=PATH with another name than target, base and never_saw.",
+        )
+    sources = {"forget": forget} | ({"retain": retain} if retain else {})
+    sets, config = load_sets(sources, DataConfig(), ModelConfig(name=first))
+    return AuditSubject(suspects, sets["forget"], sets.get("retain", ()), config)
+
+
+def _never_saw(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> Path | None:
+    """Make the model that learned the retain sets alone, if the run made its target itself."""
+    if not config.memorize:
+        return None
+    kept = [record for name, records in sets.items() if name != "forget" for record in records]
+    return memorize(kept, config.model, config.memorize, config.seed)
+
+
+def _named(option: str, target: Path) -> Suspect:
+    name, path = _split(option)
+    folder = Path(path) if is_adapter(Path(path)) else model_folder(path)
+    return Suspect(_place(name, target, folder), _ROLES.get(name, "unlearned"))
+
+
+def _place(name: str, target: Path, folder: Path) -> ModelPlace:
+    """Return what was trained in `folder`: an adapter of the target, or a whole model."""
+    return ModelPlace(name, target, folder) if is_adapter(folder) else ModelPlace(name, folder)
+
+
+def _split(option: str) -> tuple[str, str]:
+    name, _, path = option.partition("=")
+    if not path or not _NAME.fullmatch(name):
+        raise UserError(
+            f"{option!r} is not NAME=PATH.", "A name has letters, digits, _ . and - only."
+        )
+    return name, path
+
+
+def _check_names(suspects: Sequence[Suspect]) -> None:
+    names = [suspect.place.name for suspect in suspects]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UserError(f"two models are called {twice!r}.", "Give each a name of its own.")

@@ -1,0 +1,129 @@
+"""`relearn audit`: whether what was unlearned can be brought back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from relearn.errors import UserError
+
+console = Console()
+CROSSED = 3  # exit code where a threshold is crossed
+
+
+def audit(
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="A further model to judge, beside the run's."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH",
+            help="Instead of a run; target, base and never_saw are the controls.",
+        ),
+    ] = None,
+    forget: Annotated[str | None, typer.Option(help="With --models: what is to be gone.")] = None,
+    retain: Annotated[
+        str | None, typer.Option(help="With --models: what should have stayed.")
+    ] = None,
+    control: Annotated[
+        str | None, typer.Option(help="A model that never saw the forget set.")
+    ] = None,
+    attack: Annotated[
+        list[str] | None, typer.Option(help="Only this attack; again for more.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="How hard to try: quick, standard or thorough.")
+    ] = "quick",
+    fail_above: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ATTACK=RATE",
+            help="Exit with 3 where an attack, or the worst, gets more than this out; of "
+            "collateral, where more than this is lost.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder to write to; default RUN/audit.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Fixes what is random.")] = 0,
+) -> None:
+    """Try to bring the knowledge back. The same command resumes a killed audit."""
+    from relearn.audit.base import BUDGETS
+    from relearn.audit.pipeline import check_thresholds, chosen_attacks, crossed, run_audit
+    from relearn.audit.sources import from_options, from_run
+    from relearn.report import write_report
+
+    if budget not in BUDGETS:
+        raise UserError(f"there is no budget {budget!r}.", f"Known: {', '.join(BUDGETS)}.")
+    chosen = chosen_attacks(attack or [], budget)
+    thresholds = dict(map(_threshold, fail_above or []))
+    check_thresholds(thresholds, chosen)
+    if (run is None) == (not models):
+        raise UserError("audit takes either a run folder or --models.", "Give one of them.")
+    if run is not None:
+        subject = from_run(run, model or [], control)
+        output = output or run / "audit"
+    else:
+        if not forget or not output:
+            raise UserError("--models needs --forget FILE and --output DIR.", "Give both.")
+        named = [*(models or []), *(model or []), *([f"never_saw={control}"] if control else [])]
+        subject = from_options(named, forget, retain)
+    summary = run_audit(subject, output, budget=budget, attacks=attack or [], seed=seed)
+    print_audit(summary)
+    if run is not None and output == run / "audit" and (run / "summary.json").is_file():
+        console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
+    console.print(f"audit: {output}", soft_wrap=True, highlight=False)
+    lines = crossed(summary, thresholds)
+    for line in lines:
+        console.print(Text(line), style="red", soft_wrap=True)
+    if lines:
+        raise typer.Exit(CROSSED)
+
+
+def print_audit(summary: Mapping[str, Any]) -> None:
+    """Print the share of facts told by attack and model, then the worst case."""
+    names = list(summary["models"])
+    table = Table("facts told by", *names)
+    for attack in next(iter(summary["models"].values())):
+        figures = [summary["models"][name][attack] for name in names]
+        label = "collateral: kept" if figures[0]["about"] == "retain" else attack
+        table.add_row(label, *(_percent(each["rate"]) for each in figures))
+    never = summary["facts_never_recovered"]
+    table.add_section()
+    table.add_row("never recovered", *(_percent(never[name]) for name in names))
+    console.print(table)
+    for name, worst in summary["worst"].items():
+        if summary["roles"][name] == "unlearned" and worst["attack"]:
+            console.print(Text(worst_line(name, worst, summary)), soft_wrap=True)
+    for warning in summary["warnings"]:
+        console.print(Text(f"warning: {warning}"), style="yellow", soft_wrap=True)
+
+
+def worst_line(name: str, worst: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Return in words what the worst attack got out of a model."""
+    line = f"{name}, worst case: {worst['attack']} gets {_percent(worst['rate'])} of the facts out"
+    control = summary["control"]
+    if control is None:
+        return f"{line}; there is no control to compare with."
+    return f"{line}, {_percent(worst['excess'])} beyond what {control} tells."
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+def _threshold(option: str) -> tuple[str, float]:
+    name, _, value = option.partition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise UserError(
+            f"--fail-above {option!r} is not ATTACK=RATE.", "Such as worst=0.1."
+        ) from error
