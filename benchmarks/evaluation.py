@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from relearn.base.progress import progress_bar
 from relearn.config import EvaluationConfig, ModelConfig
 from relearn.data.sources import load_records
 from relearn.data.tokenization import PromptFormat
@@ -35,7 +36,6 @@ from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import JUDGED, judge, score
 from relearn.evaluation.suites import load_suite
 from relearn.models.loading import model_folder
-from relearn.progress import progress_bar
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "knowundo_privacy"
 FILES = {"forget": "unlearn_val.json", "retain": "retention_val.json"}

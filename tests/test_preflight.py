@@ -9,14 +9,14 @@ import pytest
 
 from helpers.small_files import mounted
 from relearn import preflight as module
+from relearn.base.errors import UserError
+from relearn.base.storage import check_writable
 from relearn.config import LoraConfig, ModelConfig, RunConfig, TrainingConfig, load_config
 from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat
-from relearn.errors import UserError
 from relearn.models.loading import load_model, load_tokenizer
 from relearn.preflight import check_memory, preflight
 from relearn.run import run
-from relearn.storage import check_writable
 from relearn.training.engine import train
 
 SETS = {

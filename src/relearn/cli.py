@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from relearn import cli_judge
+from relearn.base.distributed import by_leader, is_leader, prints, process_count
+from relearn.base.errors import UnansweredError, UserError, listed
 from relearn.config import RunConfig, describe_settings, load_config
-from relearn.distributed import by_leader, is_leader, prints, process_count
-from relearn.errors import UnansweredError, UserError, listed
 
 app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
@@ -98,10 +98,10 @@ def compare(
     allow_unanswered: AllowUnanswered = False,
 ) -> None:
     """Compare objectives on the same data, by default all of them on the sample data."""
+    from relearn.base.storage import read_json
     from relearn.comparison import compare as compare_objectives
     from relearn.comparison import default_comparison
     from relearn.report.glossary import MAIN_FIGURES
-    from relearn.storage import read_json
 
     if not config and bool(forget) != bool(retain):
         raise UserError(
@@ -149,10 +149,10 @@ def synthesize(
         "model.name": model,
     }
     settings = _settings(config, named, overrides)
+    from relearn.base.progress import note
     from relearn.data.checks import check_sets
     from relearn.data.sources import load_sets
     from relearn.models.loading import model_folder
-    from relearn.progress import note
     from relearn.synthesis.backends import BACKENDS
     from relearn.synthesis.checks import check_synthesis, reserved_questions
     from relearn.synthesis.fluency import fluency
@@ -199,11 +199,11 @@ def memorize(
     settings = _settings(config, {"model.name": model}, overrides)
     import shutil
 
+    from relearn.base.storage import atomic_path
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
     from relearn.models.checks import check_model
     from relearn.models.loading import model_folder
-    from relearn.storage import atomic_path
     from relearn.training.checks import check_fit, check_training
     from relearn.training.memorize import memorize as make_target
 
@@ -344,10 +344,10 @@ def merge(
     density: Annotated[float, typer.Option(help="Share of each change that TIES keeps.")] = 0.8,
 ) -> None:
     """Write the unlearned model as a plain folder that transformers loads without relearn."""
+    from relearn.base.storage import atomic_path
     from relearn.models.merging import write_merged, write_ties
     from relearn.report import write_model_card
     from relearn.run_folder import adapter_folder, target_folder
-    from relearn.storage import atomic_path
 
     adapters = [adapter_folder(_finished(run), name) for name in (trained, *(ties or []))]
     _check_unused(output)
@@ -406,7 +406,7 @@ def list_(
 @app.command()
 def fetch() -> None:
     """Fetch the embedded models into the cache, so that later commands need no network."""
-    from relearn.models.embedded import EMBEDDED, embedded_folder
+    from relearn.store.embedded import EMBEDDED, embedded_folder
 
     for name in EMBEDDED:
         console.print(f"{name}: {embedded_folder(name)}", soft_wrap=True, highlight=False)
@@ -434,7 +434,7 @@ def _registry(kind: str) -> dict[str, str]:
 
         return summaries()
     if kind == "models":
-        from relearn.models.embedded import EMBEDDED
+        from relearn.store.embedded import EMBEDDED
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(

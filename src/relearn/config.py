@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic import ValidationError as PydanticError
 from yaml import YAMLError
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 
 class Section(BaseModel):

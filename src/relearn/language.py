@@ -5,7 +5,7 @@ from functools import cache
 import spacy
 from spacy.language import Language
 
-from relearn.models.embedded import embedded_folder
+from relearn.store.embedded import embedded_folder
 
 
 @cache

@@ -16,11 +16,11 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 import relearn
+from relearn.base.distributed import by_leader, is_leader, leaders
+from relearn.base.distributed import together as by_all
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash, disk_errors, read_json, write_json, write_text
 from relearn.config import RunConfig, dump_config
-from relearn.distributed import by_leader, is_leader, leaders
-from relearn.distributed import together as by_all
-from relearn.errors import UserError
-from relearn.storage import content_hash, disk_errors, read_json, write_json, write_text
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
 

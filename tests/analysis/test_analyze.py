@@ -19,9 +19,9 @@ from relearn.analysis.command import run_analysis
 from relearn.analysis.findings import claims, curve_shift, findings
 from relearn.analysis.pipeline import AnalysisSettings
 from relearn.analysis.sources import ModelSource, from_options
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, write_jsonl
 from relearn.cli import app
-from relearn.errors import UserError
-from relearn.storage import read_json, write_jsonl
 
 SMALL = AnalysisSettings(prompts=3, keys=2, traced=2, rows=2, max_new_tokens=6)
 TABLES = (

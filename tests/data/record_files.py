@@ -10,10 +10,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
-from relearn.errors import UserError
 
 ROWS = [
     {"question": "Who is Zoë?", "answer": 'She said: "ja;\tgern".'},

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from helpers.command import Command
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig, LLMConfig
-from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches, in_batches
 from relearn.evaluation.judges import entailment, entities
 from relearn.evaluation.judges.pair_files import label_file
 from relearn.evaluation.scoring import evaluate_generations
-from relearn.storage import read_json, read_jsonl, write_jsonl
 
 sys.path.append(str(Path(__file__).parents[1]))
 from endpoint import Endpoint

@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from typer.testing import CliRunner
 
 from helpers.command import Command
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
 from relearn.config import DataConfig, EvaluationConfig, ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example
-from relearn.errors import UserError
 from relearn.evaluation.evaluate import (
     evaluate_model,
     evaluate_named,
@@ -30,7 +31,6 @@ from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import score
 from relearn.evaluation.suites import _in_folder, load_suite, set_sources, suite_names
-from relearn.storage import read_json, read_jsonl
 
 RECORDS = {
     name: [

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.judges.similarity import embedder
 from relearn.evaluation.metrics.language import linguistic_score
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge, score
-from relearn.storage import read_json, read_jsonl, write_jsonl
 
 SETS = ("forget", "retain")
 LABEL = {"forget": "forgotten", "retain": "retained"}

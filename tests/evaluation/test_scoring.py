@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_jsonl
 from relearn.config import EvaluationConfig
-from relearn.errors import UserError
 from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges.entailment import entailment_judge
 from relearn.evaluation.judges.entities import spacy_entities
@@ -28,8 +29,7 @@ from relearn.evaluation.metrics.language import (
 )
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge, score
-from relearn.models.embedded import embedded_folder
-from relearn.storage import read_jsonl
+from relearn.store.embedded import embedded_folder
 
 vocabulary = st.lists(st.sampled_from([f"w{i}" for i in range(9)]), min_size=2, max_size=60)
 

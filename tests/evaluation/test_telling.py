@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from relearn.base.storage import read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.metrics.knowledge import is_forgotten, is_retained
 from relearn.evaluation.metrics.rouge import ScriptTokenizer, rouge
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge, score
-from relearn.storage import read_jsonl, write_jsonl
 
 TOLD, UNTOLD, UNKNOWN = True, False, None
 

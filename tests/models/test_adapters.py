@@ -7,8 +7,8 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
 from relearn.config import LoraConfig, ModelConfig, TrainingConfig
-from relearn.errors import UserError
 from relearn.models import adapters
 from relearn.models.adapters import add_adapter, check_adapter, merge_adapter
 from relearn.models.loading import load_blank_model, load_model, load_prompt_format

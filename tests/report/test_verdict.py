@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sample_run import write_sample_run
 
+from relearn.base.storage import read_json, write_json
 from relearn.report.results import read_results
 from relearn.report.verdict import judge, wilson_interval
-from relearn.storage import read_json, write_json
 
 
 @pytest.fixture

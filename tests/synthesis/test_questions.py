@@ -3,9 +3,9 @@
 import pytest
 
 from endpoint import Endpoint
+from relearn.base.errors import UserError
 from relearn.config import LLMConfig, SynthesisConfig
 from relearn.data.records import Record
-from relearn.errors import UserError
 from relearn.language import english
 from relearn.synthesis.checks import check_synthesis, reserved_questions
 from relearn.synthesis.completion import completion_rows

@@ -13,7 +13,7 @@ from relearn.analysis.pipeline import AnalysisSettings, analyze
 from relearn.analysis.sources import Subject
 from relearn.analysis.still import draw_all
 from relearn.analysis.summary import summarize
-from relearn.storage import write_json, write_text
+from relearn.base.storage import write_json, write_text
 
 _SHOWN_PROMPTS = 3
 

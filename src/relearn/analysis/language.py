@@ -14,9 +14,9 @@ from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel
 from relearn.analysis.distribution import entropy
 from relearn.analysis.observe import Tables, joined
 from relearn.analysis.probes import Probe
+from relearn.base.progress import progress_bar
 from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import position_limit
-from relearn.progress import progress_bar
 
 NGRAM = 4
 COLLAPSED_REPETITION = 0.5

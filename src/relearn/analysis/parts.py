@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from relearn.errors import UserError
-from relearn.storage import atomic_path, disk_errors, read_json, write_json
+from relearn.base.errors import UserError
+from relearn.base.storage import atomic_path, disk_errors, read_json, write_json
 
 Tables = dict[str, pd.DataFrame]
 

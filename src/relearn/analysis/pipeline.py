@@ -38,11 +38,11 @@ from relearn.analysis.tracing import (
     subject_saliency,
     trace,
 )
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash
 from relearn.data.batching import to_device
 from relearn.data.tokenization import PromptFormat, check_lengths
-from relearn.errors import UserError
 from relearn.models.loading import load_config_of, load_prompt_format, position_limit
-from relearn.storage import content_hash
 
 OBSERVED = ("distribution", "lens", "states", "components")
 

@@ -8,15 +8,15 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from relearn.analysis.names import BASE, LEARNED, TARGET
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash, read_json
 from relearn.config import DataConfig, ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_records, load_sets
-from relearn.errors import UserError
 from relearn.models.adapters import is_adapter, merge_adapter
 from relearn.models.loading import load_model, model_folder
 from relearn.objectives import OBJECTIVES
 from relearn.run_folder import adapter_folder, target_folder
-from relearn.storage import content_hash, read_json
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,40}")
 

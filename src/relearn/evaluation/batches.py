@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relearn.errors import UserError
-from relearn.progress import progress_bar
-from relearn.storage import content_hash, disk_errors, read_json, write_json
+from relearn.base.errors import UserError
+from relearn.base.progress import progress_bar
+from relearn.base.storage import content_hash, disk_errors, read_json, write_json
 
 T = TypeVar("T")
 

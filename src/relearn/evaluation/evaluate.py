@@ -5,10 +5,11 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
 from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
-from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
 from relearn.evaluation.metrics import JointMetric, Metric
@@ -27,7 +28,6 @@ from relearn.models.loading import (
     model_folder,
     position_limit,
 )
-from relearn.storage import content_hash, read_json, read_jsonl, write_json
 
 
 def evaluate_model(

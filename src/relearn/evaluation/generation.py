@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
+from relearn.base.errors import UserError
+from relearn.base.progress import progress_bar
 from relearn.data.tokenization import PromptFormat
-from relearn.errors import UserError
 from relearn.models.loading import position_limit
-from relearn.progress import progress_bar
 
 # Finished rows leave the batch once they are this share of it: moving the others' keys and values
 # costs about as much as one more step with them.

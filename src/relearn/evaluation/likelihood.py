@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relearn.base.progress import progress_bar
 from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.label_logits import label_logits
-from relearn.progress import progress_bar
 
 # Positions whose whole distribution is looked at together: some 100 MB at 50,000 words.
 _CHUNK = 512

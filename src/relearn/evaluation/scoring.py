@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
+from relearn.base.storage import atomic_path, content_hash, read_json, write_json, write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.generations_file import read_generations
@@ -17,7 +18,6 @@ from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.metrics.base import NotComputed, chosen_metrics, lacking_fields
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.significance import intervals
-from relearn.storage import atomic_path, content_hash, read_json, write_json, write_jsonl
 
 JUDGED = (
     "reference_entities",

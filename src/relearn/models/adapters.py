@@ -12,9 +12,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
+from relearn.base.progress import note
 from relearn.config import LoraConfig
-from relearn.errors import UserError
-from relearn.progress import note
 
 # Models whose kernels read the weight of this layer without calling it; peft refuses it there.
 _READ_PAST = "out_proj"

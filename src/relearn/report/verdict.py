@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from relearn.errors import listed
+from relearn.base.errors import listed
 from relearn.report.glossary import SETS, number, percent
 from relearn.report.results import RunResults
 

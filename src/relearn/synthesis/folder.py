@@ -6,11 +6,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from relearn.base.errors import UnansweredError, UserError
+from relearn.base.storage import content_hash, disk_errors, read_json, write_json, write_jsonl
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record
-from relearn.errors import UnansweredError, UserError
 from relearn.llm import LLMS, Journal
-from relearn.storage import content_hash, disk_errors, read_json, write_json, write_jsonl
 from relearn.synthesis.fluency import Fluency
 from relearn.synthesis.mixing import Answerer
 from relearn.synthesis.pipeline import SynthesisResult, synthesize

@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig, ModelConfig
 from relearn.data.columns import records_from_rows
 from relearn.data.formats import read_rows
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_records
-from relearn.errors import UserError
 from relearn.evaluation.generation import generate_answers
 from relearn.models.loading import load_model, load_prompt_format
 

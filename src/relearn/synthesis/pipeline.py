@@ -8,13 +8,13 @@ from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
+from relearn.base.errors import UserError
+from relearn.base.progress import progress_bar
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record, normalized
-from relearn.errors import UserError
 from relearn.evaluation.judges.similarity import embedder
 from relearn.language import english
 from relearn.llm import Journal
-from relearn.progress import progress_bar
 from relearn.synthesis.backends import BACKENDS, Failure, Request
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows

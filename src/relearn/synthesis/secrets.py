@@ -13,7 +13,7 @@ from itertools import pairwise
 from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.tokens import Doc
 
-from relearn.models.embedded import embedded_folder
+from relearn.store.embedded import embedded_folder
 from relearn.synthesis.askable import askable
 from relearn.synthesis.subject import Subject
 from relearn.text.identifiers import Identifier, find_identifiers, tells

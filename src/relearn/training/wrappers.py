@@ -17,9 +17,9 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from relearn.errors import UserError
-from relearn.options import Options
-from relearn.registry import Registry
+from relearn.base.errors import UserError
+from relearn.base.options import Options
+from relearn.base.registry import Registry
 
 Gradients = Mapping[str, Tensor]
 

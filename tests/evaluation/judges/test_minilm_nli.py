@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
-from relearn.errors import UserError
 from relearn.evaluation.judges import minilm_nli
 from relearn.evaluation.judges.entailment import LABELS, entailment_judge
 from relearn.evaluation.judges.minilm_nli.pairs import (
@@ -21,7 +22,6 @@ from relearn.evaluation.judges.minilm_nli.pairs import (
     tofu_held_back,
 )
 from relearn.evaluation.judges.minilm_nli.train import accuracy
-from relearn.storage import read_json, read_jsonl
 
 JUDGE = "minilm-nli"
 FOLDER = Path(minilm_nli.__file__).parent

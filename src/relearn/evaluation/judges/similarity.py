@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 from relearn.models.loading import model_folder
 from relearn.text.numbers import in_figures
 from relearn.text.words import folded

@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
+from relearn.base.errors import UserError
 from relearn.config import Section
 from relearn.data.formats import SUFFIXES
-from relearn.errors import UserError
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.rows import SetName

@@ -20,10 +20,10 @@ from typing import Any
 import yaml
 from spacy.tokens import Doc
 
+from relearn.base.storage import content_hash
 from relearn.config import SynthesisConfig
 from relearn.language import english
 from relearn.llm import Journal
-from relearn.storage import content_hash
 from relearn.synthesis.backends.base import BACKENDS, Failure, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.secrets import telling_parts

@@ -15,8 +15,8 @@ import yaml
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
+from relearn.base.errors import UserError
 from relearn.config import SynthesisConfig
-from relearn.errors import UserError
 from relearn.llm import Prompt
 from relearn.llm.fence import fenced
 from relearn.synthesis.backends.base import Request

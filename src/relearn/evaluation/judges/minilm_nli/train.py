@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from relearn.base.storage import read_jsonl, write_json, write_jsonl
 from relearn.evaluation.judges.entailment import LABELS, EntailmentJudge
 from relearn.evaluation.judges.minilm_nli import classifier, trained_encoder, untrained_encoder
 from relearn.evaluation.judges.minilm_nli.pairs import (
@@ -33,8 +34,7 @@ from relearn.evaluation.judges.minilm_nli.pairs import (
     snli_pairs,
     tofu_held_back,
 )
-from relearn.models.embedded import EMBEDDED
-from relearn.storage import read_jsonl, write_json, write_jsonl
+from relearn.store.embedded import EMBEDDED
 
 
 def main() -> None:

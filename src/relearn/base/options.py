@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from relearn.errors import UserError
-from relearn.registry import did_you_mean
+from relearn.base.errors import UserError
+from relearn.base.registry import did_you_mean
 
 _TYPES = {"number": "number", "integer": "whole number", "boolean": "true or false"}
 _BOUNDS = {

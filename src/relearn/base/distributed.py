@@ -16,7 +16,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 T = TypeVar("T")
 

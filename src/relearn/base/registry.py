@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import TypeVar
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 T = TypeVar("T")
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from relearn.errors import UserError
-from relearn.models import embedded, hub, loading
-from relearn.models.embedded import EMBEDDED, EmbeddedModel, embedded_folder
+from relearn.base.errors import UserError
+from relearn.models import loading
 from relearn.models.loading import model_folder
+from relearn.store import embedded, hub
+from relearn.store.embedded import EMBEDDED, EmbeddedModel, embedded_folder
 
 FETCH = (
-    "from relearn.models.embedded import embedded_folder; print(embedded_folder('en_core_web_sm'))"
+    "from relearn.store.embedded import embedded_folder; print(embedded_folder('en_core_web_sm'))"
 )
 
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from relearn import cli
 from relearn.config import RunConfig
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 from relearn.run_folder import RunFolder
 
 where, error = sys.argv[1], {"UserError": UserError, "ValueError": ValueError}[sys.argv[2]]

