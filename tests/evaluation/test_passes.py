@@ -25,12 +25,12 @@ from relearn.evaluation.evaluate import (
     wanted_fields,
     write_comparison,
 )
-from relearn.evaluation.generation import greedy_continuations
-from relearn.evaluation.likelihood import gradient_norm, token_statistics
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import score
 from relearn.evaluation.suites import _in_folder, load_suite, set_sources, suite_names
+from relearn.inference.generation import greedy_continuations
+from relearn.inference.likelihood import gradient_norm, token_statistics
 
 RECORDS = {
     name: [

@@ -9,10 +9,11 @@ import pytest
 
 from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig
-from relearn.evaluation.judges.similarity import embedder
+from relearn.evaluation.judges.coverage import same_entity
 from relearn.evaluation.metrics.language import linguistic_score
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge, score
+from relearn.inference.embeddings import embedder
 
 SETS = ("forget", "retain")
 LABEL = {"forget": "forgotten", "retain": "retained"}
@@ -122,5 +123,5 @@ def test_matches_of_the_recorded_entities_are_the_recorded_ones(
         sides = row["reference_entities"], row["generation_entities"]
         cosines = model.embed(sides[0]) @ model.embed(sides[1]).T if all(sides) else np.zeros(1)
         pairs = row["entity_coverage"] * len(sides[0])
-        same += (cosines >= model.same_entity).sum() == pytest.approx(pairs, abs=1e-6)
+        same += (cosines >= same_entity(model)).sum() == pytest.approx(pairs, abs=1e-6)
     assert same == 100

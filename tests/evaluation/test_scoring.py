@@ -15,9 +15,9 @@ from relearn.base.errors import UserError
 from relearn.base.storage import read_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.generations_file import read_generations
+from relearn.evaluation.judges.coverage import entity_coverage
 from relearn.evaluation.judges.entailment import entailment_judge
 from relearn.evaluation.judges.entities import spacy_entities
-from relearn.evaluation.judges.similarity import embedder, entity_coverage
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.metrics.knowledge import is_forgotten, is_retained
 from relearn.evaluation.metrics.language import (
@@ -29,6 +29,7 @@ from relearn.evaluation.metrics.language import (
 )
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge, score
+from relearn.inference.embeddings import embedder
 from relearn.store.embedded import embedded_folder
 
 vocabulary = st.lists(st.sampled_from([f"w{i}" for i in range(9)]), min_size=2, max_size=60)

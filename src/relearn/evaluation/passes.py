@@ -17,10 +17,10 @@ from typing_extensions import override
 from relearn.base.registry import Registry
 from relearn.config import EvaluationConfig, PromptConfig
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.evaluation import likelihood
 from relearn.evaluation.batches import in_batches
-from relearn.evaluation.generation import greedy_continuations
 from relearn.evaluation.rows import EvaluatedRow
+from relearn.inference import likelihood
+from relearn.inference.generation import greedy_continuations
 
 
 @dataclass

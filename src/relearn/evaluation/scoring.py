@@ -11,13 +11,14 @@ from relearn.config import EvaluationConfig
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges import telling
+from relearn.evaluation.judges.coverage import entity_coverage
 from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
-from relearn.evaluation.judges.similarity import check_embedder, embedder, entity_coverage
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.metrics.base import NotComputed, chosen_metrics, lacking_fields
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.significance import intervals
+from relearn.inference.embeddings import check_embedder, embedder
 
 JUDGED = (
     "reference_entities",

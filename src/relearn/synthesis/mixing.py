@@ -13,7 +13,7 @@ from relearn.data.columns import records_from_rows
 from relearn.data.formats import read_rows
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_records
-from relearn.evaluation.generation import generate_answers
+from relearn.inference.generation import generate_answers
 from relearn.models.loading import load_model, load_prompt_format
 
 Answerer = Callable[[Sequence[str]], list[str]]

@@ -14,14 +14,14 @@ from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
 from relearn.evaluation.judges import minilm_nli
 from relearn.evaluation.judges.entailment import LABELS, entailment_judge
-from relearn.evaluation.judges.minilm_nli.pairs import (
+from tools.minilm_nli.pairs import (
     AuthorPairs,
     Pair,
     as_ordinary_text,
     snli_pairs,
     tofu_held_back,
 )
-from relearn.evaluation.judges.minilm_nli.train import accuracy
+from tools.minilm_nli.train import accuracy
 
 JUDGE = "minilm-nli"
 FOLDER = Path(minilm_nli.__file__).parent

@@ -9,7 +9,7 @@ from relearn.config import SynthesisConfig
 from relearn.data.records import Record
 from relearn.llm import Journal
 from relearn.synthesis.statements import STATES_NOTHING, Statement
-from relearn.synthesis.subject import Subject
+from relearn.text.subjects import Subject
 
 
 @dataclass(frozen=True)

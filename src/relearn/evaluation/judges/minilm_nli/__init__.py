@@ -1,4 +1,4 @@
-"""The offline entailment judge: its adapter, its data card, and how it was trained."""
+"""The offline entailment judge: its adapter and its data card; `tools/minilm_nli` trained it."""
 
 import logging
 from collections.abc import Iterator

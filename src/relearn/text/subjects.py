@@ -9,12 +9,11 @@ from typing import Literal
 
 from spacy.tokens import Doc
 
-from relearn.data.records import Record
-from relearn.language import english
-from relearn.synthesis.askable import askable
-from relearn.synthesis.uncased import PARTICLES, POSSESSIVE, with_likeliest_name
+from relearn.text.askable import askable
+from relearn.text.english import english
 from relearn.text.languages import language_of
 from relearn.text.stems import stem
+from relearn.text.uncased import PARTICLES, POSSESSIVE, with_likeliest_name
 
 # What stands in a question with a capital, yet is seldom whom a forget set is about.
 _PLACES_AND_TIMES = frozenset({"GPE", "LOC", "FAC", "DATE", "TIME", "NORP", "LANGUAGE", "CARDINAL"})
@@ -57,10 +56,14 @@ class Subject:
         return f"{self.name}'s"
 
 
-def find_subjects(records: Sequence[Record], questions: Sequence[Doc]) -> list[Subject]:
-    """Find the subject of every record from its parsed question, where the record names none.
+def find_subjects(questions: Sequence[Doc], known: Sequence[str | None]) -> list[Subject]:
+    """Find the subject of every parsed question whose subject is not known.
 
     Where a question holds several names, it is the one that most questions of the set hold.
+
+    Args:
+        questions: Of one set.
+        known: Each question's subject, None where it is to be found.
     """
     languages = [language_of(question.text) for question in questions]
     candidates = [
@@ -75,15 +78,15 @@ def find_subjects(records: Sequence[Record], questions: Sequence[Doc]) -> list[S
         return counts[name], 2 * place <= counts[name], len(name)
 
     subjects = []
-    for record, question, names in zip(records, questions, candidates, strict=True):
+    for given, question, names in zip(known, questions, candidates, strict=True):
         best = max((name for name, _ in names), key=rank, default="")
         # A birthplace may be named more often than any person.
         birthplace = re.search(rf"{_BORN}(?: [\w'-]+,)* {re.escape(best)}", question.text)
         is_name = best and rank(best)[1] and not birthplace
         described = "" if is_name else _description(question)
-        name = record.subject or described or best or UNNAMED
+        name = given or described or best or UNNAMED
         pronouns = (_PRONOUNS.get(token.lower_) for token in question)
-        named = bool(record.subject or not described) and name[:4] != "the "
+        named = bool(given or not described) and name[:4] != "the "
         subjects.append(Subject(name, named, next(filter(None, pronouns), "they")))
     return subjects
 

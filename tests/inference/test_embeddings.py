@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from relearn.evaluation.judges.similarity import Embedder
+from relearn.inference.embeddings import Embedder
 
 
 def test_similarities_do_not_depend_on_what_was_embedded_before() -> None:

@@ -27,9 +27,9 @@ from spacy.tokens import Doc, Span
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record
 from relearn.evaluation.rows import EntailmentLabel
-from relearn.language import english
 from relearn.synthesis.backends.rules import Rules
 from relearn.synthesis.pipeline import original_requests
+from relearn.text.english import english
 
 _ROWS_PER_AUTHOR = 20
 _LAST_FORGET_AUTHOR = 180  # first author of forget10, whose answers have paraphrases

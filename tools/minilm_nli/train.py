@@ -1,9 +1,9 @@
-"""Trains the judge: `python -m relearn.evaluation.judges.minilm_nli.train --data DIR --output DIR`.
+"""Trains the judge: `python -m tools.minilm_nli.train --data DIR --output DIR`.
 
 A cross-encoder on the weights of all-MiniLM-L6-v2, LoRA on every linear layer. DIR of `--data`
 holds the folders `snli`, `tofu` and `knowundo_privacy`. The adapter and `accuracy.json`, measured
-on what was held back, go to `--output`; copied beside this file the adapter is what `minilm-nli`
-loads. The data card has the commands of the one that is shipped.
+on what was held back, go to `--output`; copied to `relearn/evaluation/judges/minilm_nli`
+the adapter is what `minilm-nli` loads. The data card has the commands of the one that is shipped.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from relearn.base.storage import read_jsonl, write_json, write_jsonl
 from relearn.evaluation.judges.entailment import LABELS, EntailmentJudge
 from relearn.evaluation.judges.minilm_nli import classifier, trained_encoder, untrained_encoder
-from relearn.evaluation.judges.minilm_nli.pairs import (
+from relearn.store.embedded import EMBEDDED
+from tools.minilm_nli.pairs import (
     AuthorPairs,
     Pair,
     as_ordinary_text,
     snli_pairs,
     tofu_held_back,
 )
-from relearn.store.embedded import EMBEDDED
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from itertools import pairwise
 from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.tokens import Token
 
-from relearn.language import english
-from relearn.synthesis.askable import askable
+from relearn.text.askable import askable
+from relearn.text.english import english
 from relearn.text.stems import stem
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")

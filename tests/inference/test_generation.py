@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig
-from relearn.evaluation.generation import generate_answers, greedy_continuations
+from relearn.inference.generation import generate_answers, greedy_continuations
 from relearn.models.loading import load_model, load_prompt_format
 from tiny_models import random_model, save_tiny, tiny_config
 
