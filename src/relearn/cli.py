@@ -258,11 +258,11 @@ def evaluate(
         )
     named = {"model.name": model, "evaluation.suite": suite}
     settings = _settings(config, named, overrides)
-    from relearn.evaluation.evaluate import read_results, write_comparison
+    from relearn.evaluation.evaluate import read_evaluated_rows, write_comparison
 
     others = {str(folder): folder for folder in against or []}
     for folder in [*others.values(), *([retain_model] if retain_model else [])]:
-        read_results(folder)  # a mistake is found before anything is computed
+        read_evaluated_rows(folder)  # a mistake is found before anything is computed
     if generations:
         from relearn.evaluation.scoring import evaluate_generations
 
@@ -309,9 +309,9 @@ def analyze(
     prompts: Annotated[int, typer.Option(min=1, help="Questions of each set that are used.")] = 24,
 ) -> None:
     """Look inside two or more models: why it forgets. The same command resumes a killed one."""
+    from relearn.analysis.analyze import AnalysisSettings
     from relearn.analysis.command import run_analysis
-    from relearn.analysis.pipeline import AnalysisSettings
-    from relearn.analysis.sources import from_options, from_run
+    from relearn.analysis.inputs import from_options, from_run
     from relearn.report import write_report
 
     run = None

@@ -30,7 +30,7 @@ from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import score
 from relearn.evaluation.suites import _in_folder, load_suite, set_sources, suite_names
 from relearn.inference.generation import greedy_continuations
-from relearn.inference.likelihood import gradient_norm, token_statistics
+from relearn.inference.likelihood import answer_statistics, gradient_norm
 
 RECORDS = {
     name: [
@@ -88,7 +88,7 @@ def test_batched_continuations_are_those_of_generate(tiny: EvaluatedModel) -> No
 
 def test_token_statistics_are_their_formulas(tiny: EvaluatedModel) -> None:
     examples = [Example([4, 5, 6], [70, 8, 2]), Example([4], [9]), Example([1] * 9, [10, 11])]
-    for example, found in zip(examples, token_statistics(tiny.model, examples, 2), strict=True):
+    for example, found in zip(examples, answer_statistics(tiny.model, examples, 2), strict=True):
         with torch.inference_mode():
             ids = torch.tensor([example.prompt + example.answer])
             logits = tiny.model(ids).logits[0, len(example.prompt) - 1 : -1].double()

@@ -159,7 +159,7 @@ class Likelihood(Pass):
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[Any]:
-        found = likelihood.token_statistics(model.model, examples, model.pad_token_id)
+        found = likelihood.answer_statistics(model.model, examples, model.pad_token_id)
         return [[s.log_probs.tolist(), s.greedy.tolist(), s.z_scores.tolist()] for s in found]
 
     @override

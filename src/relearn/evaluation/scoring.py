@@ -54,7 +54,7 @@ def check_judges(
         check_entailment_judge(config.entailment)
 
 
-def judge(
+def judge_rows(
     rows: Sequence[EvaluatedRow],
     config: EvaluationConfig,
     fields: Iterable[str] = JUDGED[:-1],
@@ -309,7 +309,7 @@ def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> 
     check_judges(rows, config)
     judges = config.model_dump(include={"entities", "similarity", "entailment"})
     with finished_batches(output, content_hash(path, judges)) as parts:
-        judge(rows, config, JUDGED, parts)
+        judge_rows(rows, config, JUDGED, parts)
         metrics = score(rows)
         write_json(output / "judges.json", judges)
         write_results(output, rows, metrics)

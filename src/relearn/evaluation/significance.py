@@ -119,7 +119,7 @@ def _bootstrapped(
     return float(low), float(high)
 
 
-def compare(first: Sequence[FlatRow], second: Sequence[FlatRow]) -> dict[str, dict[str, Any]]:
+def paired_tests(first: Sequence[FlatRow], second: Sequence[FlatRow]) -> dict[str, dict[str, Any]]:
     """Test every metric's difference between two models that were asked the same questions.
 
     Labels (0 or 1) by McNemar's exact test, scores by a paired permutation test of the difference

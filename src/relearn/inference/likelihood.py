@@ -18,7 +18,7 @@ _CHUNK = 512
 
 
 @dataclass(frozen=True)
-class TokenStatistics:
+class AnswerStatistics:
     """What a model thinks of an answer's tokens, each given the prompt and the tokens before it.
 
     Attributes:
@@ -34,9 +34,9 @@ class TokenStatistics:
 
 
 @torch.inference_mode()
-def token_statistics(
+def answer_statistics(
     model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int
-) -> list[TokenStatistics]:
+) -> list[AnswerStatistics]:
     """Run one batch of examples and return the statistics of each one's answer, in float32."""
     batch = to_device(_collated(examples, pad_token_id), model.device)
     keep, logits = _logits(model, batch)
@@ -49,7 +49,7 @@ def token_statistics(
     log_probs, greedy, z_scores = (
         torch.cat(column).cpu().split(lengths) for column in zip(*parts, strict=True)
     )
-    return [TokenStatistics(*row) for row in zip(log_probs, greedy, z_scores, strict=True)]
+    return [AnswerStatistics(*row) for row in zip(log_probs, greedy, z_scores, strict=True)]
 
 
 def _chunk_statistics(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -74,7 +74,9 @@ class Wanted:
     expected: Tensor | None = None
 
 
-def statistics(hidden: Tensor, head: Head, reference_head: Head, wanted: Wanted) -> Tensor:
+def vocabulary_statistics(
+    hidden: Tensor, head: Head, reference_head: Head, wanted: Wanted
+) -> Tensor:
     """Return one column for each statistic, differentiable by `hidden` and the head.
 
     Args:
@@ -227,7 +229,7 @@ class _Chunk:
         self.function_reference = wanted.function_reference
 
     def statistics(self, columns: int) -> Tensor:
-        """Return the chunk's rows of what `statistics` returns."""
+        """Return the chunk's rows of what `vocabulary_statistics` returns."""
         policy, reference = self.policy, self.reference
         out = policy.logits.new_full((len(self.targets), columns), torch.nan)
         out[:, 0] = policy.log_prob(self.targets)

@@ -17,7 +17,7 @@ from relearn.models.label_logits import (
     output_head,
     replaced_head,
 )
-from relearn.models.vocabulary import Head, Wanted, statistics
+from relearn.models.vocabulary import Head, Wanted, vocabulary_statistics
 from relearn.objectives import OBJECTIVES, Objective, TokenStatistics
 
 Collate = Callable[[Sequence[TrainingRow]], Batch]
@@ -176,19 +176,19 @@ def _expected(retain: Tensor, objective: Objective, regularizer: str) -> Tensor:
 def _answer_statistics(
     model: nn.Module, batch: Batch, keep: Tensor, wanted: Wanted, reference_head: Head | None
 ) -> Tensor:
-    """Return what `vocabulary.statistics` does, of the tokens whose predictions are kept."""
+    """Return what `vocabulary_statistics` does, of the tokens whose predictions are kept."""
     inputs = _model_inputs(batch)
     if not has_plain_head(model):
         logits = label_logits(model, keep=keep, also=wanted.reference_hidden, **inputs)
         count = len(wanted.targets)
         if wanted.reference_hidden is not None:
             wanted = replace(wanted, reference_hidden=logits[count:].detach())
-        return statistics(logits[:count], Head(None), Head(None), wanted)
+        return vocabulary_statistics(logits[:count], Head(None), Head(None), wanted)
 
     def compute(hidden: Tensor) -> Tensor:
         linear = cast(nn.Linear, output_head(model))
         head = Head(linear.weight, linear.bias)
-        return statistics(hidden[keep], head, reference_head or head, wanted)
+        return vocabulary_statistics(hidden[keep], head, reference_head or head, wanted)
 
     # In place of the logits, so that a parallel wrapper sees what the loss depends on.
     with replaced_head(model, compute):

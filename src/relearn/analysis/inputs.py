@@ -53,7 +53,7 @@ class ModelSource:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AnalysisInputs:
     """All that one analysis looks at.
 
     Attributes:
@@ -72,7 +72,7 @@ class Subject:
         return len(self.models) > 1 and self.models[1].name == BASE
 
 
-def from_run(run: Path) -> Subject:
+def from_run(run: Path) -> AnalysisInputs:
     """Return the models and sets of a finished run.
 
     Raises:
@@ -94,10 +94,10 @@ def from_run(run: Path) -> Subject:
         name: load_records(str(run / "data" / f"{name}.jsonl"), None, name)
         for name in ("forget", "retain")
     }
-    return Subject(models, sets, config.model)
+    return AnalysisInputs(models, sets, config.model)
 
 
-def from_options(named: Sequence[str], data: str, retain: str | None) -> Subject:
+def from_options(named: Sequence[str], data: str, retain: str | None) -> AnalysisInputs:
     """Return the models and sets that the command line names.
 
     Args:
@@ -126,7 +126,7 @@ def from_options(named: Sequence[str], data: str, retain: str | None) -> Subject
         folder = path if is_adapter(path) else model_folder(paths[name])
         models.append(_trained(name, target, folder, reverse))
     sources = {"forget": data} | ({"retain": retain} if retain else {})
-    return Subject(models, *load_sets(sources, DataConfig(), ModelConfig(name=paths[first])))
+    return AnalysisInputs(models, *load_sets(sources, DataConfig(), ModelConfig(name=paths[first])))
 
 
 def _trained(name: str, target: Path, folder: Path, reverse: bool | None) -> ModelSource:

@@ -17,7 +17,8 @@ import relearn
 from relearn.analysis import weights
 from relearn.analysis.components import Components, SubjectAttention
 from relearn.analysis.distribution import Distribution, Reference, ReferenceWriter
-from relearn.analysis.language import free_answers
+from relearn.analysis.free_answers import free_answers
+from relearn.analysis.inputs import AnalysisInputs, ModelSource
 from relearn.analysis.layout import Layout, find_layout
 from relearn.analysis.memory import LogitLens, States
 from relearn.analysis.observe import Observer, Tables, joined, observe
@@ -30,7 +31,6 @@ from relearn.analysis.probes import (
     shortened,
     with_keys,
 )
-from relearn.analysis.sources import ModelSource, Subject
 from relearn.analysis.tracing import (
     activation_patching,
     attribution_patching,
@@ -68,11 +68,11 @@ class AnalysisSettings:
     max_length: int = 1024
 
 
-def analyze(subject: Subject, output: Path, settings: AnalysisSettings) -> Tables:
+def analyze(inputs: AnalysisInputs, output: Path, settings: AnalysisSettings) -> Tables:
     """Compute every part that is not there yet.
 
     Args:
-        subject: Models and sets.
+        inputs: Models and sets.
         output: Folder of the analysis; tables, and parts to resume from.
         settings: How much is looked at.
 
@@ -86,15 +86,15 @@ def analyze(subject: Subject, output: Path, settings: AnalysisSettings) -> Table
     request = {
         "relearn": relearn.__version__,
         "settings": asdict(settings),
-        "models": {m.name: m.fingerprint() for m in subject.models},
+        "models": {m.name: m.fingerprint() for m in inputs.models},
         "sets": {
             name: content_hash([r.model_dump(mode="json") for r in records])
-            for name, records in subject.sets.items()
+            for name, records in inputs.sets.items()
         },
-        "model_config": subject.config.model_dump(mode="json"),
+        "model_config": inputs.config.model_dump(mode="json"),
     }
     with Parts(output, request) as parts:
-        job = _Analysis(subject, settings, parts)
+        job = _Analysis(inputs, settings, parts)
         tables = job.tables()
         for name, frame in tables.items():
             path = output / f"{name}.parquet"
@@ -106,8 +106,8 @@ def analyze(subject: Subject, output: Path, settings: AnalysisSettings) -> Table
 class _Analysis:
     """The parts of one analysis; a model is in memory only while a part of it is computed."""
 
-    def __init__(self, subject: Subject, settings: AnalysisSettings, parts: Parts) -> None:
-        self.subject = subject
+    def __init__(self, inputs: AnalysisInputs, settings: AnalysisSettings, parts: Parts) -> None:
+        self.inputs = inputs
         self.settings = settings
         self.parts = parts
         self.references = parts.work / "references"
@@ -116,7 +116,7 @@ class _Analysis:
     @cached_property
     def prompt_format(self) -> PromptFormat:
         """The target's tokenizer and template, with which every model is asked."""
-        return load_prompt_format(self.subject.models[0].folder, self.subject.config)
+        return load_prompt_format(self.inputs.models[0].folder, self.inputs.config)
 
     @property
     def _pad(self) -> int:
@@ -126,10 +126,10 @@ class _Analysis:
     def unkeyed(self) -> list[Probe]:
         """The probes of all sets, those of like length side by side, without keys."""
         probes = []
-        for name, records in self.subject.sets.items():
+        for name, records in self.inputs.sets.items():
             chosen = _spread(records, self.settings.prompts)
             probes += make_probes(chosen, name, self.prompt_format)
-        target = load_config_of(self.subject.models[0].folder, self.subject.config)
+        target = load_config_of(self.inputs.models[0].folder, self.inputs.config)
         examples, ids = [p.example for p in probes], [p.id for p in probes]
         check_lengths(examples, ids, self.settings.max_length, position_limit(target))
         return by_length(probes)
@@ -153,13 +153,13 @@ class _Analysis:
     def tables(self) -> Tables:
         """Return all tables of all models."""
         collected: dict[str, list[pd.DataFrame]] = {}
-        for source in self.subject.models:
+        for source in self.inputs.models:
             for name, frame in self._of_model(source).items():
                 frame.insert(0, "model", source.name)
                 collected.setdefault(name, []).append(frame)
             self._unload()
         tables = {name: joined(frames) for name, frames in collected.items()}
-        tables["tokens"] = _with_target_rank(tables["tokens"], self.subject.models[0].name)
+        tables["tokens"] = _with_target_rank(tables["tokens"], self.inputs.models[0].name)
         return tables
 
     def _of_model(self, source: ModelSource) -> Tables:
@@ -174,7 +174,7 @@ class _Analysis:
         return tables | self.parts.make(f"{source.name}/weights", lambda _: self._weights(source))
 
     def _reference_models(self) -> Sequence[ModelSource]:
-        return self.subject.models[: 2 if self.subject.has_base else 1]
+        return self.inputs.models[: 2 if self.inputs.has_base else 1]
 
     def _token_log_probs(self, source: ModelSource) -> list[Tensor]:
         """Return each answer token's log-probability; writes the model's `Reference`."""
@@ -206,14 +206,14 @@ class _Analysis:
 
             def write(folder: Path, several: Sequence[Observer] = several) -> Tables:
                 for observer in several:
-                    if isinstance(observer, States) and source is self.subject.models[0]:
+                    if isinstance(observer, States) and source is self.inputs.models[0]:
                         save_file({"states": observer.states}, folder / "states.safetensors")
                 return {k: t for observer in several for k, t in observer.tables().items()}
 
             self.parts.make(f"{source.name}/{name}", write)
 
     def _observers(self, name: str, layout: Layout, source: ModelSource) -> list[Observer]:
-        target = self.subject.models[0]
+        target = self.inputs.models[0]
         if name == "distribution":
             references = [self._reference(each) for each in self._reference_models()]
             decode = self.prompt_format.tokenizer.decode
@@ -246,7 +246,7 @@ class _Analysis:
 
     def _trace(self, source: ModelSource, folder: Path) -> Tables:
         """Trace the model, and patch it with the target's activations, which are kept for that."""
-        target = self.subject.models[0]
+        target = self.inputs.models[0]
         layout = self._layout(source)
         model, precision = layout.model, layout.model.dtype
         file = self.parts.work / target.name / "circuits" / "activations.safetensors"
@@ -281,15 +281,15 @@ class _Analysis:
 
     def _weights(self, source: ModelSource) -> Tables:
         """Compare the weights with the target's; those of the target with the base's."""
-        target = self.subject.models[0]
+        target = self.inputs.models[0]
         if source.adapter is not None:
             return {"weights": weights.adapter_changes(source.folder, source.adapter)}
         if source.reverse is not None:
             return {"weights": weights.full_changes(target.folder, source.folder)}
         if source is not target:  # the base; its distance is told of the target
             return {}
-        if self.subject.has_base:
-            return {"weights": weights.full_changes(self.subject.models[1].folder, target.folder)}
+        if self.inputs.has_base:
+            return {"weights": weights.full_changes(self.inputs.models[1].folder, target.folder)}
         return {}
 
     def _pass(
@@ -304,7 +304,7 @@ class _Analysis:
         """Load the model unless it is the one in memory."""
         if self._loaded is None or self._loaded[0] != source.name:
             self._unload()
-            model = source.load(self.subject.config)
+            model = source.load(self.inputs.config)
             layout = find_layout(model)
             if layout.head.weight.shape[0] < len(self.prompt_format.tokenizer):
                 raise UserError(
