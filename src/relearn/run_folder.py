@@ -12,14 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 import relearn
 from relearn.base.distributed import by_leader, is_leader, leaders
 from relearn.base.distributed import together as by_all
 from relearn.base.errors import UserError
-from relearn.base.storage import content_hash, disk_errors, read_json, write_json, write_text
+from relearn.base.storage import content_hash, read_json, write_json, write_text
+from relearn.base.workspace import Workspace
 from relearn.config import RunConfig, dump_config
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
@@ -43,7 +43,7 @@ class RunFolder:
         self.path = path
         self.config = config
         self._hashes = data_hashes
-        self._lock = FileLock(path / ".lock")
+        self._workspace = Workspace(path, "a run", lambda names: "manifest.json" in names)
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -52,20 +52,11 @@ class RunFolder:
         return self
 
     def _enter(self) -> None:
-        with disk_errors(self.path):
-            self._check_ours()  # before a lock file is put into a folder of somebody else's
-            self.path.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                raise UserError(
-                    f"another process is at work in {self.path}.",
-                    "Wait, or choose another --output.",
-                ) from error
+        self._workspace.acquire()
         try:
             self._take_up()
         except BaseException:
-            self._lock.release()
+            self._workspace.release()
             raise
 
     def __exit__(
@@ -74,17 +65,7 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock.release()
-
-    def _check_ours(self) -> None:
-        """Refuse a folder that holds files but no run."""
-        if not self.path.is_dir() or (self.path / "manifest.json").is_file():
-            return
-        if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-            raise UserError(
-                f"output folder {self.path} is already used, and not by a run.",
-                "Choose another --output.",
-            )
+        self._workspace.release()
 
     def _take_up(self) -> None:
         file = self.path / "manifest.json"

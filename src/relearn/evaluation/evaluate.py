@@ -61,7 +61,7 @@ def evaluate_model(
         metrics: Names of metrics.
         config: Batches, lengths, judges.
         output: Folder of the results.
-        key: Hash of all that finished batches depend on, lest two evaluations mix.
+        key: Hash of all that finished batches depend on, so that two evaluations don't mix.
         title: Of the model, for progress bars.
         retain_model: Folder of the results of a model that never saw the forget set.
 

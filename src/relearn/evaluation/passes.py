@@ -21,6 +21,7 @@ from relearn.evaluation.batches import in_batches
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.inference import likelihood
 from relearn.inference.generation import greedy_continuations
+from relearn.inference.length_batches import length_order
 
 
 @dataclass
@@ -316,7 +317,7 @@ def make_pass(
         for i, row in enumerate(rows)
         for example in one.examples(row, model.prompt_format)
     ]
-    order = sorted(range(len(jobs)), key=lambda job: len(jobs[job][1]))
+    order = length_order(jobs, lambda job: len(job[1]))
 
     def read(batch: Sequence[Sequence[list[int]]]) -> list[Any]:
         return one.run(model, [Example(*tokens) for tokens in batch], config)

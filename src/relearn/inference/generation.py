@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from relearn.base.errors import UserError
-from relearn.base.progress import progress_bar
 from relearn.data.tokenization import PromptFormat
+from relearn.inference.length_batches import in_length_batches
 from relearn.models.loading import position_limit
 
 # Finished rows leave the batch once they are this share of it: moving the others' keys and values
@@ -172,19 +172,15 @@ def generate_answers(
     """
     tokenizer = prompt_format.tokenizer
     prompts = [prompt_format.encode_prompt(question) for question in questions]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    answers = [""] * len(prompts)
-    with progress_bar(title) as advance:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            new = greedy_continuations(
-                model,
-                [prompts[i] for i in batch],
-                max_new_tokens=max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-                end_tokens=prompt_format.end_tokens,
-            )
-            for i, ids in zip(batch, new, strict=True):
-                answers[i] = str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
-            advance(start + len(batch), len(order), "")
-    return answers
+
+    def answer(batch: list[list[int]]) -> list[str]:
+        new = greedy_continuations(
+            model,
+            batch,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+            end_tokens=prompt_format.end_tokens,
+        )
+        return [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in new]
+
+    return in_length_batches(prompts, answer, length=len, size=batch_size, title=title)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from relearn.base.progress import progress_bar
 from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.tokenization import Example, PromptFormat
+from relearn.inference.length_batches import in_length_batches
 from relearn.models.label_logits import label_logits
 
 # Positions whose whole distribution is looked at together: some 100 MB at 50,000 words.
@@ -103,16 +103,13 @@ def answer_log_probs(
     Returns:
         One (answer tokens,) float32 tensor per example, in nats, <= 0, in the order given.
     """
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i]))
-    results = [torch.empty(0)] * len(examples)
-    with progress_bar(title) as advance:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            found = batch_log_probs(model, [examples[i] for i in batch], pad_token_id)
-            for i, log_probs in zip(batch, found, strict=True):
-                results[i] = log_probs
-            advance(start + len(batch), len(order), "")
-    return results
+    return in_length_batches(
+        examples,
+        lambda batch: batch_log_probs(model, batch, pad_token_id),
+        length=len,
+        size=batch_size,
+        title=title,
+    )
 
 
 def perplexity_of(log_probs: Tensor, model: PreTrainedModel) -> float:

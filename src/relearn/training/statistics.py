@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relearn.data.batching import IGNORE, Batch, TrainingRow, to_device
+from relearn.inference.length_batches import in_length_batches
 from relearn.models.hidden_states import layer_output
 from relearn.models.label_logits import (
     has_plain_head,
@@ -52,26 +53,29 @@ class ReferenceCache:
         batch_size: int = 16,
         layer: int | None = None,
     ) -> None:
-        self._hidden: dict[int, Tensor] = {}
         device = next(model.parameters()).device
         head = cast(nn.Linear, output_head(model))
         trained = layer is None and any(p.requires_grad for p in head.parameters())
         self.head = _frozen(head) if trained else None
-        ordered = sorted(rows, key=lambda row: len(row.example))
+
+        def states(some: list[TrainingRow]) -> Sequence[Tensor]:
+            batch = to_device(collate(some), device)
+            keep = batch["labels"] != IGNORE
+            with _catching(model, layer, keep) as caught:
+                hidden = label_hidden_states(model, keep=keep, **_model_inputs(batch))
+            if layer is not None:
+                (hidden,) = caught
+            counts = torch.bincount(batch["row"], minlength=len(some))
+            return hidden.detach().cpu().split(counts.tolist())
+
         was_training = model.training
         model.eval()
         with adapter_off:
-            for start in range(0, len(ordered), batch_size):
-                batch = to_device(collate(ordered[start : start + batch_size]), device)
-                keep = batch["labels"] != IGNORE
-                with _catching(model, layer, keep) as caught:
-                    hidden = label_hidden_states(model, keep=keep, **_model_inputs(batch))
-                if layer is not None:
-                    (hidden,) = caught
-                counts = torch.bincount(batch["row"], minlength=len(batch["index"]))
-                pieces = hidden.detach().cpu().split(counts.tolist())
-                self._hidden |= dict(zip(batch["index"].tolist(), pieces, strict=True))
+            found = in_length_batches(
+                rows, states, length=lambda row: len(row.example), size=batch_size, title=None
+            )
         model.train(was_training)
+        self._hidden = {row.index: hidden for row, hidden in zip(rows, found, strict=True)}
 
     def states(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Return the cached states of a batch's tokens.
