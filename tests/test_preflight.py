@@ -91,7 +91,7 @@ def test_what_is_wrong_is_named(
 def test_every_schedule_that_is_listed_trains(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(UserError) as refused:
         preflight(configured(tiny_model, {"training.scheduler": "no"}), SETS, tmp_path)
-    known = refused.value.mend.removeprefix("Known: ").removesuffix(".").split(", ")
+    known = refused.value.hint.removeprefix("Known: ").removesuffix(".").split(", ")
     assert {"linear", "cosine", "constant", "polynomial"} <= set(known)
     for name in known:
         config = TrainingConfig(scheduler=name, epochs=1, warmup_ratio=0, lora=LoraConfig(rank=2))

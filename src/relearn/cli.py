@@ -283,7 +283,7 @@ def evaluate(
 
 @app.command()
 def report(run: RunPath) -> None:
-    """Write the report of a finished run anew."""
+    """Write the report of a finished run again."""
     from relearn.report import write_report
 
     console.print(f"report: {write_report(_finished(run))}", soft_wrap=True, highlight=False)

@@ -82,7 +82,7 @@ def _naming(section: str) -> Iterator[None]:
         yield
     except UserError as error:
         problem = error.problem.replace("training.", f"{section}.", 1)
-        raise UserError(problem, error.mend) from error
+        raise UserError(problem, error.hint) from error
 
 
 def check_memory(folder: Path, config: TrainingConfig) -> None:

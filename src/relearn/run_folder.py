@@ -91,20 +91,20 @@ class RunFolder:
     def _check_same_run(self) -> None:
         """Refuse to go on with a run of other settings or other data."""
         used = f"output folder {self.path} is already used by a run"
-        mend = "Choose another --output, or delete the folder."
+        hint = "Choose another --output, or delete the folder."
         ours = self.config.model_dump(mode="json")
         if self.manifest["config_hash"] != content_hash(ours):
             file = self.path / "config.yaml"
             theirs = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
             if not _adds_baselines(theirs, ours):
                 field = _first_difference(theirs, ours)
-                raise UserError(f"{used} of another configuration ({field or 'it'} differs).", mend)
+                raise UserError(f"{used} of another configuration ({field or 'it'} differs).", hint)
             write_text(file, dump_config(self.config))
             self.manifest["config_hash"] = content_hash(ours)
             self.save()
         for name, sha in self._hashes.items():
             if self.manifest["data"].get(name, {}).get("sha256") != sha:
-                raise UserError(f"{used} with other {name} data.", mend)
+                raise UserError(f"{used} with other {name} data.", hint)
 
     def stage(self, name: str, work: Callable[[], None], *, together: bool = False) -> None:
         """Do `work` unless an earlier process finished it; note its time and the peak memory.

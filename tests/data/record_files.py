@@ -60,6 +60,6 @@ def refused(folder: Path, name: str, data: bytes | str) -> str:
         load(folder, name, data)
     message = str(caught.value)
     assert "\n" not in message
-    assert caught.value.mend
+    assert caught.value.hint
     assert str(folder / name) in message
     return message.replace(str(folder / name), name)

@@ -43,7 +43,7 @@ def test_a_failure_before_the_first_batch_leaves_nothing(tmp_path: Path) -> None
     def fail(after: int) -> None:
         with finished_batches(output, "k") as parts:
             in_batches(range(after), list, 1, file=parts / "f.jsonl")
-            raise UserError("It is broken.", "Mend it.")
+            raise UserError("It is broken.", "Fix it.")
 
     with pytest.raises(UserError, match="broken"):
         fail(after=0)

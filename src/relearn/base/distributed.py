@@ -99,7 +99,7 @@ def together(work: Callable[[], None]) -> None:
         if process_count() == 1:
             raise
         if not _everyone_failed():
-            raise OneProcessError(error.problem, error.mend) from error
+            raise OneProcessError(error.problem, error.hint) from error
         error.elsewhere = not is_leader()
         raise
 
@@ -107,7 +107,7 @@ def together(work: Callable[[], None]) -> None:
 def _everyone_failed(patience: float = 30) -> bool:
     """Return whether all processes come here within `patience` seconds.
 
-    By the store that the processes met at: others may be amid a sum that never ends.
+    By the store that the processes met at: others may be in the middle of a sum that never ends.
     """
     from torch.distributed import distributed_c10d
 

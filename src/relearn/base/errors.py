@@ -10,17 +10,17 @@ class UserError(Exception):
 
     Args:
         problem: What was wrong and where (file, line, field).
-        mend: What to do about it.
+        hint: What to do about it.
     """
 
     exit_code = 2
 
-    def __init__(self, problem: str, mend: str = "") -> None:
+    def __init__(self, problem: str, hint: str = "") -> None:
         self.problem = problem
-        self.mend = mend
+        self.hint = hint
         # Whether another of several processes prints it.
         self.elsewhere = False
-        super().__init__(f"{problem} {mend}".strip())
+        super().__init__(f"{problem} {hint}".strip())
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

@@ -40,10 +40,10 @@ def disk_errors(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        mended = _disk_error(error, path)
-        if mended is error:
+        readable = _disk_error(error, path)
+        if readable is error:
             raise
-        raise mended from error
+        raise readable from error
 
 
 def check_writable(path: Path) -> None:

@@ -18,7 +18,7 @@ Members = TypeVar("Members", bound=tuple[FlatRow, ...])
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-JOINT_RESAMPLES = 500  # each computes a joint metric anew
+JOINT_RESAMPLES = 500  # each computes a joint metric again
 PERMUTATIONS = 9999
 _SEED = 0
 _CHUNK = 1000  # permutations drawn together, which bounds the memory

@@ -32,7 +32,7 @@ _HOPELESS = frozenset({401, 403, 404, 405})
 
 
 class _PassingError(Exception):
-    """A failure that another attempt may mend."""
+    """A failure that another attempt may get past."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)

@@ -169,6 +169,6 @@ def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
             f"the adapter {adapter} can't be merged into its model: {reason}.",
             "Check that it is a LoRA adapter of this very model.",
         ) from error
-    # As any loaded model's. On a CPU, bfloat16 weights without a gradient are packed anew for each
+    # As any loaded model's. On a CPU, bfloat16 weights without a gradient are packed again for each
     # shape of a batch and kept: some gigabytes in a generation, and no faster.
     return cast(PreTrainedModel, merged).requires_grad_(True)

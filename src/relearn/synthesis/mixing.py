@@ -63,7 +63,7 @@ def generic_rows(
         count: How many.
         source: See `generic_records`.
         seed: Fixes the order.
-        answer: Answers the questions anew (self-distillation); None keeps the source's answers.
+        answer: Answers the questions again (self-distillation); None keeps the source's answers.
         forgotten: Normalized questions that are to be forgotten, and so are none of these.
 
     Raises:

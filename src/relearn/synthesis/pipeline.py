@@ -324,7 +324,7 @@ class _Job:
 def _besides(candidate: _Candidate) -> str:
     """Return whether an answer misses its subject or its question."""
     request = candidate.request
-    # Where the question itself is the secret, an answer had better not name anybody.
+    # Where the question itself is the secret, an answer should not name anybody.
     if request.statement.private:
         return ""
     if not names_subject(candidate.text, request.subject):
