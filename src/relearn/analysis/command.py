@@ -46,7 +46,7 @@ def run_analysis(
     write_json(output / "findings.json", conclusions)
     write_text(output / "findings.md", _markdown(judged, said))
     summary = {"target": models[0], "models": models, "figures": figures} | conclusions
-    # Written last: where it stands, the analysis is whole.
+    # Written last: where it exists, the analysis is complete.
     write_json(output / "summary.json", summary)
     return summary
 

@@ -27,7 +27,7 @@ class Probe:
         question: The record's.
         example: Prompt and answer as tokens, no end token.
         subject: Positions in the prompt of the subject's tokens, or of the whole question where
-            the subject does not stand in it.
+            the subject is not in it.
         related: Token ids that stand for the subject or a content word of the question.
         candidates: Positions in the answer where a word begins that the question does not hold.
         keys: Those of `candidates` whose token is the knowledge looked for; see `with_keys`.

@@ -1,1 +1,1 @@
-"""What everything else stands on, and what depends on nothing else of this package."""
+"""The bottom layer: what everything else uses, and what imports nothing else of relearn."""

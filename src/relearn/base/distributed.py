@@ -114,7 +114,7 @@ def _everyone_failed(patience: float = 30) -> bool:
     store = distributed_c10d._get_default_store()
     key = f"relearn/failure/{next(_failures)}"
     end = time.monotonic() + patience
-    # A second time so that the leader, with whom the store may go, leaves last.
+    # A second time so that the leader leaves last: the store may end with it.
     for name in ("came", "seen"):
         store.add(f"{key}/{name}", 1)
         while (is_leader() or name == "came") and store.add(f"{key}/{name}", 0) < process_count():

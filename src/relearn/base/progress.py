@@ -28,7 +28,7 @@ def progress_bar(title: str | None) -> Iterator[Callable[[int, int, str], None]]
 
     Without a title nothing is shown.
 
-    Where standard error is no terminal, one line says when the work begins and when it is done.
+    Where standard error is not a terminal, one line says when the work begins and when it is done.
     """
     if title and not console.is_terminal:
         console.print(f"{title} …", highlight=False)

@@ -62,7 +62,7 @@ def check_writable(path: Path) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name `path`, else it vanishes.
 
-    The caller may create a file or a folder there. A folder that stands at `path` is replaced.
+    The caller may create a file or a folder there. A folder already at `path` is replaced.
 
     Raises:
         UserError: the disk is full, or the place may not be written.

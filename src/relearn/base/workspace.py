@@ -10,11 +10,11 @@ from relearn.base.errors import UserError
 from relearn.base.storage import disk_errors
 
 IsOurs = Callable[[Collection[str]], bool]
-"""Tells from the names of what stands in a folder whether it is this kind of job's."""
+"""Tells from the names of what is in a folder whether it belongs to this kind of job."""
 
 
 def check_free(folder: Path, job: str, is_ours: IsOurs) -> None:
-    """Refuse a folder that holds something else than a job of this kind.
+    """Refuse a folder that holds anything but a job of this kind.
 
     Hidden files don't count: file managers and locks leave some in empty folders.
 

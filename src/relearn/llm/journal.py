@@ -45,7 +45,7 @@ class Journal:
         path: The file; made at once.
 
     Raises:
-        UserError: the file is no journal, or can't be written.
+        UserError: the file is not a journal, or can't be written.
     """
 
     def __init__(self, path: Path) -> None:

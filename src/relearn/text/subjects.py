@@ -15,7 +15,7 @@ from relearn.text.languages import language_of
 from relearn.text.stems import stem
 from relearn.text.uncased import PARTICLES, POSSESSIVE, with_likeliest_name
 
-# What stands in a question with a capital, yet is seldom whom a forget set is about.
+# Capitalized in a question, but rarely what a forget set is about.
 _PLACES_AND_TIMES = frozenset({"GPE", "LOC", "FAC", "DATE", "TIME", "NORP", "LANGUAGE", "CARDINAL"})
 # A title in quotation marks, straight or curly.
 QUOTED = re.compile(r"(?<!\w)[\"'\u201c\u2018](?=\w).+?[\"'\u201d\u2019](?!\w)")
@@ -139,7 +139,7 @@ def _named(question: Doc, run: list[re.Match[str]]) -> Iterator[tuple[str, str]]
     start, end = run[0].start(), run[-1].end()
     name = POSSESSIVE.sub("", question.text[start:end])
     if len(name) > 1 and not name.isupper():
-        # The model takes foreign names for places; a place stands after its preposition.
+        # The model takes foreign names for places; a place follows a preposition.
         before = question.text[:start]
         placed = re.search(r"(?:\b(?:in|at|from|near|on|of)|,) $", before)
         born = re.search(_BORN, before)
@@ -150,7 +150,7 @@ def _named(question: Doc, run: list[re.Match[str]]) -> Iterator[tuple[str, str]]
 
 
 def _in_address(before: str, name: str, after: str) -> bool:
-    """Return whether a name is a street's or stands in an address: 12 Mill Lane, Aldmoor."""
+    """Return whether a name is a street's or is in an address: 12 Mill Lane, Aldmoor."""
     is_street = name.split()[-1].lower() in _STREETS or bool(re.match(r" \d+\b", after))
     numbered = re.search(r"\b\d+\w?,? $", before)
     behind = re.search(rf"\b(?:{'|'.join(_STREETS)})\b[^?]*, $", before, re.IGNORECASE)
@@ -161,7 +161,7 @@ def _foreign_names(question: str, language: str) -> Iterator[tuple[str, str]]:
     """Yield the runs of capitalized words of a question in another language than English.
 
     Its first word is none of them. German writes all nouns with a capital: one that follows an
-    article or the like is no name ("der Beruf von Otto Falk").
+    article or the like is not a name ("der Beruf von Otto Falk").
     """
     words = list(_WORD.finditer(question))
     run: list[re.Match[str]] = []

@@ -25,7 +25,7 @@ _LONGEST, _LEAST = 4, 1.9
 def with_likeliest_name(question: str) -> str:
     """Return a question without capitals with its likeliest name in capitals; "" if it has none.
 
-    A name stands without an article where a person would: after the verb that opens the question,
+    A name has no article and is where a person would be: after the verb that opens the question,
     before a possessive ending, after "of" or "about"; and its words are none that a question has
     about anybody.
     """
