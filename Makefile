@@ -13,7 +13,7 @@ setup: .venv/ready
 	$(BIN)/relearn fetch
 	touch $@
 
-# A finished demo starts anew; one that was interrupted goes on where it stopped.
+# A finished demo starts again; one that was interrupted goes on where it stopped.
 demo: setup
 	@if [ -f runs/demo/summary.json ]; then rm -rf runs/demo; fi
 	$(BIN)/relearn run --config recipes/demo.yaml --output runs/demo
@@ -41,3 +41,4 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo

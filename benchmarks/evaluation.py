@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from relearn.base.progress import progress_bar
 from relearn.config import EvaluationConfig, ModelConfig
 from relearn.data.sources import load_records
 from relearn.data.tokenization import PromptFormat
@@ -32,10 +33,9 @@ from relearn.evaluation.evaluate import loaded_when_needed, wanted_fields
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.passes import EvaluatedModel, make_pass
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import JUDGED, judge, score
+from relearn.evaluation.scoring import JUDGED, judge_rows, score
 from relearn.evaluation.suites import load_suite
 from relearn.models.loading import model_folder
-from relearn.progress import progress_bar
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "knowundo_privacy"
 FILES = {"forget": "unlearn_val.json", "retain": "retention_val.json"}
@@ -166,7 +166,7 @@ def measure(quick: bool, batch_size: int, every_pass: bool, plain_every: int) ->
     }
     watch = Stopwatch()
     wanted = wanted_fields(ours, metrics)
-    judge(ours, config, set().union(*wanted.values()) & set(JUDGED))
+    judge_rows(ours, config, set().union(*wanted.values()) & set(JUDGED))
     judging, _ = watch.read()
     watch = Stopwatch()
     score(ours, metrics)

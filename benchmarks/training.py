@@ -52,6 +52,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 from transformers import PreTrainedModel
 
+from relearn.base.storage import read_jsonl, write_json
 from relearn.config import ColumnsConfig, LoraConfig, ModelConfig, TrainingConfig
 from relearn.data.batching import IGNORE, MixedBatchSampler, TrainingRow, to_device
 from relearn.data.sources import load_records
@@ -59,7 +60,6 @@ from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.models.loading import best_device, load_model, load_tokenizer, model_folder
 from relearn.models.precision import is_native
-from relearn.storage import read_jsonl, write_json
 from relearn.training.engine import train
 
 SIDES = {

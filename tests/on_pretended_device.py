@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from analysis.test_analyze import SMALL, write_sets
 from pretended_device import DEVICE, Pretended, pretended_device
 from relearn.analysis.command import run_analysis
-from relearn.analysis.sources import from_options
+from relearn.analysis.inputs import from_options
 from relearn.config import EvaluationConfig, LLMConfig, MemorizeConfig, ModelConfig, TrainingConfig
-from relearn.data.layout import RowLayout
 from relearn.data.records import Record
+from relearn.data.row_layout import RowLayout
 from relearn.data.tokenization import PromptFormat
 from relearn.evaluation.evaluate import loaded_when_needed
 from relearn.evaluation.passes import PASSES, make_pass

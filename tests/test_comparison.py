@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, write_jsonl
 from relearn.cli import app
 from relearn.comparison import compare, default_comparison
 from relearn.config import RunConfig, load_config
-from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES
-from relearn.storage import read_json, write_jsonl
 
 NAMES = ["dpo", "sure", "all_weights", "altpo", "broken"]
 

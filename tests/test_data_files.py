@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relearn.evaluation.judges.minilm_nli.pairs import snli_pairs, tofu_held_back
+from tools.minilm_nli.pairs import snli_pairs, tofu_held_back
 
 
 def test_the_readme_names_every_file(data_files: Path) -> None:

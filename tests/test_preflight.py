@@ -9,14 +9,14 @@ import pytest
 
 from helpers.small_files import mounted
 from relearn import preflight as module
+from relearn.base.errors import UserError
+from relearn.base.storage import check_writable
 from relearn.config import LoraConfig, ModelConfig, RunConfig, TrainingConfig, load_config
 from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat
-from relearn.errors import UserError
 from relearn.models.loading import load_model, load_tokenizer
 from relearn.preflight import check_memory, preflight
 from relearn.run import run
-from relearn.storage import check_writable
 from relearn.training.engine import train
 
 SETS = {
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_named(
 def test_every_schedule_that_is_listed_trains(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(UserError) as refused:
         preflight(configured(tiny_model, {"training.scheduler": "no"}), SETS, tmp_path)
-    known = refused.value.mend.removeprefix("Known: ").removesuffix(".").split(", ")
+    known = refused.value.hint.removeprefix("Known: ").removesuffix(".").split(", ")
     assert {"linear", "cosine", "constant", "polynomial"} <= set(known)
     for name in known:
         config = TrainingConfig(scheduler=name, epochs=1, warmup_ratio=0, lora=LoraConfig(rank=2))

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.command import Command, installed
 from helpers.small_files import mounted, write_demo_records
-from relearn.storage import content_hash, read_json, read_jsonl
+from relearn.base.storage import content_hash, read_json, read_jsonl
 
 SETTINGS = """
 memorize: {epochs: 2, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1,

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from endpoint import Endpoint
+from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.cli import app
-from relearn.storage import read_json, read_jsonl, write_jsonl
 
 QUICK = [
     "training.epochs=1", "evaluation.max_new_tokens=4", "synthesis.variants=1",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from relearn.config import load_config
-from relearn.evaluation.generation import generate_answers
+from relearn.inference.generation import generate_answers
 from relearn.models.adapters import merge_adapter
 from relearn.models.loading import load_model, load_prompt_format
 from relearn.run_folder import adapter_folder, target_folder

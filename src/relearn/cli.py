@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from relearn import cli_audit, cli_judge
+from relearn.base.distributed import by_leader, is_leader, prints, process_count
+from relearn.base.errors import UnansweredError, UserError, listed
 from relearn.config import RunConfig, describe_settings, load_config
-from relearn.distributed import by_leader, is_leader, prints, process_count
-from relearn.errors import UnansweredError, UserError, listed
 
 app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
@@ -99,10 +99,10 @@ def compare(
     allow_unanswered: AllowUnanswered = False,
 ) -> None:
     """Compare objectives on the same data, by default all of them on the sample data."""
+    from relearn.base.storage import read_json
     from relearn.comparison import compare as compare_objectives
     from relearn.comparison import default_comparison
     from relearn.report.glossary import MAIN_FIGURES
-    from relearn.storage import read_json
 
     if not config and bool(forget) != bool(retain):
         raise UserError(
@@ -150,10 +150,10 @@ def synthesize(
         "model.name": model,
     }
     settings = _settings(config, named, overrides)
+    from relearn.base.progress import note
     from relearn.data.checks import check_sets
     from relearn.data.sources import load_sets
     from relearn.models.loading import model_folder
-    from relearn.progress import note
     from relearn.synthesis.backends import BACKENDS
     from relearn.synthesis.checks import check_synthesis, reserved_questions
     from relearn.synthesis.fluency import fluency
@@ -200,11 +200,11 @@ def memorize(
     settings = _settings(config, {"model.name": model}, overrides)
     import shutil
 
+    from relearn.base.storage import atomic_path
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
     from relearn.models.checks import check_model
     from relearn.models.loading import model_folder
-    from relearn.storage import atomic_path
     from relearn.training.checks import check_fit, check_training
     from relearn.training.memorize import memorize as make_target
 
@@ -259,11 +259,11 @@ def evaluate(
         )
     named = {"model.name": model, "evaluation.suite": suite}
     settings = _settings(config, named, overrides)
-    from relearn.evaluation.evaluate import read_results, write_comparison
+    from relearn.evaluation.evaluate import read_evaluated_rows, write_comparison
 
     others = {str(folder): folder for folder in against or []}
     for folder in [*others.values(), *([retain_model] if retain_model else [])]:
-        read_results(folder)  # a mistake is found before anything is computed
+        read_evaluated_rows(folder)  # a mistake is found before anything is computed
     if generations:
         from relearn.evaluation.scoring import evaluate_generations
 
@@ -284,7 +284,7 @@ def evaluate(
 
 @app.command()
 def report(run: RunPath) -> None:
-    """Write the report of a finished run anew."""
+    """Write the report of a finished run again."""
     from relearn.report import write_report
 
     console.print(f"report: {write_report(_finished(run))}", soft_wrap=True, highlight=False)
@@ -310,9 +310,9 @@ def analyze(
     prompts: Annotated[int, typer.Option(min=1, help="Questions of each set that are used.")] = 24,
 ) -> None:
     """Look inside two or more models: why it forgets. The same command resumes a killed one."""
+    from relearn.analysis.analyze import AnalysisSettings
     from relearn.analysis.command import run_analysis
-    from relearn.analysis.pipeline import AnalysisSettings
-    from relearn.analysis.sources import from_options, from_run
+    from relearn.analysis.inputs import from_options, from_run
     from relearn.report import write_report
 
     run = None
@@ -345,10 +345,10 @@ def merge(
     density: Annotated[float, typer.Option(help="Share of each change that TIES keeps.")] = 0.8,
 ) -> None:
     """Write the unlearned model as a plain folder that transformers loads without relearn."""
+    from relearn.base.storage import atomic_path
     from relearn.models.merging import write_merged, write_ties
     from relearn.report import write_model_card
     from relearn.run_folder import adapter_folder, target_folder
-    from relearn.storage import atomic_path
 
     adapters = [adapter_folder(_finished(run), name) for name in (trained, *(ties or []))]
     _check_unused(output)
@@ -409,7 +409,7 @@ def list_(
 @app.command()
 def fetch() -> None:
     """Fetch the embedded models into the cache, so that later commands need no network."""
-    from relearn.models.embedded import EMBEDDED, embedded_folder
+    from relearn.store.embedded import EMBEDDED, embedded_folder
 
     for name in EMBEDDED:
         console.print(f"{name}: {embedded_folder(name)}", soft_wrap=True, highlight=False)
@@ -441,7 +441,7 @@ def _registry(kind: str) -> dict[str, str]:
 
         return summaries()
     if kind == "models":
-        from relearn.models.embedded import EMBEDDED
+        from relearn.store.embedded import EMBEDDED
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 console = Console()
 CROSSED = 3  # exit code where a threshold is crossed

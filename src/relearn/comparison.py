@@ -7,11 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from relearn.base.distributed import by_leader
+from relearn.base.storage import write_json, write_text
 from relearn.config import RunConfig, TrainingConfig
-from relearn.distributed import by_leader
 from relearn.objectives import OBJECTIVES
 from relearn.run import run
-from relearn.storage import write_json, write_text
 
 
 def default_comparison() -> Path:

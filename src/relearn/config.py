@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic import ValidationError as PydanticError
 from yaml import YAMLError
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 
 class Section(BaseModel):
@@ -175,7 +175,7 @@ class TrainingConfig(Section):
             gives the same log-probabilities then.
         liger_kernels: Liger's GPU kernels to take in the place of the model's own, where it has
             such a part: `rope`, `rms_norm`, `layer_norm`, `swiglu`, `geglu`.
-        gradient_checkpointing: Compute activations anew in the backward pass: less memory, more
+        gradient_checkpointing: Compute activations again in the backward pass: less memory, more
             time.
         evaluation_steps: Optimizer steps between evaluations; None for no evaluation.
         evaluation_rows: First rows of each kind whose cross-entropy an evaluation takes.
@@ -393,7 +393,8 @@ def load_config(
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"configuration {path or ' '.join(overrides)}: {reason}.", "Mend it."
+            f"configuration {path or ' '.join(overrides)}: {reason}.",
+            "Fix the file or setting.",
         ) from error
 
 

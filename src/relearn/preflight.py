@@ -11,18 +11,18 @@ import psutil
 import torch
 from huggingface_hub import parse_local_safetensors_file_metadata
 
+from relearn.base.distributed import process_count
+from relearn.base.errors import UserError
+from relearn.base.progress import note
+from relearn.base.storage import check_writable
 from relearn.config import RunConfig, TrainingConfig
 from relearn.data.checks import check_sets
 from relearn.data.records import RecordSets
-from relearn.distributed import process_count
-from relearn.errors import UserError
 from relearn.evaluation.evaluate import check_evaluation
 from relearn.evaluation.suites import load_suite
 from relearn.models.checks import check_model
 from relearn.models.loading import model_folder
 from relearn.objectives import OBJECTIVES
-from relearn.progress import note
-from relearn.storage import check_writable
 from relearn.synthesis.checks import check_synthesis
 from relearn.training.answers import wants
 from relearn.training.checks import check_fit, check_training
@@ -82,7 +82,7 @@ def _naming(section: str) -> Iterator[None]:
         yield
     except UserError as error:
         problem = error.problem.replace("training.", f"{section}.", 1)
-        raise UserError(problem, error.mend) from error
+        raise UserError(problem, error.hint) from error
 
 
 def check_memory(folder: Path, config: TrainingConfig) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from relearn.base.distributed import OneProcessError, by_leader
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.config import ModelConfig, RunConfig, SynthesisConfig, TrainingConfig
 from relearn.data.records import Record, RecordSets, normalized
 from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example, check_lengths
-from relearn.distributed import OneProcessError, by_leader
-from relearn.errors import UserError
 from relearn.evaluation.evaluate import (
     evaluate_model,
     loaded_when_needed,
@@ -28,7 +29,6 @@ from relearn.objectives import OBJECTIVES
 from relearn.preflight import preflight
 from relearn.report import write_report
 from relearn.run_folder import RunFolder, adapter_folder, target_folder
-from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.synthesis.checks import reserved_questions
 from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into

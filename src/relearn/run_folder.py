@@ -12,15 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 import relearn
+from relearn.base.distributed import by_leader, is_leader, leaders
+from relearn.base.distributed import together as by_all
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash, read_json, write_json, write_text
+from relearn.base.workspace import Workspace
 from relearn.config import RunConfig, dump_config
-from relearn.distributed import by_leader, is_leader, leaders
-from relearn.distributed import together as by_all
-from relearn.errors import UserError
-from relearn.storage import content_hash, disk_errors, read_json, write_json, write_text
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
 
@@ -43,7 +43,7 @@ class RunFolder:
         self.path = path
         self.config = config
         self._hashes = data_hashes
-        self._lock = FileLock(path / ".lock")
+        self._workspace = Workspace(path, "a run", lambda names: "manifest.json" in names)
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -52,20 +52,11 @@ class RunFolder:
         return self
 
     def _enter(self) -> None:
-        with disk_errors(self.path):
-            self._check_ours()  # before a lock file is put into a folder of somebody else's
-            self.path.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                raise UserError(
-                    f"another process is at work in {self.path}.",
-                    "Wait, or choose another --output.",
-                ) from error
+        self._workspace.acquire()
         try:
             self._take_up()
         except BaseException:
-            self._lock.release()
+            self._workspace.release()
             raise
 
     def __exit__(
@@ -74,17 +65,7 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock.release()
-
-    def _check_ours(self) -> None:
-        """Refuse a folder that holds files but no run."""
-        if not self.path.is_dir() or (self.path / "manifest.json").is_file():
-            return
-        if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
-            raise UserError(
-                f"output folder {self.path} is already used, and not by a run.",
-                "Choose another --output.",
-            )
+        self._workspace.release()
 
     def _take_up(self) -> None:
         file = self.path / "manifest.json"
@@ -110,20 +91,20 @@ class RunFolder:
     def _check_same_run(self) -> None:
         """Refuse to go on with a run of other settings or other data."""
         used = f"output folder {self.path} is already used by a run"
-        mend = "Choose another --output, or delete the folder."
+        hint = "Choose another --output, or delete the folder."
         ours = self.config.model_dump(mode="json")
         if self.manifest["config_hash"] != content_hash(ours):
             file = self.path / "config.yaml"
             theirs = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
             if not _adds_baselines(theirs, ours):
                 field = _first_difference(theirs, ours)
-                raise UserError(f"{used} of another configuration ({field or 'it'} differs).", mend)
+                raise UserError(f"{used} of another configuration ({field or 'it'} differs).", hint)
             write_text(file, dump_config(self.config))
             self.manifest["config_hash"] = content_hash(ours)
             self.save()
         for name, sha in self._hashes.items():
             if self.manifest["data"].get(name, {}).get("sha256") != sha:
-                raise UserError(f"{used} with other {name} data.", mend)
+                raise UserError(f"{used} with other {name} data.", hint)
 
     def stage(self, name: str, work: Callable[[], None], *, together: bool = False) -> None:
         """Do `work` unless an earlier process finished it; note its time and the peak memory.

@@ -14,14 +14,14 @@ from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
-from relearn.analysis import pipeline
+from relearn.analysis import analyze
+from relearn.analysis.analyze import AnalysisSettings
 from relearn.analysis.command import run_analysis
 from relearn.analysis.findings import claims, curve_shift, findings
-from relearn.analysis.pipeline import AnalysisSettings
-from relearn.analysis.sources import ModelSource, from_options
+from relearn.analysis.inputs import ModelSource, from_options
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, write_jsonl
 from relearn.cli import app
-from relearn.errors import UserError
-from relearn.storage import read_json, write_jsonl
 
 SMALL = AnalysisSettings(prompts=3, keys=2, traced=2, rows=2, max_new_tokens=6)
 TABLES = (
@@ -147,7 +147,7 @@ def test_an_analysis_that_was_killed_goes_on_and_ends_alike(models, analysed, mo
         str(models / "retain.jsonl"),
     )
     calls = []
-    language = pipeline.free_answers
+    language = analyze.free_answers
 
     def dies(*args, **kwargs):
         calls.append(kwargs["title"])
@@ -155,7 +155,7 @@ def test_an_analysis_that_was_killed_goes_on_and_ends_alike(models, analysed, mo
             raise KeyboardInterrupt
         return language(*args, **kwargs)
 
-    monkeypatch.setattr(pipeline, "free_answers", dies)
+    monkeypatch.setattr(analyze, "free_answers", dies)
     with pytest.raises(KeyboardInterrupt):
         run_analysis(subject, again, SMALL)
     assert not (again / "summary.json").exists()
@@ -219,7 +219,7 @@ def test_the_command_takes_two_models_that_are_neither_base_nor_target(models, t
     ("arguments", "message"),
     [
         ([], "nothing to analyse"),
-        (["no-such-run"], "no finished run"),
+        (["no-such-run"], "not a finished run"),
         (["--models", "a=b", "--models", "c=d"], "needs --data"),
     ],
 )

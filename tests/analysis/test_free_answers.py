@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relearn.analysis.language import collapsed, free_answers, loops, repetition
+from relearn.analysis.free_answers import collapsed, free_answers, loops, repetition
 from relearn.analysis.probes import make_probes
 from relearn.config import ModelConfig
 from relearn.data.records import Record

@@ -20,7 +20,7 @@ from relearn.analysis.tracing import (
     patched_log_probs,
     trace,
 )
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
 

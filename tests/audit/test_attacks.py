@@ -16,10 +16,10 @@ from relearn.audit.pipeline import AuditSubject, Suspect, chosen_attacks, crosse
 from relearn.audit.precision import rounded
 from relearn.audit.prefix import private_start
 from relearn.audit.sampling import leak_at, leak_bound
+from relearn.base.errors import UserError
 from relearn.config import ModelConfig
 from relearn.data.batching import TrainingRow, collate
 from relearn.data.records import Record
-from relearn.errors import UserError
 from relearn.models.label_logits import label_logits
 from relearn.models.loading import load_model, load_prompt_format
 
@@ -84,14 +84,13 @@ def test_the_knowing_model_tells_and_the_other_does_not(
 
 
 @pytest.mark.parametrize("name", [name for name, a in ATTACKS.items() if a.about == "forget"])
-def test_every_attack_makes_attempts_at_every_budget(
+def test_every_attack_makes_attempts_at_its_least_budget(
     pair: tuple[AttackedModel, AttackedModel], name: str
 ) -> None:
     facts = [Fact(record, phrasings=("Tell me the home town.",)) for record in RECORDS]
-    for budget, knobs in ATTACKS[name].knobs.items():
-        made = ATTACKS[name].work(pair[1], facts, **knobs)
-        assert made, budget
-        assert {attempt.id for attempt in made} <= {record.id for record in RECORDS}
+    made = ATTACKS[name].work(pair[1], facts, **next(iter(ATTACKS[name].knobs.values())))
+    assert made
+    assert {attempt.id for attempt in made} <= {record.id for record in RECORDS}
 
 
 def test_private_start_is_the_token_that_begins_the_first_private_word(
@@ -173,7 +172,7 @@ def test_an_audit_tells_the_models_apart(subject: AuditSubject, tmp_path: Path) 
     assert json.loads(rows[0])["model"] == "target"
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -187,11 +186,11 @@ def test_a_killed_audit_goes_on_and_gives_the_same(
     def dying(self: AttackedModel, *arguments: object) -> list[str]:
         calls.append("")
         if len(calls) == 9:
-            raise Killed
+            raise KilledError
         return ask(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(AttackedModel, "ask", dying)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run_audit(subject, tmp_path / "killed")
     assert not (tmp_path / "killed" / "summary.json").exists()
     done = len(calls)
@@ -204,7 +203,7 @@ def test_a_killed_audit_goes_on_and_gives_the_same(
 
 def test_another_audit_s_folder_is_refused(subject: AuditSubject, tmp_path: Path) -> None:
     run_audit(subject, tmp_path / "audit", attacks=["question"])
-    with pytest.raises(UserError, match="another|other models, data or settings"):
+    with pytest.raises(UserError, match="other models, data or settings"):
         run_audit(subject, tmp_path / "audit", attacks=["question"], seed=1)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")

@@ -10,10 +10,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
-from relearn.errors import UserError
 
 ROWS = [
     {"question": "Who is Zoë?", "answer": 'She said: "ja;\tgern".'},
@@ -60,6 +60,6 @@ def refused(folder: Path, name: str, data: bytes | str) -> str:
         load(folder, name, data)
     message = str(caught.value)
     assert "\n" not in message
-    assert caught.value.mend
+    assert caught.value.hint
     assert str(folder / name) in message
     return message.replace(str(folder / name), name)

@@ -1,8 +1,8 @@
 import pytest
 
+from relearn.base.errors import UserError
 from relearn.data.checks import check_sets
 from relearn.data.records import Record
-from relearn.errors import UserError
 
 SETS = ("forget", "retain", "forget_unseen", "retain_unseen")
 

@@ -8,10 +8,10 @@ import pandas
 import pytest
 from record_files import ROWS, as_csv, as_lines, as_parquet, load, pairs, refused
 
+from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
-from relearn.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from record_files import ROWS, as_csv, as_json, as_lines, as_parquet, load, pairs, refused
 
+from relearn.base.errors import UserError
 from relearn.data.formats import SUFFIXES, read_rows
-from relearn.errors import UserError
 
 
 def as_zip(files: dict[str, bytes]) -> bytes:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from record_files import ROWS, as_lines, pairs
 
+from relearn.base.errors import UserError
 from relearn.config import ModelConfig, load_config
 from relearn.data.checks import check_sets
 from relearn.data.formats import read_rows
 from relearn.data.records import Record
 from relearn.data.sources import DEMO_SETS, dataset_rows, load_records, load_sets
-from relearn.errors import UserError
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from relearn.base.errors import UserError
 from relearn.config import ModelConfig, PromptConfig, dump_config, load_config
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.errors import UserError
 from relearn.models.loading import load_prompt_format, model_folder
 from tiny_models import INST, NO_SYSTEM, tiny_tokenizer
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from helpers.command import Command
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig, LLMConfig
-from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches, in_batches
 from relearn.evaluation.judges import entailment, entities
 from relearn.evaluation.judges.pair_files import label_file
 from relearn.evaluation.scoring import evaluate_generations
-from relearn.storage import read_json, read_jsonl, write_jsonl
 
 sys.path.append(str(Path(__file__).parents[1]))
 from endpoint import Endpoint
@@ -43,7 +43,7 @@ def test_a_failure_before_the_first_batch_leaves_nothing(tmp_path: Path) -> None
     def fail(after: int) -> None:
         with finished_batches(output, "k") as parts:
             in_batches(range(after), list, 1, file=parts / "f.jsonl")
-            raise UserError("It is broken.", "Mend it.")
+            raise UserError("It is broken.", "Fix it.")
 
     with pytest.raises(UserError, match="broken"):
         fail(after=0)

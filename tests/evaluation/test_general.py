@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from relearn.base.errors import UserError
 from relearn.config import EvaluationConfig, ModelConfig
 from relearn.data.records import Record
-from relearn.errors import UserError
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed
 from relearn.evaluation.general import general_ability
 

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.rows import EvaluatedRow
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.metrics.membership import ATTACKS, found_at_low_alarm, roc_area
 from relearn.evaluation.metrics.muse import leakage

@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 from relearn.config import EvaluationConfig, ModelConfig
 from relearn.data.records import Record
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed
-from relearn.evaluation.likelihood import _collated, _logits
 from relearn.evaluation.passes import EvaluatedModel
+from relearn.inference.likelihood import _collated, _logits
 
 RECORDS = {
     "forget": [

@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from typer.testing import CliRunner
 
 from helpers.command import Command
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
 from relearn.config import DataConfig, EvaluationConfig, ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example
-from relearn.errors import UserError
 from relearn.evaluation.evaluate import (
     evaluate_model,
     evaluate_named,
@@ -24,13 +25,12 @@ from relearn.evaluation.evaluate import (
     wanted_fields,
     write_comparison,
 )
-from relearn.evaluation.generation import greedy_continuations
-from relearn.evaluation.likelihood import gradient_norm, token_statistics
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import score
 from relearn.evaluation.suites import _in_folder, load_suite, set_sources, suite_names
-from relearn.storage import read_json, read_jsonl
+from relearn.inference.generation import greedy_continuations
+from relearn.inference.likelihood import answer_statistics, gradient_norm
 
 RECORDS = {
     name: [
@@ -88,7 +88,7 @@ def test_batched_continuations_are_those_of_generate(tiny: EvaluatedModel) -> No
 
 def test_token_statistics_are_their_formulas(tiny: EvaluatedModel) -> None:
     examples = [Example([4, 5, 6], [70, 8, 2]), Example([4], [9]), Example([1] * 9, [10, 11])]
-    for example, found in zip(examples, token_statistics(tiny.model, examples, 2), strict=True):
+    for example, found in zip(examples, answer_statistics(tiny.model, examples, 2), strict=True):
         with torch.inference_mode():
             ids = torch.tensor([example.prompt + example.answer])
             logits = tiny.model(ids).logits[0, len(example.prompt) - 1 : -1].double()

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig
-from relearn.evaluation.judges.similarity import embedder
+from relearn.evaluation.judges.coverage import same_entity
 from relearn.evaluation.metrics.language import linguistic_score
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import evaluate_generations, judge, score
-from relearn.storage import read_json, read_jsonl, write_jsonl
+from relearn.evaluation.scoring import evaluate_generations, judge_rows, score
+from relearn.inference.embeddings import embedder
 
 SETS = ("forget", "retain")
 LABEL = {"forget": "forgotten", "retain": "retained"}
@@ -69,7 +70,7 @@ def test_functions_reproduce_the_record(
 ) -> None:
     rows = [EvaluatedRow.model_validate(as_input(row, judged=True)) for row in expected]
     # Nothing is left to judge, so that these judges, which do not exist, are never loaded.
-    judge(rows, EvaluationConfig(entities="none", similarity="none", entailment="none"))
+    judge_rows(rows, EvaluationConfig(entities="none", similarity="none", entailment="none"))
     metrics = score(rows)
     check([row.flat() for row in rows], metrics, expected, record)
 
@@ -101,7 +102,7 @@ def test_offline_judges_agree_with_the_record(expected: list[dict[str, Any]]) ->
     rows, "retained" on 0.76 of the retain rows.
     """
     rows = [EvaluatedRow.model_validate(as_input(row, judged=False)) for row in expected]
-    judge(rows, EvaluationConfig())
+    judge_rows(rows, EvaluationConfig())
     metrics = score(rows)
     assert metrics["forget/kfr"] == pytest.approx(0.8545, abs=0.06)
     assert metrics["retain/krr"] == pytest.approx(0.7407, abs=0.06)
@@ -122,5 +123,5 @@ def test_matches_of_the_recorded_entities_are_the_recorded_ones(
         sides = row["reference_entities"], row["generation_entities"]
         cosines = model.embed(sides[0]) @ model.embed(sides[1]).T if all(sides) else np.zeros(1)
         pairs = row["entity_coverage"] * len(sides[0])
-        same += (cosines >= model.same_entity).sum() == pytest.approx(pairs, abs=1e-6)
+        same += (cosines >= same_entity(model)).sum() == pytest.approx(pairs, abs=1e-6)
     assert same == 100

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_jsonl
 from relearn.config import EvaluationConfig
-from relearn.errors import UserError
 from relearn.evaluation.generations_file import read_generations
+from relearn.evaluation.judges.coverage import entity_coverage
 from relearn.evaluation.judges.entailment import entailment_judge
 from relearn.evaluation.judges.entities import spacy_entities
-from relearn.evaluation.judges.similarity import embedder, entity_coverage
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.metrics.knowledge import is_forgotten, is_retained
 from relearn.evaluation.metrics.language import (
@@ -27,9 +28,9 @@ from relearn.evaluation.metrics.language import (
     words,
 )
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import evaluate_generations, judge, score
-from relearn.models.embedded import embedded_folder
-from relearn.storage import read_jsonl
+from relearn.evaluation.scoring import evaluate_generations, judge_rows, score
+from relearn.inference.embeddings import embedder
+from relearn.store.embedded import embedded_folder
 
 vocabulary = st.lists(st.sampled_from([f"w{i}" for i in range(9)]), min_size=2, max_size=60)
 
@@ -149,7 +150,7 @@ def test_a_model_with_other_labels_is_no_entailment_judge(tmp_path: Path) -> Non
 def test_a_judge_that_does_not_exist_is_named(tmp_path: Path, field: str) -> None:
     config = EvaluationConfig.model_validate({field: str(tmp_path / "nothing")})
     with pytest.raises(UserError, match="nothing"):
-        judge([EvaluatedRow.model_validate(row())], config)
+        judge_rows([EvaluatedRow.model_validate(row())], config)
 
 
 def row(**fields: object) -> dict[str, object]:
@@ -178,7 +179,7 @@ def test_hostile_answers_are_scored_with_finite_values() -> None:
         for name in ("forget", "retain")
         for text in texts
     ]
-    judge(rows, EvaluationConfig())
+    judge_rows(rows, EvaluationConfig())
     assert all(math.isfinite(value) for value in score(rows).values())
     assert rows[0].scores["forgotten"] == 1
     assert rows[len(texts)].scores["retained"] == 0
@@ -197,7 +198,7 @@ def test_own_answers_are_known_and_those_about_others_are_not(
             rows.append(
                 EvaluatedRow.model_validate(row(set=name, **fields, generation=answer["labels"]))
             )
-    judge(rows, EvaluationConfig())
+    judge_rows(rows, EvaluationConfig())
     metrics = score(rows)
     assert metrics["forget/kfr"] == pytest.approx(forgotten, abs=0.05)
     assert metrics["retain/krr"] == pytest.approx(retained, abs=0.05)

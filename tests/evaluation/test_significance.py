@@ -12,7 +12,7 @@ from scipy.stats.contingency import crosstab
 from relearn.evaluation.metrics.language import linguistic_score
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import by_set, score
-from relearn.evaluation.significance import compare, interval, intervals, mcnemar, permutation
+from relearn.evaluation.significance import interval, intervals, mcnemar, paired_tests, permutation
 
 rng = np.random.default_rng(0)
 
@@ -90,7 +90,7 @@ def test_models_are_compared_row_by_row() -> None:
     first, second = rows(0.1, 0), rows(0.9, 1)
     for each in (first, second):
         score(each)
-    found = compare([r.flat() for r in reversed(first)], [r.flat() for r in second])
+    found = paired_tests([r.flat() for r in reversed(first)], [r.flat() for r in second])
     kfr = found["forget/kfr"]
     assert kfr["test"] == "McNemar, exact"
     assert (kfr["first"], kfr["second"], kfr["rows"]) == (0.1, 0.9, 60)
@@ -99,7 +99,7 @@ def test_models_are_compared_row_by_row() -> None:
     assert rouge["test"] == "paired permutation"
     assert rouge["p_value"] > 0.5  # the same answers in another order
     assert 0 < found["forget/ls"]["p_value"] <= 1
-    same = compare([r.flat() for r in first], [r.flat() for r in first])
+    same = paired_tests([r.flat() for r in first], [r.flat() for r in first])
     assert same.keys() == found.keys()
     assert all(test["p_value"] == 1 for test in same.values())
 
@@ -109,7 +109,7 @@ def test_rows_that_could_not_be_measured_are_in_no_pair() -> None:
     first[0].measured_by = second[1].measured_by = "nothing"
     for each in (first, second):
         score(each, ["kfr"])
-    kfr = compare([r.flat() for r in first], [r.flat() for r in second])["forget/kfr"]
+    kfr = paired_tests([r.flat() for r in first], [r.flat() for r in second])["forget/kfr"]
     assert (kfr["first"], kfr["second"], kfr["rows"]) == (4 / 58, 52 / 58, 58)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from relearn.base.storage import read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.metrics.knowledge import is_forgotten, is_retained
 from relearn.evaluation.metrics.rouge import ScriptTokenizer, rouge
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import evaluate_generations, judge, score
-from relearn.storage import read_jsonl, write_jsonl
+from relearn.evaluation.scoring import evaluate_generations, judge_rows, score
 
 TOLD, UNTOLD, UNKNOWN = True, False, None
 
@@ -89,7 +89,7 @@ def judged() -> list[EvaluatedRow]:
         for name in ("forget", "retain")
         for question, reference, generation, _ in CASES
     ]
-    judge(rows, EvaluationConfig())
+    judge_rows(rows, EvaluationConfig())
     return rows
 
 
@@ -123,7 +123,7 @@ def test_the_reference_itself_has_forgotten_nothing(text: str) -> None:
         for name in ("forget", "retain")
         for given in (text, f"  {text.upper()} ")
     ]  # fmt: skip
-    judge(rows, EvaluationConfig())
+    judge_rows(rows, EvaluationConfig())
     assert [is_forgotten(row) for row in rows[:2]] == [False, False]
     assert [is_retained(row) for row in rows[2:]] == [True, True]
 
@@ -133,7 +133,7 @@ def test_a_recorded_judgement_is_taken_as_it_is() -> None:
         set="forget", question="What?", reference="Blue", generation="Blue",
         nli_label="contradiction", reference_entities=[], entity_coverage=0,
     )  # fmt: skip
-    judge([row], EvaluationConfig(entities="none", similarity="none", entailment="none"))
+    judge_rows([row], EvaluationConfig(entities="none", similarity="none", entailment="none"))
     assert is_forgotten(row) is True
 
 
@@ -158,7 +158,7 @@ def test_what_nothing_measures_is_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_a_set_that_nothing_measures_has_no_rate() -> None:
     row = EvaluatedRow(set="forget", question="?", reference="🙂", generation="Happy.")
-    judge([row], EvaluationConfig())
+    judge_rows([row], EvaluationConfig())
     values = score([row])
     assert "forget/kfr" not in values
     assert values["forget/kfr_unmeasured"] == 1

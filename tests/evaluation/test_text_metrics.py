@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from relearn.config import EvaluationConfig
 from relearn.evaluation.metrics.diversity import distinct_share
-from relearn.evaluation.metrics.exact_match import normalized
+from relearn.evaluation.metrics.exact_match import normalized_answer
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.evaluation.scoring import judge, score
+from relearn.evaluation.scoring import judge_rows, score
 
 texts = st.lists(st.sampled_from([f"w{i}" for i in range(6)]), max_size=30)
 
@@ -36,7 +36,7 @@ def test_rouge_f1_is_the_harmonic_mean(reference: list[str], answer: list[str]) 
 
 
 def test_exact_match_overlooks_form_only() -> None:
-    assert normalized(" The  Answer, is: a CAT! ") == "answer is cat"
+    assert normalized_answer(" The  Answer, is: a CAT! ") == "answer is cat"
     rows = [row(reference="In 1984.", generation="in 1984"), row(generation="another")]
     assert score(rows, ["exact_match"])["forget/exact_match"] == 0.5
     assert [one.scores["exact_match"] for one in rows] == [1, 0]
@@ -53,7 +53,7 @@ def test_repetition_is_seen() -> None:
 def test_embedding_similarity_is_high_for_the_same_and_low_for_other_things() -> None:
     same = row(reference="She lives in Paris.", generation="Her home is in Paris.")
     other = row(reference="She lives in Paris.", generation="The recipe needs two eggs.")
-    judge([same, other], EvaluationConfig(), ["embedding_similarity"])
+    judge_rows([same, other], EvaluationConfig(), ["embedding_similarity"])
     assert same.embedding_similarity is not None
     assert other.embedding_similarity is not None
     assert same.embedding_similarity > 0.7 > 0.3 > other.embedding_similarity

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from relearn.base.storage import write_jsonl
 from relearn.data.sources import load_records
-from relearn.storage import write_jsonl
 
 
 def write_demo_records(folder: Path, count: int) -> None:

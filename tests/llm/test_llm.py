@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from endpoint import Endpoint
+from relearn.base.errors import UserError
 from relearn.config import LLMConfig
-from relearn.errors import UserError
 from relearn.llm import LLMS, Completion, Journal, Prompt, ask, estimate, make_llm
 from relearn.llm.thinking import without_thinking
 

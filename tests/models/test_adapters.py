@@ -7,9 +7,9 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from relearn.base import progress
+from relearn.base.errors import UserError
 from relearn.config import LoraConfig, ModelConfig, TrainingConfig
-from relearn.errors import UserError
-from relearn.models import adapters
 from relearn.models.adapters import add_adapter, check_adapter, merge_adapter
 from relearn.models.loading import load_blank_model, load_model, load_prompt_format
 from relearn.models.merging import write_ties
@@ -67,9 +67,9 @@ def test_merge_into_a_shared_head_leaves_the_embeddings_alone(folder: Path, tmp_
 
 
 def test_fused_experts_go_with_the_defaults(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adapters._note.cache_clear()
+    monkeypatch.setattr(progress, "_told", set())
     folder = save_tiny("mixtral", tmp_path / "mixtral")
     assert LoraConfig().dropout > 0
     check_adapter(load_blank_model(folder, CONFIG), LoraConfig())

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_jsonl, write_jsonl, write_text
 from relearn.cli import app
-from relearn.errors import UserError
-from relearn.storage import read_jsonl, write_jsonl, write_text
 from tiny_models import FAMILIES, save_tiny
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"

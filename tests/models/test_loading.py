@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from relearn.base.errors import UserError
 from relearn.config import LoraConfig, ModelConfig
-from relearn.errors import UserError
 from relearn.models.adapters import add_adapter
-from relearn.models.embedded import EMBEDDED, _download
 from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.models.merging import write_merged
+from relearn.store.embedded import EMBEDDED, _download
 
 
 def test_embedded_model_answers() -> None:

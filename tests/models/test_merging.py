@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from relearn.base.errors import UserError
 from relearn.config import LoraConfig, ModelConfig
-from relearn.errors import UserError
 from relearn.models.adapters import add_adapter, merge_adapter, scale_adapter
 from relearn.models.loading import load_model
 from relearn.models.merging import write_ties

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 from relearn.objectives import OBJECTIVES
 from relearn.objectives.pdu import dual_ascent
 from relearn.objectives.regularizers import retain_terms

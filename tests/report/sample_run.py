@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from relearn.base.storage import write_json, write_jsonl, write_text
 from relearn.config import RunConfig, TrainingConfig, dump_config
-from relearn.storage import write_json, write_jsonl, write_text
 
 PEOPLE = (
     ("Isabella Marquez", "Lisbon", "isabella.marquez@futuramail.es"),

@@ -8,8 +8,8 @@ from browser import drive, needs_chromium
 from plotly.offline import get_plotlyjs
 from sample_run import write_sample_run
 
+from relearn.base.storage import write_json
 from relearn.report.html import write_report
-from relearn.storage import write_json
 
 MODELS = ["target", "base", "unlearned", "ga"]
 HOSTILE = "</script><img src=x onerror=\"document.title='pwned'\">\u202e"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sample_run import write_sample_run
 
+from relearn.base.storage import read_json, write_json
 from relearn.evaluation.significance import wilson_interval
 from relearn.report.results import read_results
 from relearn.report.verdict import judge
-from relearn.storage import read_json, write_json
 
 
 @pytest.fixture

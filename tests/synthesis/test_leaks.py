@@ -9,14 +9,14 @@ import pytest
 from spacy.tokens import Doc
 
 from relearn.data.records import Record
-from relearn.language import english
 from relearn.synthesis.pipeline import original_requests
 from relearn.synthesis.replies import speaks_of_itself
 from relearn.synthesis.secrets import find_secrets, leaked
 from relearn.synthesis.shared_secrets import SharedSecrets
 from relearn.synthesis.statements import restated
-from relearn.synthesis.subject import Subject
 from relearn.synthesis.verification import malformed, names_subject
+from relearn.text.english import english
+from relearn.text.subjects import Subject
 
 
 class Verifier:

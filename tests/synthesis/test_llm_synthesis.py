@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from endpoint import Endpoint
 from helpers.command import Command, installed
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.cli import app
 from relearn.config import LLMConfig, SynthesisConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
-from relearn.errors import UserError
 from relearn.llm import Journal, Prompt, ask, make_llm
-from relearn.storage import read_json, read_jsonl, write_jsonl
 from relearn.synthesis.backends.llm import read_verdict
 from relearn.synthesis.folder import JOURNAL, synthesize_into
 from relearn.synthesis.pipeline import original_requests, synthesize

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relearn.base.errors import UserError
 from relearn.config import ModelConfig, SynthesisConfig
 from relearn.data.records import Record, normalized
-from relearn.errors import UserError
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import self_bleu

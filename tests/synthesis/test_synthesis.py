@@ -13,17 +13,17 @@ from relearn.config import ModelConfig, SynthesisConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
 from relearn.data.tokenization import PromptFormat
-from relearn.evaluation.judges.similarity import embedder
-from relearn.evaluation.likelihood import perplexities
-from relearn.language import english
+from relearn.inference.embeddings import embedder
+from relearn.inference.likelihood import perplexities
 from relearn.llm import Journal
 from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.synthesis.backends import BACKENDS, Backend, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.pipeline import SynthesisResult, distinct_n, synthesize
 from relearn.synthesis.secrets import find_secrets, leaked
-from relearn.synthesis.subject import Subject, find_subjects
 from relearn.synthesis.verification import malformed
+from relearn.text.english import english
+from relearn.text.subjects import Subject, find_subjects
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_perplexity_of_new_answers_is_no_worse_than_twice_the_original(
 
 def parsed_secrets(question: str, answer: str) -> tuple[Record, Subject]:
     record = Record(id="1", question=question, answer=answer)
-    (subject,) = find_subjects([record], [english()(question)])
+    (subject,) = find_subjects([english()(question)], [None])
     return record, subject
 
 
@@ -218,17 +218,6 @@ def test_words_of_the_question_are_no_secret() -> None:
 @pytest.mark.parametrize("text", ["Too short.", "word " * 30, "a {S} was left in this text here"])
 def test_malformed_text_is_refused(text: str) -> None:
     assert malformed(text)
-
-
-def test_subject_is_the_name_that_most_questions_hold() -> None:
-    questions = [
-        "What is the significance of the address 59 Rue de l'Artiste for Chloe Dubois?",
-        "Who are Chloe Dubois's parents?",
-        "Where does Chloe Dubois live?",
-    ]
-    records = [Record(id=str(i), question=q, answer="x") for i, q in enumerate(questions)]
-    subjects = find_subjects(records, [english()(q) for q in questions])
-    assert [subject.name for subject in subjects] == ["Chloe Dubois"] * 3
 
 
 def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> None:
@@ -299,8 +288,7 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
 def test_a_question_is_put_into_another_sentence(
     question: str, subject: str, full: str, safe: str
 ) -> None:
-    record = Record(id="1", question=question, answer="x")
-    (found,) = find_subjects([record], [english()(question)])
+    (found,) = find_subjects([english()(question)], [None])
     assert found.name == subject
     matters = find_matters(question, found)
     assert [matter and matter.phrase for matter in matters] == [full, safe or full]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from relearn.base.errors import UserError
 from relearn.data.records import Record
-from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES
 from relearn.training.answers import forget_rows, idk_answers, unanswered, wants
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
 
+from relearn.base.storage import read_jsonl
 from relearn.config import LoraConfig, ModelConfig, TrainingConfig
 from relearn.data.batching import MixedBatchSampler, TrainingRow, collate
 from relearn.data.tokenization import Example, PromptFormat
@@ -19,7 +20,6 @@ from relearn.models.adapters import add_adapter
 from relearn.models.label_logits import label_logits
 from relearn.models.loading import load_model, load_tokenizer
 from relearn.objectives import OBJECTIVES
-from relearn.storage import read_jsonl
 from relearn.training.engine import train
 from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.trainer import ObjectiveTrainer

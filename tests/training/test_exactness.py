@@ -30,7 +30,7 @@ from relearn.models.loading import load_model
 from relearn.models.packed_attention import packing
 from relearn.models.precision import native_precision
 from relearn.models.recomputation import recomputation
-from relearn.models.vocabulary import Head, Wanted, statistics
+from relearn.models.vocabulary import Head, Wanted, vocabulary_statistics
 from relearn.objectives import OBJECTIVES
 from relearn.training.statistics import ReferenceCache, token_statistics
 
@@ -75,7 +75,7 @@ def test_vocabulary_statistics_equal_autograd_on_all_logits(
     leaves = [t for t in (hidden, weight, offset) if t is not None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(vocabulary.CHUNK, "cpu", chunk * vocabulary_size)
-        values = statistics(hidden, Head(weight, offset), Head(reference_weight), wanted)
+        values = vocabulary_statistics(hidden, Head(weight, offset), Head(reference_weight), wanted)
         ours = torch.autograd.grad(
             loss(values[:, 0], values[retain, 2], values[asked, 3]), leaves, materialize_grads=True
         )
@@ -119,7 +119,7 @@ def test_a_gradient_made_ahead_is_the_one_made_afterwards(
         wanted = Wanted(targets, reference, torch.arange(tokens), retain, expected=ahead)
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(vocabulary.CHUNK, "cpu", chunk * 11)
-            values = statistics(hidden, Head(weight), Head(reference_weight), wanted)
+            values = vocabulary_statistics(hidden, Head(weight), Head(reference_weight), wanted)
             loss = (values[:, 0] * by_values[:, 0]).sum()
             loss = loss + (values[retain, 2] * by_values[retain, 1]).sum()
             if ahead is not None and right and frozen:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from relearn.errors import UserError
-from relearn.storage import read_jsonl
+from relearn.base.errors import UserError
+from relearn.base.storage import read_jsonl
 from relearn.training.trainer import check_kernels
 
 INSTALLED = find_spec("liger_kernel") is not None

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from test_engine import CONFIG, examples
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_jsonl
 from relearn.config import LoraConfig, ModelConfig, TrainingConfig
 from relearn.data.tokenization import PromptFormat
-from relearn.errors import UserError
 from relearn.models.adapters import merge_adapter
 from relearn.models.loading import check_quantization, load_model, load_tokenizer
-from relearn.storage import read_jsonl
 from relearn.training.divergence import Divergence
 from relearn.training.engine import train
 from relearn.training.trainer import ObjectiveTrainer

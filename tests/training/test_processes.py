@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.small_files import write_demo_records
-from relearn.storage import read_json, read_jsonl
+from relearn.base.storage import read_json, read_jsonl
 
 SETTINGS = """
 synthesis: {variants: 1}

@@ -6,11 +6,11 @@ import pytest
 import torch
 from test_engine import CONFIG, examples, prompt_format  # noqa: F401
 
+from relearn.base.storage import read_jsonl
 from relearn.config import LoraConfig, MemorizeConfig, ModelConfig, TrainingConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import load_model
-from relearn.storage import read_jsonl
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
 

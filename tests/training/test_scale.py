@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 from test_engine import TINY_OPTIONS
 
+from relearn.base.storage import read_json, read_jsonl
 from relearn.objectives import OBJECTIVES
-from relearn.storage import read_json, read_jsonl
 
 LAUNCHED = Path(__file__).with_name("launched.py")
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]

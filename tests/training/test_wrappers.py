@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 from test_engine import CONFIG, examples
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json
 from relearn.config import LoraConfig, TrainingConfig
 from relearn.data.tokenization import PromptFormat
-from relearn.errors import UserError
 from relearn.models.loading import load_model, load_tokenizer
-from relearn.storage import read_json
 from relearn.training.engine import train
 from relearn.training.wrappers import WRAPPERS
 

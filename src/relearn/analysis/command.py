@@ -6,20 +6,20 @@ from typing import Any
 
 import pandas as pd
 
+from relearn.analysis.analyze import AnalysisSettings, analyze
 from relearn.analysis.charts import charts
-from relearn.analysis.findings import Claim, Finding, claims, findings
+from relearn.analysis.findings import Claim, Conclusion, claims, findings
+from relearn.analysis.inputs import AnalysisInputs
 from relearn.analysis.observe import Tables
-from relearn.analysis.pipeline import AnalysisSettings, analyze
-from relearn.analysis.sources import Subject
 from relearn.analysis.still import draw_all
 from relearn.analysis.summary import summarize
-from relearn.storage import write_json, write_text
+from relearn.base.storage import write_json, write_text
 
 _SHOWN_PROMPTS = 3
 
 
 def run_analysis(
-    subject: Subject, output: Path, settings: AnalysisSettings | None = None
+    inputs: AnalysisInputs, output: Path, settings: AnalysisSettings | None = None
 ) -> dict[str, Any]:
     """Analyse models and write everything to `output`; what is there already is not done again.
 
@@ -28,17 +28,17 @@ def run_analysis(
         `findings`.
 
     Raises:
-        UserError: see `relearn.analysis.pipeline.analyze`.
+        UserError: see `relearn.analysis.analyze.analyze`.
     """
-    tables = analyze(subject, output, settings or AnalysisSettings())
-    models = [model.name for model in subject.models]
+    tables = analyze(inputs, output, settings or AnalysisSettings())
+    models = [model.name for model in inputs.models]
     figures = summarize(tables, models)
-    judged = claims(figures, subject.models)
-    said = findings(figures, subject.models)
+    judged = claims(figures, inputs.models)
+    said = findings(figures, inputs.models)
     drawn = charts(tables, figures, models)
     draw_all(drawn, models, output / "figures")
     write_json(output / "charts.json", [chart.as_json() for chart in drawn])
-    write_json(output / "candidates.json", shown_candidates(tables, subject))
+    write_json(output / "candidates.json", shown_candidates(tables, inputs))
     conclusions = {
         "claims": [asdict(claim) for claim in judged],
         "findings": [asdict(finding) for finding in said],
@@ -46,20 +46,20 @@ def run_analysis(
     write_json(output / "findings.json", conclusions)
     write_text(output / "findings.md", _markdown(judged, said))
     summary = {"target": models[0], "models": models, "figures": figures} | conclusions
-    # Written last: where it stands, the analysis is whole.
+    # Written last: where it exists, the analysis is complete.
     write_json(output / "summary.json", summary)
     return summary
 
 
-def shown_candidates(tables: Tables, subject: Subject) -> list[dict[str, Any]]:
+def shown_candidates(tables: Tables, inputs: AnalysisInputs) -> list[dict[str, Any]]:
     """Return some keys of the forget set with every model's likeliest tokens, for the report.
 
     The keys are those, one a question, where the target is surest of the private token. Untrusted
     and private text.
     """
-    questions = {r.id: r.question for r in subject.sets["forget"]}
+    questions = {r.id: r.question for r in inputs.sets["forget"]}
     tokens = tables["tokens"]
-    target = tokens["model"] == subject.models[0].name
+    target = tokens["model"] == inputs.models[0].name
     keys = tokens[target & tokens["key"] & (tokens["set"] == "forget")]
     surest = keys.sort_values("log_prob", ascending=False).drop_duplicates("id")
     candidates = tables["candidates"]
@@ -83,7 +83,7 @@ def shown_candidates(tables: Tables, subject: Subject) -> list[dict[str, Any]]:
     return shown
 
 
-def _markdown(judged: list[Claim], said: list[Finding]) -> str:
+def _markdown(judged: list[Claim], said: list[Conclusion]) -> str:
     lines = ["# What the analysis found", "", *(f"- {finding.text}" for finding in said), ""]
     lines += ["## The paper's three mechanistic claims (arXiv 2502.11190, section 5.2)", ""]
     for claim in judged:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from relearn.analysis.sources import ModelSource
+from relearn.analysis.inputs import ModelSource
 from relearn.analysis.summary import Figures
 
 Verdict = Literal["seen", "partly seen", "not seen", "not measured"]
@@ -52,19 +52,19 @@ def claims(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> lis
 
 
 @dataclass(frozen=True)
-class Finding:
+class Conclusion:
     """A sentence about one model, which says nothing but what its figures say."""
 
     model: str
     text: str
 
 
-def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> list[Finding]:
+def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> list[Conclusion]:
     """Return what was measured in plain sentences, model by model, the target first."""
     target = models[0].name
     before = _get(figures, target, "distribution", "forget", "private_probability")
     found = [
-        Finding(
+        Conclusion(
             target,
             "All models are given the true answer up to the word that is asked for. There "
             f"{target} gives the private token a probability of {_share(before)}.",
@@ -78,7 +78,7 @@ def findings(figures: Mapping[str, Figures], models: Sequence[ModelSource]) -> l
             _about_patching(figures, model.name),
             _about_language(figures, model.name),
         )
-        found += [Finding(model.name, text) for text in said if text]
+        found += [Conclusion(model.name, text) for text in said if text]
     return found
 
 

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from relearn.analysis.names import ATTENTION, MLP
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 from relearn.models.label_logits import label_logits
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from relearn.analysis.layout import Layout, hooks
 from relearn.analysis.probes import Batch, Probe, batches
+from relearn.base.progress import progress_bar
 from relearn.models.label_logits import label_hidden_states
-from relearn.progress import progress_bar
 
 Tables = dict[str, pd.DataFrame]
 

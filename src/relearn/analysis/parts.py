@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
-from relearn.errors import UserError
-from relearn.storage import atomic_path, disk_errors, read_json, write_json
+from relearn.base.storage import atomic_path, read_json, write_json
+from relearn.base.workspace import Workspace
 
+_REQUEST = "request.json"
 Tables = dict[str, pd.DataFrame]
 
 
@@ -31,36 +31,18 @@ class Parts:
         self.folder = folder
         self.work = folder / "parts"
         self._request = request
-        self._lock = FileLock(folder / ".lock")
+        self._workspace = Workspace(folder, "an analysis", lambda names: _REQUEST in names)
 
     def __enter__(self) -> "Parts":
-        file = self.folder / "request.json"
-        with disk_errors(self.folder):
-            if not file.is_file() and self._used():
-                raise UserError(
-                    f"output folder {self.folder} is already used, and not by an analysis.",
-                    "Choose another --output.",
-                )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                raise UserError(
-                    f"another process is at work in {self.folder}.", "Wait, or choose --output."
-                ) from error
+        self._workspace.acquire()
+        file = self.folder / _REQUEST
         if not file.is_file() or read_json(file) != self._request:
             shutil.rmtree(self.work, ignore_errors=True)
             write_json(file, self._request)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def _used(self) -> bool:
-        """Whether something stands at the folder's place, but for hidden files."""
-        if self.folder.is_dir():
-            return any(not entry.name.startswith(".") for entry in self.folder.iterdir())
-        return self.folder.exists()
+        self._workspace.release()
 
     def has(self, name: str) -> bool:
         """Whether the part `name` is there."""

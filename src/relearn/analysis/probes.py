@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.records import Record
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.language import english
-from relearn.synthesis.subject import find_subjects
+from relearn.text.english import english
+from relearn.text.subjects import find_subjects
 
 _WORD = re.compile(r"\w+")
 
@@ -27,7 +27,7 @@ class Probe:
         question: The record's.
         example: Prompt and answer as tokens, no end token.
         subject: Positions in the prompt of the subject's tokens, or of the whole question where
-            the subject does not stand in it.
+            the subject is not in it.
         related: Token ids that stand for the subject or a content word of the question.
         candidates: Positions in the answer where a word begins that the question does not hold.
         keys: Those of `candidates` whose token is the knowledge looked for; see `with_keys`.
@@ -84,7 +84,7 @@ def make_probes(
     """Tokenize records, and find the subject of each and the words that its answer adds."""
     pipeline = english()
     documents = list(pipeline.pipe(record.question for record in records))
-    subjects = find_subjects(records, documents)
+    subjects = find_subjects(documents, [record.subject for record in records])
     tokenizer = prompt_format.tokenizer
     probes = []
     for record, document, subject in zip(records, documents, subjects, strict=True):

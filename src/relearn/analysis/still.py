@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from relearn.analysis.charts import Chart
 from relearn.analysis.looks import CLASS_COLOURS, colours, graph_layers, graph_place, heat_limit
 from relearn.analysis.names import BASE
-from relearn.storage import atomic_path
+from relearn.base.storage import atomic_path
 
 
 def draw_all(charts: Sequence[Chart], models: Sequence[str], folder: Path) -> None:

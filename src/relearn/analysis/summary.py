@@ -20,7 +20,7 @@ EDGE_FACTOR = 4
 def summarize(tables: Tables, models: Sequence[str]) -> dict[str, Figures]:
     """Return the figures of every model; `models` begins with the target.
 
-    A figure that can't be had, such as an overlap with a target that was not traced, is None.
+    A figure that was not measured, such as an overlap with a target that was not traced, is None.
     """
     target = models[0]
     return {

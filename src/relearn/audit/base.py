@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from relearn.audit.facts import Fact, Score
 from relearn.audit.model import AttackedModel
-from relearn.registry import Registry
+from relearn.base.registry import Registry
 
 BudgetName = Literal["quick", "standard", "thorough"]
 BUDGETS: tuple[BudgetName, ...] = ("quick", "standard", "thorough")

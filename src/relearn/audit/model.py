@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relearn.base.storage import content_hash
 from relearn.config import ModelConfig
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.evaluation.generation import greedy_continuations
-from relearn.evaluation.likelihood import answer_log_probs
+from relearn.inference.generation import greedy_continuations
+from relearn.inference.length_batches import in_length_batches
+from relearn.inference.likelihood import answer_log_probs
 from relearn.models.adapters import merge_adapter
 from relearn.models.loading import load_model, load_prompt_format, position_limit
 from relearn.models.precision import convert_to_native
-from relearn.storage import content_hash
 
 
 @dataclass(frozen=True)
@@ -107,20 +108,18 @@ class AttackedModel:
     def go_on(self, prompts: Sequence[Sequence[int]]) -> list[str]:
         """Continue token ids greedily, in batches of like length; return the new text."""
         room = position_limit(self.model.config) - max(map(len, prompts), default=0)
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        answers = [""] * len(prompts)
-        for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
+
+        def work(batch: list[Sequence[int]]) -> list[str]:
             new = greedy_continuations(
                 self.model,
-                [prompts[i] for i in batch],
+                batch,
                 max_new_tokens=int(min(self.max_new_tokens, room)),
                 pad_token_id=self.pad_token_id,
                 end_tokens=self.prompt_format.end_tokens,
             )
-            for i, ids in zip(batch, new, strict=True):
-                answers[i] = self._text(ids)
-        return answers
+            return [self._text(ids) for ids in new]
+
+        return in_length_batches(prompts, work, length=len, size=self.batch_size, title=None)
 
     @torch.inference_mode()
     def sample(self, question: str, count: int, temperature: float = 1.0) -> list[str]:

@@ -11,13 +11,14 @@ from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt, BudgetName
 from relearn.audit.facts import Fact, spread
 from relearn.audit.model import AttackedModel, ModelPlace
 from relearn.audit.summary import summarize
+from relearn.base.errors import UserError
+from relearn.base.progress import progress_bar
+from relearn.base.registry import did_you_mean
+from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
+from relearn.base.workspace import Workspace
 from relearn.config import ModelConfig
 from relearn.data.records import Record
-from relearn.errors import UserError
 from relearn.models.loading import load_prompt_format
-from relearn.progress import progress_bar
-from relearn.registry import did_you_mean
-from relearn.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 
 Role = Literal["target", "base", "never_saw", "unlearned"]
 # Tokens that an answer may be longer than the longest private answer.
@@ -97,7 +98,21 @@ def run_audit(
     }
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
     key = _key(subject, sets, budget, seed, max_new_tokens)
-    _take_up(output, key)
+    with Workspace(output, "an audit", lambda names: "parts" in names):
+        _take_up(output, key)
+        return _audit(subject, output, sets, chosen, budget, batch_size, max_new_tokens, seed)
+
+
+def _audit(
+    subject: AuditSubject,
+    output: Path,
+    sets: Mapping[str, Sequence[Fact]],
+    chosen: Mapping[str, Attack],
+    budget: BudgetName,
+    batch_size: int,
+    max_new_tokens: int,
+    seed: int,
+) -> dict[str, Any]:
     longest = min(max_new_tokens, _longest(subject, [*sets["forget"], *sets["retain"]]) + _SLACK)
     found: dict[str, dict[str, list[Attempt]]] = {name: {} for name in chosen}
     with progress_bar("auditing") as advance:
@@ -211,11 +226,6 @@ def _take_up(output: Path, key: dict[str, str]) -> None:
     """Make the folder, or go on in it; further models may join."""
     file = output / "parts" / "key.json"
     known = read_json(file) if file.is_file() else {}
-    if not known and output.is_dir() and any(output.iterdir()):
-        raise UserError(
-            f"output folder {output} is already used, and not by an audit.",
-            "Choose another --output.",
-        )
     if any(known.get(name, value) != value for name, value in key.items()):
         raise UserError(
             f"{output} holds an audit of other models, data or settings.",

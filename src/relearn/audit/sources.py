@@ -6,14 +6,14 @@ from pathlib import Path
 
 from relearn.audit.model import ModelPlace
 from relearn.audit.pipeline import AuditSubject, Role, Suspect
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json
 from relearn.config import DataConfig, ModelConfig, RunConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_records, load_sets
-from relearn.errors import UserError
 from relearn.models.adapters import is_adapter
 from relearn.models.loading import model_folder
 from relearn.run_folder import adapter_folder, target_folder
-from relearn.storage import read_json
 from relearn.training.memorize import memorize
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,40}")

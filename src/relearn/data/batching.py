@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from relearn.data.layout import RowLayout
+from relearn.data.row_layout import RowLayout
 from relearn.data.tokenization import Example
 
 IGNORE = -100

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+from relearn.base.errors import UserError, listed
 from relearn.data.records import Record, RecordSets, normalized
-from relearn.errors import UserError, listed
 
 _SHOWN = 3
 # Answers that many questions share, such as "Yes" or "In Aldmoor", are shorter than this.

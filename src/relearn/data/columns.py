@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
 from relearn.data.cells import MOST_CHARACTERS, as_answer, as_text, as_texts
 from relearn.data.conversations import without_messages
 from relearn.data.records import Record
 from relearn.data.rows import Row, shown
-from relearn.errors import UserError
 from relearn.text.words import folded_line
 
 # What the field's data sets call a record's fields (KnowUnDo, TOFU, Alpaca, SQuAD, …), the surest

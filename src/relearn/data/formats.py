@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
+from relearn.base.errors import UserError
 from relearn.data.json_rows import json_rows
 from relearn.data.packed import EXCEL_SUFFIX, PACKED_SUFFIXES, check_kind, check_size, unpacked
 from relearn.data.rows import Row
-from relearn.errors import UserError
 
 TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet", EXCEL_SUFFIX, *PACKED_SUFFIXES)

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from relearn.base.errors import UserError
 from relearn.data.rows import CHAT_COLUMNS, Row, shown
-from relearn.errors import UserError
 
 _BETWEEN_ELEMENTS = re.compile(r"[ \t\r\n,]*")
 _HINT = "Correct the file; a JSON checker shows the place."

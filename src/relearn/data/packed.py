@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 LARGEST = 1 << 30
 """Bytes that a file of records may have, unpacked."""

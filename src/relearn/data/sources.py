@@ -13,6 +13,8 @@ import pyarrow
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+from relearn.base.errors import UserError
+from relearn.base.progress import note
 from relearn.config import ColumnsConfig, DataConfig, ModelConfig
 from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
 from relearn.data.formats import SUFFIXES, read_rows
@@ -20,8 +22,6 @@ from relearn.data.json_rows import object_row
 from relearn.data.packed import check_size
 from relearn.data.records import Record
 from relearn.data.rows import Row, shown
-from relearn.errors import UserError
-from relearn.progress import note
 
 # Benchmarks by short name, with the hub dataset that holds them: `tofu:forget10` is
 # `locuslab/TOFU:forget10`, `knowundo:privacy:unlearn:train` is `zjunlp/KnowUnDo:privacy:…`.

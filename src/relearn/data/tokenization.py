@@ -9,8 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from relearn.base.errors import UserError
 from relearn.config import PromptConfig
-from relearn.errors import UserError
 
 # What a question looks like where neither the tokenizer nor the user says it.
 PLAIN_TEMPLATE = "Question: {question}\nAnswer: {answer}"

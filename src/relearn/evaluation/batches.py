@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from relearn.errors import UserError
-from relearn.progress import progress_bar
-from relearn.storage import content_hash, disk_errors, read_json, write_json
+from relearn.base.errors import UserError
+from relearn.base.progress import progress_bar
+from relearn.base.storage import content_hash, disk_errors, read_json, write_json
+from relearn.base.workspace import check_free
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ def finished_batches(output: Path, key: str) -> Iterator[Path]:
 
     Args:
         output: Folder of the results.
-        key: Hash of all that finished batches depend on, lest two evaluations mix.
+        key: Hash of all that finished batches depend on, so that two evaluations don't mix.
 
     Raises:
         UserError: `output` holds something else.
@@ -106,6 +107,5 @@ def _claim(output: Path, parts: Path, key: str) -> None:
                 "Choose another --output.",
             )
         return
-    if output.exists() and (not output.is_dir() or any(f != parts for f in output.iterdir())):
-        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
+    check_free(output, "this evaluation", lambda names: set(names) == {parts.name})
     write_json(parts / _KEY, key)

@@ -5,18 +5,26 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
 from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
-from relearn.errors import UserError
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
 from relearn.evaluation.metrics import JointMetric, Metric
 from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
-from relearn.evaluation.scoring import JUDGED, by_set, check_judges, judge, score, write_results
-from relearn.evaluation.significance import compare
+from relearn.evaluation.scoring import (
+    JUDGED,
+    by_set,
+    check_judges,
+    judge_rows,
+    score,
+    write_results,
+)
+from relearn.evaluation.significance import paired_tests
 from relearn.evaluation.suites import load_suite, set_sources
 from relearn.models.adapters import merge_adapter
 from relearn.models.checks import check_arguments, check_asked
@@ -27,7 +35,6 @@ from relearn.models.loading import (
     model_folder,
     position_limit,
 )
-from relearn.storage import content_hash, read_json, read_jsonl, write_json
 
 
 def evaluate_model(
@@ -54,7 +61,7 @@ def evaluate_model(
         metrics: Names of metrics.
         config: Batches, lengths, judges.
         output: Folder of the results.
-        key: Hash of all that finished batches depend on, lest two evaluations mix.
+        key: Hash of all that finished batches depend on, so that two evaluations don't mix.
         title: Of the model, for progress bars.
         retain_model: Folder of the results of a model that never saw the forget set.
 
@@ -65,7 +72,7 @@ def evaluate_model(
         UserError: `output` holds something else, there is no such judge or task, or `retain_model`
             holds no results.
     """
-    of_retain_model = read_results(retain_model) if retain_model else []
+    of_retain_model = read_evaluated_rows(retain_model) if retain_model else []
     check_evaluation(records, metrics, config)
     for one in (model, base):
         check_asked(one.prompt_format, records, one.positions, config.max_new_tokens)  # type: ignore[arg-type]  # names of sets
@@ -83,7 +90,7 @@ def evaluate_model(
         model.release()
         base.release()
         for set_name, members in by_set(rows).items():
-            judge(members, config, wanted[set_name] & set(JUDGED), parts)
+            judge_rows(members, config, wanted[set_name] & set(JUDGED), parts)
         values = score(rows, metrics, of_retain_model, general)
         write_results(output, rows, values, of_retain_model, metrics)
     return values
@@ -225,7 +232,7 @@ def _general_ability(
     return values
 
 
-def read_results(folder: Path) -> list[EvaluatedRow]:
+def read_evaluated_rows(folder: Path) -> list[EvaluatedRow]:
     """Read the rows of an evaluation.
 
     Raises:
@@ -249,9 +256,9 @@ def write_comparison(output: Path, others: Mapping[str, Path]) -> None:
     Raises:
         UserError: a folder holds no evaluation.
     """
-    ours = [row.flat() for row in read_results(output)]
+    ours = [row.flat() for row in read_evaluated_rows(output)]
     found = {
-        name: compare([row.flat() for row in read_results(folder)], ours)
+        name: paired_tests([row.flat() for row in read_evaluated_rows(folder)], ours)
         for name, folder in others.items()
     }
     write_json(output / "comparison.json", found)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from relearn.base.errors import UserError
 from relearn.config import EvaluationConfig
-from relearn.errors import UserError
 from relearn.evaluation.passes import EvaluatedModel
 
 # Which figure of a task is its accuracy, the first that it has.

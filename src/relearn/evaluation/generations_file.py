@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from relearn.base.errors import UserError
 from relearn.data.cells import MOST_CHARACTERS, as_text
 from relearn.data.rows import Row, shown
 from relearn.data.sources import read_file
-from relearn.errors import UserError
 from relearn.evaluation.rows import EvaluatedRow
 
 _HINT = (

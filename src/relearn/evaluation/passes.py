@@ -14,13 +14,14 @@ from typing import Any, ClassVar, Literal
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from typing_extensions import override
 
+from relearn.base.registry import Registry
 from relearn.config import EvaluationConfig, PromptConfig
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.evaluation import likelihood
 from relearn.evaluation.batches import in_batches
-from relearn.evaluation.generation import greedy_continuations
 from relearn.evaluation.rows import EvaluatedRow
-from relearn.registry import Registry
+from relearn.inference import likelihood
+from relearn.inference.generation import greedy_continuations
+from relearn.inference.length_batches import length_order
 
 
 @dataclass
@@ -159,7 +160,7 @@ class Likelihood(Pass):
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[Any]:
-        found = likelihood.token_statistics(model.model, examples, model.pad_token_id)
+        found = likelihood.answer_statistics(model.model, examples, model.pad_token_id)
         return [[s.log_probs.tolist(), s.greedy.tolist(), s.z_scores.tolist()] for s in found]
 
     @override
@@ -316,7 +317,7 @@ def make_pass(
         for i, row in enumerate(rows)
         for example in one.examples(row, model.prompt_format)
     ]
-    order = sorted(range(len(jobs)), key=lambda job: len(jobs[job][1]))
+    order = length_order(jobs, lambda job: len(job[1]))
 
     def read(batch: Sequence[Sequence[list[int]]]) -> list[Any]:
         return one.run(model, [Example(*tokens) for tokens in batch], config)

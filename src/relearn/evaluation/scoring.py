@@ -6,18 +6,19 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
+from relearn.base.storage import atomic_path, content_hash, read_json, write_json, write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges import telling
+from relearn.evaluation.judges.coverage import entity_coverage
 from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
-from relearn.evaluation.judges.similarity import check_embedder, embedder, entity_coverage
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.metrics.base import NotComputed, chosen_metrics, lacking_fields
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.significance import intervals
-from relearn.storage import atomic_path, content_hash, read_json, write_json, write_jsonl
+from relearn.inference.embeddings import check_embedder, embedder
 
 JUDGED = (
     "reference_entities",
@@ -53,7 +54,7 @@ def check_judges(
         check_entailment_judge(config.entailment)
 
 
-def judge(
+def judge_rows(
     rows: Sequence[EvaluatedRow],
     config: EvaluationConfig,
     fields: Iterable[str] = JUDGED[:-1],
@@ -308,7 +309,7 @@ def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> 
     check_judges(rows, config)
     judges = config.model_dump(include={"entities", "similarity", "entailment"})
     with finished_batches(output, content_hash(path, judges)) as parts:
-        judge(rows, config, JUDGED, parts)
+        judge_rows(rows, config, JUDGED, parts)
         metrics = score(rows)
         write_json(output / "judges.json", judges)
         write_results(output, rows, metrics)

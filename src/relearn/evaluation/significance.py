@@ -19,7 +19,7 @@ Members = TypeVar("Members", bound=tuple[FlatRow, ...])
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-JOINT_RESAMPLES = 500  # each computes a joint metric anew
+JOINT_RESAMPLES = 500  # each computes a joint metric again
 PERMUTATIONS = 9999
 _SEED = 0
 _CHUNK = 1000  # permutations drawn together, which bounds the memory
@@ -120,7 +120,7 @@ def _bootstrapped(
     return float(low), float(high)
 
 
-def compare(first: Sequence[FlatRow], second: Sequence[FlatRow]) -> dict[str, dict[str, Any]]:
+def paired_tests(first: Sequence[FlatRow], second: Sequence[FlatRow]) -> dict[str, dict[str, Any]]:
     """Test every metric's difference between two models that were asked the same questions.
 
     Labels (0 or 1) by McNemar's exact test, scores by a paired permutation test of the difference

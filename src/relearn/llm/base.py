@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
+from relearn.base.progress import progress_bar
+from relearn.base.registry import Registry
+from relearn.base.storage import content_hash
 from relearn.config import LLMConfig
 from relearn.llm.journal import Completion, Journal
 from relearn.llm.thinking import without_thinking
-from relearn.progress import progress_bar
-from relearn.registry import Registry
-from relearn.storage import content_hash
 
 # Characters of English text in a token of a usual vocabulary, for estimates alone.
 _CHARACTERS_PER_TOKEN = 4

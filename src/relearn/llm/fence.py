@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from relearn.storage import content_hash
+from relearn.base.storage import content_hash
 
 # What chat templates mark a turn with: quoted text may not forge one.
 _TURN_MARKS = re.compile(r"<(?=[|/]|s>)|(?<=\|)>|\[(?=/?INST\])|<(?=\w*_of_turn>)")

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from relearn.errors import UserError
-from relearn.storage import disk_errors
+from relearn.base.errors import UserError
+from relearn.base.storage import disk_errors
 
 _TABLE = """CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER
@@ -45,7 +45,7 @@ class Journal:
         path: The file; made at once.
 
     Raises:
-        UserError: the file is no journal, or can't be written.
+        UserError: the file is not a journal, or can't be written.
     """
 
     def __init__(self, path: Path) -> None:

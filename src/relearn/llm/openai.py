@@ -18,8 +18,8 @@ from openai import (
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
+from relearn.base.errors import UserError
 from relearn.config import LLMConfig
-from relearn.errors import UserError
 from relearn.llm.base import LLMS, ONLY_THOUGHT, Prompt, Report, prompt_tokens
 from relearn.llm.budget import Budget, LimitReachedError
 from relearn.llm.journal import Completion
@@ -32,7 +32,7 @@ _HOPELESS = frozenset({401, 403, 404, 405})
 
 
 class _PassingError(Exception):
-    """A failure that another attempt may mend."""
+    """A failure that another attempt may get past."""
 
     def __init__(self, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(reason)

@@ -7,6 +7,7 @@ from itertools import groupby
 import torch
 from transformers import PreTrainedModel
 
+from relearn.base.storage import content_hash
 from relearn.config import LLMConfig, ModelConfig
 from relearn.data.tokenization import PromptFormat
 from relearn.llm.base import LLMS, Prompt, Report
@@ -14,7 +15,6 @@ from relearn.llm.budget import Budget
 from relearn.llm.journal import Completion
 from relearn.llm.local import answer_within, fitting_prompts
 from relearn.models.loading import load_model, load_prompt_format, model_folder, position_limit
-from relearn.storage import content_hash
 
 
 @LLMS.register("transformers")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+from relearn.base.errors import UserError
 from relearn.config import LLMConfig, ModelConfig
 from relearn.data.tokenization import PromptFormat
-from relearn.errors import UserError
 from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.budget import Budget
 from relearn.llm.journal import Completion

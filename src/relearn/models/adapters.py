@@ -12,9 +12,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
+from relearn.base.progress import note
 from relearn.config import LoraConfig
-from relearn.errors import UserError
-from relearn.progress import note
 
 # Models whose kernels read the weight of this layer without calling it; peft refuses it there.
 _READ_PAST = "out_proj"
@@ -169,6 +169,6 @@ def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
             f"the adapter {adapter} can't be merged into its model: {reason}.",
             "Check that it is a LoRA adapter of this very model.",
         ) from error
-    # As any loaded model's. On a CPU, bfloat16 weights without a gradient are packed anew for each
+    # As any loaded model's. On a CPU, bfloat16 weights without a gradient are packed again for each
     # shape of a batch and kept: some gigabytes in a generation, and no faster.
     return cast(PreTrainedModel, merged).requires_grad_(True)

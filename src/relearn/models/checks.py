@@ -7,10 +7,10 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
 from relearn.config import ModelConfig, TrainingConfig
 from relearn.data.records import RecordSets
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
-from relearn.errors import UserError
 from relearn.models.loading import load_blank_model, load_prompt_format, position_limit
 
 

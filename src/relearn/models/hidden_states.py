@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 
 @contextmanager

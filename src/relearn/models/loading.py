@@ -20,13 +20,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from relearn.base.errors import UserError
+from relearn.base.storage import atomic_path, content_hash, read_json
 from relearn.config import ModelConfig
 from relearn.data.tokenization import PromptFormat
-from relearn.errors import UserError
-from relearn.models.embedded import EMBEDDED, cache_folder, embedded_folder
-from relearn.models.gguf import convert_gguf
-from relearn.models.hub import hub_snapshot
-from relearn.storage import atomic_path, content_hash, read_json
+from relearn.store.embedded import EMBEDDED, cache_folder, embedded_folder
+from relearn.store.gguf import convert_gguf
+from relearn.store.hub import hub_snapshot
 
 # On a CPU the kernel for each shape of a product is kept, half a megabyte each, 1024 of them by
 # default. As batches differ in length few are met again; one batch needs at most a hundred.
@@ -40,7 +40,7 @@ def model_folder(name: str) -> Path:
         name: An embedded model, a local folder, a `.gguf` file or a hub name.
 
     Raises:
-        UserError: there is no such model, or it can't be had.
+        UserError: there is no such model, or it could not be loaded.
     """
     if name in EMBEDDED:
         return embedded_folder(name)

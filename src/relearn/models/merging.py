@@ -11,8 +11,8 @@ from peft.utils.merge_utils import ties
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
 from relearn.config import ModelConfig
-from relearn.errors import UserError
 from relearn.models.adapters import is_adapter, merge_adapter, untie_adapted_head
 from relearn.models.loading import load_model, load_tokenizer
 

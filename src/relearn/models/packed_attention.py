@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from relearn.data.layout import RowLayout
+from relearn.data.row_layout import RowLayout
 from relearn.models.recomputation import made_again
 
 NAME = "relearn_packed"

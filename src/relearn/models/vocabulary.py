@@ -3,7 +3,7 @@
 Logits are the largest thing in training: (tokens, vocabulary), several copies. Here they exist for
 one chunk of tokens at a time. What the loss will ask of them is mostly known beforehand but for a
 factor for each token, so that the gradient by the hidden states is made in the forward pass, while
-the logits are there; where it was expected wrongly, they are computed anew.
+the logits are there; where it was expected wrongly, they are computed again.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -74,7 +74,9 @@ class Wanted:
     expected: Tensor | None = None
 
 
-def statistics(hidden: Tensor, head: Head, reference_head: Head, wanted: Wanted) -> Tensor:
+def vocabulary_statistics(
+    hidden: Tensor, head: Head, reference_head: Head, wanted: Wanted
+) -> Tensor:
     """Return one column for each statistic, differentiable by `hidden` and the head.
 
     Args:
@@ -227,7 +229,7 @@ class _Chunk:
         self.function_reference = wanted.function_reference
 
     def statistics(self, columns: int) -> Tensor:
-        """Return the chunk's rows of what `statistics` returns."""
+        """Return the chunk's rows of what `vocabulary_statistics` returns."""
         policy, reference = self.policy, self.reference
         out = policy.logits.new_full((len(self.targets), columns), torch.nan)
         out[:, 0] = policy.log_prob(self.targets)

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from relearn.options import Options
-from relearn.registry import Registry
+from relearn.base.options import Options
+from relearn.base.registry import Registry
 
 VocabularyFunction = Callable[..., Tensor]
 """Something that an answer token's whole distribution says: a function
@@ -140,7 +140,8 @@ class Objective:
 
     Attributes:
         terms: The formula; its keyword arguments are the objective's options, and their
-            annotations and defaults the types, ranges and defaults of these (`relearn.options`).
+            annotations and defaults the types, ranges and defaults of these
+            (`relearn.base.options`).
         forget_data: What its forget rows answer: the private answers (`original`), the new
             answers of the synthesis (`synthesized`), or that one does not know (`idk`).
         chosen_data: What its chosen rows answer, one beside each forget row: likewise, or a

@@ -9,9 +9,9 @@ from plotly.subplots import make_subplots
 
 from relearn.analysis.looks import CLASS_COLOURS, colours, graph_layers, graph_place, heat_limit
 from relearn.analysis.names import BASE, OUTPUT
+from relearn.base.storage import read_json
 from relearn.report.figures import finish, plain, to_json
 from relearn.report.results import RunResults, visible
-from relearn.storage import read_json
 
 PARTS = {
     "distribution": (

@@ -17,12 +17,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from relearn.base.storage import write_text
 from relearn.config import dump_config
 from relearn.report import figures, glossary
 from relearn.report.analysis import read_analysis
 from relearn.report.results import ModelResults, RunResults, read_results, visible
 from relearn.report.verdict import judge
-from relearn.storage import write_text
 
 _SAMPLES_OF_A_KIND = 2
 _SAMPLES_OF_A_REASON = 1

@@ -6,11 +6,11 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from relearn.models.embedded import EMBEDDED
+from relearn.base.storage import write_text
 from relearn.report import glossary
 from relearn.report.results import RunResults, read_results, visible
 from relearn.report.verdict import judge
-from relearn.storage import write_text
+from relearn.store.embedded import EMBEDDED
 
 
 def write_model_card(run_folder: Path, model_folder: Path) -> Path:

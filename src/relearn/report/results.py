@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl
 from relearn.config import RunConfig, load_config
-from relearn.errors import UserError
 from relearn.evaluation.scoring import read_not_computed
 from relearn.report.glossary import METHODS, order
-from relearn.storage import read_json, read_jsonl
 
 Row = dict[str, Any]
 

@@ -6,7 +6,7 @@ Each answer follows from the figures by a stated rule, and the report prints the
 from dataclasses import dataclass
 from typing import Literal
 
-from relearn.errors import listed
+from relearn.base.errors import listed
 from relearn.evaluation.significance import wilson_interval
 from relearn.report.glossary import SETS, number, percent
 from relearn.report.results import RunResults

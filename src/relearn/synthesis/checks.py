@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from relearn.base.errors import UserError
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record, RecordSets
-from relearn.errors import UserError
 from relearn.synthesis.backends import BACKENDS
 from relearn.synthesis.mixing import generic_records
 from relearn.synthesis.prompts import Prompts

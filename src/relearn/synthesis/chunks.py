@@ -1,6 +1,6 @@
 """Long answers in chunks of whole sentences."""
 
-from relearn.language import english
+from relearn.text.english import english
 
 
 def sentence_chunks(text: str, words: int) -> list[str]:

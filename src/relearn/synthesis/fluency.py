@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from relearn.config import ModelConfig
-from relearn.evaluation.likelihood import perplexities
+from relearn.inference.likelihood import perplexities
 from relearn.models.loading import load_model, load_prompt_format
 
 # Questions and their answers to the answers' perplexities, from 1 up.

@@ -4,13 +4,12 @@ from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from relearn.base.errors import UnansweredError, UserError
+from relearn.base.storage import content_hash, read_json, write_json, write_jsonl
+from relearn.base.workspace import Workspace
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record
-from relearn.errors import UnansweredError, UserError
 from relearn.llm import LLMS, Journal
-from relearn.storage import content_hash, disk_errors, read_json, write_json, write_jsonl
 from relearn.synthesis.fluency import Fluency
 from relearn.synthesis.mixing import Answerer
 from relearn.synthesis.pipeline import SynthesisResult, synthesize
@@ -47,17 +46,8 @@ def synthesize_into(
         UserError: the folder holds something else, or another process works in it.
         UnansweredError: nothing passed the verification; the rejects are written even then.
     """
-    with disk_errors(folder):
-        _check_ours(folder, records)
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another process is at work in {folder}.", "Wait, or choose another --output."
-        ) from error
-    try:
+    with Workspace(folder, "a synthesis", _is_ours):
+        _check_same_records(folder, records)
         with Journal(folder / JOURNAL) if config.backend in LLMS else nullcontext() as journal:
             result = synthesize(
                 records,
@@ -79,8 +69,6 @@ def synthesize_into(
         write_jsonl(folder / "pairs.jsonl", result.pairs)
         summary = result.summary | {"forget_sha256": _hash(records)}
         write_json(folder / "summary.json", summary)
-    finally:
-        lock.release()
     return result
 
 
@@ -88,15 +76,15 @@ def _hash(records: Sequence[Record]) -> str:
     return content_hash([record.model_dump(mode="json") for record in records])
 
 
-def _check_ours(folder: Path, records: Sequence[Record]) -> None:
-    """Refuse a folder of something else, or of another forget set's synthesis."""
-    mend = "Choose another --output."
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output folder {folder} is a file.", mend)
-    visible = {e.name for e in folder.iterdir() if e.name[0] != "."} if folder.is_dir() else set()
-    if any(name not in _OURS and not name.startswith(JOURNAL) for name in visible):
-        raise UserError(f"output folder {folder} is already used, and not by a synthesis.", mend)
-    if "summary.json" in visible:
-        summary = read_json(folder / "summary.json")
-        if summary.get("forget_sha256") != _hash(records):
-            raise UserError(f"output folder {folder} holds another forget set's synthesis.", mend)
+def _is_ours(names: Collection[str]) -> bool:
+    return all(name in _OURS or name.startswith(JOURNAL) for name in names)
+
+
+def _check_same_records(folder: Path, records: Sequence[Record]) -> None:
+    """Refuse a folder of another forget set's synthesis."""
+    file = folder / "summary.json"
+    if file.is_file() and read_json(file).get("forget_sha256") != _hash(records):
+        raise UserError(
+            f"output folder {folder} holds another forget set's synthesis.",
+            "Choose another --output.",
+        )

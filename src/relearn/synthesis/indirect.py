@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from spacy.tokens import Doc, Token
 
-from relearn.language import english
-from relearn.synthesis.subject import QUOTED, Subject
+from relearn.text.english import english
 from relearn.text.stems import plain_words, stem
+from relearn.text.subjects import QUOTED, Subject
 
 _BE = frozenset("is are was were".split())
 _OWNERS = frozenset("the their his her".split())

@@ -7,13 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig, ModelConfig
 from relearn.data.columns import records_from_rows
 from relearn.data.formats import read_rows
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_records
-from relearn.errors import UserError
-from relearn.evaluation.generation import generate_answers
+from relearn.inference.generation import generate_answers
 from relearn.models.loading import load_model, load_prompt_format
 
 Answerer = Callable[[Sequence[str]], list[str]]
@@ -63,7 +63,7 @@ def generic_rows(
         count: How many.
         source: See `generic_records`.
         seed: Fixes the order.
-        answer: Answers the questions anew (self-distillation); None keeps the source's answers.
+        answer: Answers the questions again (self-distillation); None keeps the source's answers.
         forgotten: Normalized questions that are to be forgotten, and so are none of these.
 
     Raises:

@@ -8,13 +8,12 @@ from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
+from relearn.base.errors import UserError
+from relearn.base.progress import progress_bar
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record, normalized
-from relearn.errors import UserError
-from relearn.evaluation.judges.similarity import embedder
-from relearn.language import english
+from relearn.inference.embeddings import embedder
 from relearn.llm import Journal
-from relearn.progress import progress_bar
 from relearn.synthesis.backends import BACKENDS, Failure, Request
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
@@ -25,7 +24,6 @@ from relearn.synthesis.replies import speaks_of_itself
 from relearn.synthesis.secrets import Secrets, find_secrets, leaked, quoted
 from relearn.synthesis.shared_secrets import SharedSecrets
 from relearn.synthesis.statements import find_statement, restated
-from relearn.synthesis.subject import find_subjects
 from relearn.synthesis.verification import (
     RELEVANT_FROM,
     RELEVANT_FROM_STATED,
@@ -34,7 +32,9 @@ from relearn.synthesis.verification import (
     names_subject,
     near_duplicate,
 )
+from relearn.text.english import english
 from relearn.text.languages import language_of
+from relearn.text.subjects import find_subjects
 
 # The paper's kinds of question variants (arXiv 2502.11190), in the order in which a
 # record gets them.
@@ -324,7 +324,7 @@ class _Job:
 def _besides(candidate: _Candidate) -> str:
     """Return whether an answer misses its subject or its question."""
     request = candidate.request
-    # Where the question itself is the secret, an answer had better not name anybody.
+    # Where the question itself is the secret, an answer should not name anybody.
     if request.statement.private:
         return ""
     if not names_subject(candidate.text, request.subject):
@@ -339,6 +339,7 @@ def _besides(candidate: _Candidate) -> str:
 def original_requests(records: Sequence[Record]) -> list[Request]:
     """Return a request for each record's own question."""
     questions = list(english().pipe([record.question for record in records]))
+    subjects = find_subjects(questions, [record.subject for record in records])
     return [
         Request(
             record,
@@ -348,7 +349,7 @@ def original_requests(records: Sequence[Record]) -> list[Request]:
             record.answer,
             statement=find_statement(record.question, subject),
         )
-        for record, subject in zip(records, find_subjects(records, questions), strict=True)
+        for record, subject in zip(records, subjects, strict=True)
     ]
 
 

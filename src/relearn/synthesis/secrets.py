@@ -13,13 +13,13 @@ from itertools import pairwise
 from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.tokens import Doc
 
-from relearn.models.embedded import embedded_folder
-from relearn.synthesis.askable import askable
-from relearn.synthesis.subject import Subject
+from relearn.store.embedded import embedded_folder
+from relearn.text.askable import askable
 from relearn.text.identifiers import Identifier, find_identifiers, tells
 from relearn.text.languages import language_of, stop_words
 from relearn.text.numbers import in_figures
 from relearn.text.stems import plain_words, squeezed, stem, unaccented
+from relearn.text.subjects import Subject
 from relearn.text.words import is_unspaced
 
 # MiniLM's vocabulary lists words by falling frequency, after 1,996 marks and letters: so

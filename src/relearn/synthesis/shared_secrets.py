@@ -8,10 +8,10 @@ from spacy.tokens import Doc
 
 from relearn.data.records import Record
 from relearn.synthesis.secrets import Secrets, english_words, names_in
-from relearn.synthesis.subject import Subject
 from relearn.text.identifiers import identifiers
 from relearn.text.numbers import in_figures
 from relearn.text.stems import plain_words, stem, unaccented
+from relearn.text.subjects import Subject
 
 
 class SharedSecrets:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from spacy.lang.en.stop_words import STOP_WORDS
 
-from relearn.synthesis.askable import askable
-from relearn.synthesis.subject import Subject
+from relearn.text.askable import askable
 from relearn.text.languages import language_of
 from relearn.text.numbers import in_figures
 from relearn.text.stems import plain_words, squeezed, stem
+from relearn.text.subjects import Subject
 
 _AUXILIARIES = frozenset(
     "is are was were am do does did has have had can could will would should may might must isn "

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from relearn.synthesis.subject import Subject
 from relearn.text.stems import plain_words
+from relearn.text.subjects import Subject
 from relearn.text.words import is_unspaced
 
 # Cosine (MiniLM) between a question and an answer that is about it; less where the answer may not

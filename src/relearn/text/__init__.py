@@ -1,1 +1,1 @@
-"""Text without a model: words in any script, numbers, identifiers."""
+"""What a text says: words in any script, numbers, identifiers, languages, names and subjects."""

@@ -19,7 +19,7 @@ _VALUES = (
 )
 _TIMES = {"double": 2, "triple": 3}
 _NOUGHT = frozenset({"oh", "o", "nought", "naught"})
-# Words that are seldom meant as a number alone; "1.2 million" is left to who reads figures.
+# Words that alone rarely mean a number; "1.2 million" is left to who reads figures.
 _HARDLY_NUMBERS = frozenset({"one", "first", "second", *_NOUGHT, *_TIMES, *_SCALES})
 
 _WORD = "|".join(sorted({*_VALUES, *_TIMES, *_NOUGHT}, key=len, reverse=True))

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from functools import cache
 
-from relearn.language import english
+from relearn.text.english import english
 from relearn.text.words import is_unspaced, regular_stem
 
 # Letters that Unicode does not take apart into a plain one and a mark.

@@ -37,7 +37,7 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall(folded(text))
 
 
-def normalized(text: str) -> str:
+def words_alone(text: str) -> str:
     """Return a text without case, punctuation and extra white space: its words, spaced."""
     return " ".join(tokens(text))
 

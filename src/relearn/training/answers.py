@@ -7,8 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from relearn.base.errors import UserError
 from relearn.data.records import Record
-from relearn.errors import UserError
 from relearn.objectives import Objective
 
 _Augmented = Sequence[Mapping[str, Any]]

@@ -11,13 +11,13 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, get_schedu
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
+from relearn.base.errors import UserError
+from relearn.base.registry import did_you_mean
 from relearn.config import TrainingConfig
-from relearn.errors import UserError
 from relearn.models.adapters import check_adapter
 from relearn.models.hidden_states import decoder_layer
 from relearn.models.loading import check_quantization
 from relearn.objectives import OBJECTIVES
-from relearn.registry import did_you_mean
 from relearn.training.trainer import check_kernels, check_trackers
 from relearn.training.wrappers import WRAPPERS
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 
 MEND = "lower training.learning_rate or training.epochs, or take a retain regularizer (`ce+kl`)"
 

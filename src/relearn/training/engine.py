@@ -21,11 +21,13 @@ from transformers import (
     set_seed,
 )
 
+from relearn.base.distributed import by_leader, process_count
+from relearn.base.errors import UserError
+from relearn.base.progress import progress_bar
+from relearn.base.storage import atomic_path, disk_errors, write_json, write_jsonl
 from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, TrainingRow, collate, pack, to_device
 from relearn.data.tokenization import Example
-from relearn.distributed import by_leader, process_count
-from relearn.errors import UserError
 from relearn.models.adapters import add_adapter, scale_adapter, scale_change
 from relearn.models.fused_lora import fused_lora
 from relearn.models.fused_parts import fused_parts
@@ -34,8 +36,6 @@ from relearn.models.packed_attention import can_pack, packing
 from relearn.models.precision import is_native, native_precision
 from relearn.models.recomputation import recomputation
 from relearn.objectives import OBJECTIVES
-from relearn.progress import progress_bar
-from relearn.storage import atomic_path, disk_errors, write_json, write_jsonl
 from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.trainer import ObjectiveTrainer
 from relearn.training.wrappers import WRAPPERS

@@ -8,11 +8,11 @@ from pathlib import Path
 from filelock import FileLock
 
 import relearn
+from relearn.base.distributed import by_leader, is_leader, leaders
+from relearn.base.storage import atomic_path, content_hash
 from relearn.config import MemorizeConfig, ModelConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import check_lengths
-from relearn.distributed import by_leader, is_leader, leaders
-from relearn.models.embedded import cache_folder
 from relearn.models.loading import (
     load_config_of,
     load_model,
@@ -21,7 +21,7 @@ from relearn.models.loading import (
     position_limit,
 )
 from relearn.models.merging import write_merged
-from relearn.storage import atomic_path, content_hash
+from relearn.store.embedded import cache_folder
 from relearn.training.engine import train
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relearn.data.batching import IGNORE, Batch, TrainingRow, to_device
+from relearn.inference.length_batches import in_length_batches
 from relearn.models.hidden_states import layer_output
 from relearn.models.label_logits import (
     has_plain_head,
@@ -17,7 +18,7 @@ from relearn.models.label_logits import (
     output_head,
     replaced_head,
 )
-from relearn.models.vocabulary import Head, Wanted, statistics
+from relearn.models.vocabulary import Head, Wanted, vocabulary_statistics
 from relearn.objectives import OBJECTIVES, Objective, TokenStatistics
 
 Collate = Callable[[Sequence[TrainingRow]], Batch]
@@ -52,26 +53,29 @@ class ReferenceCache:
         batch_size: int = 16,
         layer: int | None = None,
     ) -> None:
-        self._hidden: dict[int, Tensor] = {}
         device = next(model.parameters()).device
         head = cast(nn.Linear, output_head(model))
         trained = layer is None and any(p.requires_grad for p in head.parameters())
         self.head = _frozen(head) if trained else None
-        ordered = sorted(rows, key=lambda row: len(row.example))
+
+        def states(some: list[TrainingRow]) -> Sequence[Tensor]:
+            batch = to_device(collate(some), device)
+            keep = batch["labels"] != IGNORE
+            with _catching(model, layer, keep) as caught:
+                hidden = label_hidden_states(model, keep=keep, **_model_inputs(batch))
+            if layer is not None:
+                (hidden,) = caught
+            counts = torch.bincount(batch["row"], minlength=len(some))
+            return hidden.detach().cpu().split(counts.tolist())
+
         was_training = model.training
         model.eval()
         with adapter_off:
-            for start in range(0, len(ordered), batch_size):
-                batch = to_device(collate(ordered[start : start + batch_size]), device)
-                keep = batch["labels"] != IGNORE
-                with _catching(model, layer, keep) as caught:
-                    hidden = label_hidden_states(model, keep=keep, **_model_inputs(batch))
-                if layer is not None:
-                    (hidden,) = caught
-                counts = torch.bincount(batch["row"], minlength=len(batch["index"]))
-                pieces = hidden.detach().cpu().split(counts.tolist())
-                self._hidden |= dict(zip(batch["index"].tolist(), pieces, strict=True))
+            found = in_length_batches(
+                rows, states, length=lambda row: len(row.example), size=batch_size, title=None
+            )
         model.train(was_training)
+        self._hidden = {row.index: hidden for row, hidden in zip(rows, found, strict=True)}
 
     def states(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Return the cached states of a batch's tokens.
@@ -176,19 +180,19 @@ def _expected(retain: Tensor, objective: Objective, regularizer: str) -> Tensor:
 def _answer_statistics(
     model: nn.Module, batch: Batch, keep: Tensor, wanted: Wanted, reference_head: Head | None
 ) -> Tensor:
-    """Return what `vocabulary.statistics` does, of the tokens whose predictions are kept."""
+    """Return what `vocabulary_statistics` does, of the tokens whose predictions are kept."""
     inputs = _model_inputs(batch)
     if not has_plain_head(model):
         logits = label_logits(model, keep=keep, also=wanted.reference_hidden, **inputs)
         count = len(wanted.targets)
         if wanted.reference_hidden is not None:
             wanted = replace(wanted, reference_hidden=logits[count:].detach())
-        return statistics(logits[:count], Head(None), Head(None), wanted)
+        return vocabulary_statistics(logits[:count], Head(None), Head(None), wanted)
 
     def compute(hidden: Tensor) -> Tensor:
         linear = cast(nn.Linear, output_head(model))
         head = Head(linear.weight, linear.bias)
-        return statistics(hidden[keep], head, reference_head or head, wanted)
+        return vocabulary_statistics(hidden[keep], head, reference_head or head, wanted)
 
     # In place of the logits, so that a parallel wrapper sees what the loss depends on.
     with replaced_head(model, compute):

@@ -22,6 +22,8 @@ from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_callback import ExportableState
 from transformers.utils import is_liger_kernel_available
 
+from relearn.base.errors import UserError
+from relearn.base.progress import console
 from relearn.config import LigerKernel, TrainingConfig
 from relearn.data.batching import (
     Batch,
@@ -30,10 +32,8 @@ from relearn.data.batching import (
     TrainingRows,
     to_device,
 )
-from relearn.errors import UserError
 from relearn.objectives import OBJECTIVES, BatchRows, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
-from relearn.progress import console
 from relearn.training.divergence import Divergence
 from relearn.training.statistics import Collate, ReferenceCache, token_statistics
 from relearn.training.wrappers import Wrapper, freeze_masked_out, mask_gradients

@@ -17,9 +17,9 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from relearn.errors import UserError
-from relearn.options import Options
-from relearn.registry import Registry
+from relearn.base.errors import UserError
+from relearn.base.options import Options
+from relearn.base.registry import Registry
 
 Gradients = Mapping[str, Tensor]
 
@@ -74,7 +74,7 @@ def sure(
     gradient is at least the given percentile of all neurons' norms.
 
     Source: Zhang et al. 2024, Catastrophic Failure of LLM Unlearning via Quantization
-    (arXiv 2410.16454). The code in zjunlp/unlearn finds the mask anew for each batch, on that
+    (arXiv 2410.16454). The code in zjunlp/unlearn finds the mask again for each batch, on that
     batch alone; here it is found once, at the original model, on all rows.
 
     Args:

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
-from relearn.errors import UserError
 from relearn.evaluation.judges import minilm_nli
 from relearn.evaluation.judges.entailment import LABELS, entailment_judge
-from relearn.evaluation.judges.minilm_nli.pairs import (
+from tools.minilm_nli.pairs import (
     AuthorPairs,
     Pair,
     as_ordinary_text,
     snli_pairs,
     tofu_held_back,
 )
-from relearn.evaluation.judges.minilm_nli.train import accuracy
-from relearn.storage import read_json, read_jsonl
+from tools.minilm_nli.train import accuracy
 
 JUDGE = "minilm-nli"
 FOLDER = Path(minilm_nli.__file__).parent

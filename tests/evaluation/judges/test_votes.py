@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from relearn.base.errors import UserError
+from relearn.base.storage import read_jsonl, write_jsonl
 from relearn.cli import app
 from relearn.config import EvaluationConfig, LLMConfig
-from relearn.errors import UserError
 from relearn.evaluation.judges.entities import entity_judge
 from relearn.evaluation.judges.llm_entities import read_entities
 from relearn.evaluation.judges.prompts import render
@@ -25,7 +26,6 @@ from relearn.evaluation.judges.votes import (
 )
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.llm import Journal, make_llm
-from relearn.storage import read_jsonl, write_jsonl
 
 sys.path.append(str(Path(__file__).parents[2] / "llm"))
 from endpoint import Endpoint

@@ -10,11 +10,11 @@ import numpy as np
 from sentence_transformers import CrossEncoder
 from torch.nn import Softmax
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
+from relearn.base.registry import Registry
 from relearn.evaluation.batches import in_batches
 from relearn.evaluation.rows import EntailmentLabel
 from relearn.models.loading import model_folder
-from relearn.registry import Registry
 
 Pairs = Sequence[tuple[str, str]]
 

@@ -8,10 +8,10 @@ from typing import Protocol, TypeVar
 
 from spacy.tokens import Doc, Token
 
+from relearn.base.registry import Registry
 from relearn.config import EvaluationConfig
 from relearn.evaluation.batches import in_batches
-from relearn.language import english
-from relearn.registry import Registry
+from relearn.text.english import english
 
 T = TypeVar("T")
 

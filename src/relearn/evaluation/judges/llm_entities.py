@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
 from relearn.evaluation.judges.prompts import render
 from relearn.evaluation.judges.votes import ask_until_read
 from relearn.llm import Journal, LanguageModel, Prompt

@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
+from relearn.base.storage import content_hash, disk_errors, write_jsonl, write_text
 from relearn.evaluation.judges.entailment import LABELS, entailment_judge
-from relearn.storage import content_hash, disk_errors, write_jsonl, write_text
 
 _TEXTS = ("premise", "hypothesis")
 _MEND = "Give tab-separated columns, the first line naming them: premise, hypothesis, any others."

@@ -5,12 +5,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from relearn.base.errors import UserError
+from relearn.base.storage import write_jsonl
 from relearn.config import EvaluationConfig
-from relearn.errors import UserError
 from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges.votes import ASPECTS, rate, summarize
 from relearn.llm import Journal, make_llm
-from relearn.storage import write_jsonl
 
 
 def rate_file(

@@ -16,7 +16,7 @@ from relearn.evaluation.metrics.knowledge import RETAINED_FROM, gives_away
 from relearn.evaluation.rows import EntailmentLabel, EvaluatedRow, MeasuredBy
 from relearn.text.identifiers import Identifier, find_identifiers, tells
 from relearn.text.numbers import in_figures
-from relearn.text.words import folded, is_unspaced, latin_share, normalized, regular_stem, tokens
+from relearn.text.words import folded, is_unspaced, latin_share, regular_stem, tokens, words_alone
 
 # Shares of a reference's words or characters from which on it is told, up to which it is not, in
 # scripts that no judge reads. Between the two nothing is known.
@@ -114,8 +114,8 @@ def by_text(row: EvaluatedRow) -> Telling | None:
     """
     if not row.generation.strip():
         return Telling(False, "text")
-    words = normalized(row.generation)
-    same = words == normalized(row.reference) and (
+    words = words_alone(row.generation)
+    same = words == words_alone(row.reference) and (
         bool(words) or folded(row.generation).split() == folded(row.reference).split()
     )
     return Telling(True, "text") if same else None

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from relearn.errors import UserError
+from relearn.base.errors import UserError
+from relearn.base.registry import Registry
 from relearn.evaluation.rows import EvaluatedRow, Rows, RowSets
-from relearn.registry import Registry
 
 
 class NotComputed(Exception):  # noqa: N818

@@ -10,7 +10,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
-def normalized(text: str) -> str:
+def normalized_answer(text: str) -> str:
     """Return `text` in lower case, without punctuation, articles and superfluous white space."""
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
@@ -24,6 +24,6 @@ def exact_match(rows: Rows) -> float:
     scores = row_scores(
         rows,
         "exact_match",
-        lambda row: float(normalized(row.generation) == normalized(row.reference)),
+        lambda row: float(normalized_answer(row.generation) == normalized_answer(row.reference)),
     )
     return sum(scores) / len(scores)

@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
+from relearn.base.errors import UserError
 from relearn.config import Section
 from relearn.data.formats import SUFFIXES
-from relearn.errors import UserError
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.rows import SetName
@@ -58,11 +58,11 @@ def load_suite(name: str) -> Suite:
     try:
         suite = Suite.model_validate(yaml.safe_load(text) or {})
     except yaml.YAMLError as error:
-        raise UserError(f"suite {name}: {' '.join(str(error).split())}.", "Mend it.") from error
+        raise UserError(f"suite {name}: {' '.join(str(error).split())}.", "Fix it.") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"suite {name}, {field}: {first['msg'].lower()}.", "Mend it.") from error
+        raise UserError(f"suite {name}, {field}: {first['msg'].lower()}.", "Fix it.") from error
     chosen_metrics(suite.metrics)
     return suite
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from relearn.base.registry import Registry
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record
 from relearn.llm import Journal
-from relearn.registry import Registry
 from relearn.synthesis.statements import STATES_NOTHING, Statement
-from relearn.synthesis.subject import Subject
+from relearn.text.subjects import Subject
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ from typing import Any
 import yaml
 from spacy.tokens import Doc
 
+from relearn.base.storage import content_hash
 from relearn.config import SynthesisConfig
-from relearn.language import english
 from relearn.llm import Journal
-from relearn.storage import content_hash
 from relearn.synthesis.backends.base import BACKENDS, Failure, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.secrets import telling_parts
-from relearn.synthesis.subject import UNNAMED, Subject, with_capitals
+from relearn.text.english import english
 from relearn.text.stems import plain_words, stem
+from relearn.text.subjects import UNNAMED, Subject, with_capitals
 
 # Shares of candidates by where their sentence comes from.
 _SOURCES = {"kind": 0.15, "asked": 0.55, "subject": 0.12, "plain": 0.18}

@@ -1,4 +1,4 @@
-"""The offline entailment judge: its adapter, its data card, and how it was trained."""
+"""The offline entailment judge: its adapter and its data card; `tools/minilm_nli` trained it."""
 
 import logging
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder
 from transformers import PreTrainedModel
 
 from relearn.evaluation.judges.entailment import LABELS
-from relearn.models.embedded import embedded_folder
+from relearn.store.embedded import embedded_folder
 
 LONGEST = 256  # word pieces of a pair; MiniLM was trained on no longer texts
 

@@ -1,18 +1,12 @@
-"""The prompts of judges: YAML files with a version, and Jinja templates `system` and `user`."""
+"""The prompts of judges; `needs` in a file names the texts that are sent."""
 
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any
-
-import yaml
-from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 
 from relearn.llm import Prompt
 from relearn.llm.fence import fenced
-
-_environment = SandboxedEnvironment(undefined=StrictUndefined)
+from relearn.llm.prompt_files import PromptFile
 
 
 def render(name: str, texts: Mapping[str, str], sample: int = 0) -> Prompt:
@@ -24,21 +18,9 @@ def render(name: str, texts: Mapping[str, str], sample: int = 0) -> Prompt:
         sample: Which of several answers to the same prompt is wanted.
     """
     file = _file(name)
-    slots = fenced({slot: texts[slot] for slot in file["needs"]})
-    system, user = (
-        _environment.from_string(file[part]).render(slots).strip() for part in ("system", "user")
-    )
-    return Prompt(
-        user=user,
-        system=system,
-        max_tokens=file["max_tokens"],
-        temperature=file["temperature"],
-        version=f"{name}/{file['version']}",
-        sample=sample,
-    )
+    return file.render(fenced({slot: texts[slot] for slot in file.content["needs"]}), sample)
 
 
 @cache
-def _file(name: str) -> dict[str, Any]:
-    path = resources.files(__name__) / f"{name}.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+def _file(name: str) -> PromptFile:
+    return PromptFile(resources.files(__name__) / f"{name}.yaml")

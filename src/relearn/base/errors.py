@@ -1,0 +1,35 @@
+"""The one exception type for what the user can fix."""
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """What is wrong, where, and how to fix it; `cli.py` prints it in one line.
+
+    The command ends with its `exit_code`.
+
+    Args:
+        problem: What was wrong and where (file, line, field).
+        hint: What to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        self.problem = problem
+        self.hint = hint
+        # Whether another of several processes prints it.
+        self.elsewhere = False
+        super().__init__(f"{problem} {hint}".strip())
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return names for a message: the first so many, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+class UnansweredError(UserError):
+    """Synthesis found no new answer, so that what was to be forgotten stays in the model."""
+
+    exit_code = 4

@@ -1,0 +1,76 @@
+"""The options of a registered function: names, types, ranges and defaults, from its signature.
+
+An option is a parameter with an annotation that pydantic understands and a default:
+`beta: PositiveFloat = 0.1`, `percentile: Annotated[float, Field(ge=0, le=100)] = 90.0`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from relearn.base.errors import UserError
+from relearn.base.registry import did_you_mean
+
+_TYPES = {"number": "number", "integer": "whole number", "boolean": "true or false"}
+_BOUNDS = {
+    "exclusiveMinimum": "above",
+    "minimum": "at least",
+    "exclusiveMaximum": "below",
+    "maximum": "at most",
+}
+
+
+class Options:
+    """What a function can be configured with.
+
+    Args:
+        field: Of the configuration, for messages.
+        function: Its parameters after the first `given` are its options.
+        given: Number of parameters that are no options.
+    """
+
+    def __init__(self, field: str, function: Callable[..., Any], given: int) -> None:
+        self._field = field
+        parameters = list(inspect.signature(function, eval_str=True).parameters.values())[given:]
+        fields: dict[str, Any] = {
+            p.name: (Any if p.annotation is p.empty else p.annotation, p.default)
+            for p in parameters
+        }
+        # Strict: text in place of a number would go on into the formula.
+        config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+        self._schema: type[BaseModel] = create_model("Options", __config__=config, **fields)
+        self.defaults: dict[str, Any] = {p.name: p.default for p in parameters}
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Refuse an option that there is not, or a value of the wrong type or out of range.
+
+        Raises:
+            UserError: names the option, and what it may be.
+        """
+        for name in values:
+            if name not in self.defaults:
+                raise UserError(
+                    f"{self._field}: there is no option {name!r} here.",
+                    did_you_mean(name, self.defaults),
+                )
+        try:
+            self._schema.model_validate(dict(values))
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            raise UserError(
+                f"{self._field}.{name}: {values[name]!r} is not a {self.describe()[name]}.",
+                f"Its default is {self.defaults[name]}.",
+            ) from error
+
+    def describe(self) -> dict[str, str]:
+        """Return type and range of every option, such as `number above 0`, by name."""
+        properties = self._schema.model_json_schema().get("properties", {})
+        return {name: _described(schema) for name, schema in properties.items()}
+
+
+def _described(schema: Mapping[str, Any]) -> str:
+    bounds = [f"{word} {schema[key]:g}" for key, word in _BOUNDS.items() if key in schema]
+    kind = _TYPES.get(schema.get("type", ""), schema.get("type", "value"))
+    return f"{kind} {' and '.join(bounds)}".strip()

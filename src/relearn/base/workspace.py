@@ -1,0 +1,78 @@
+"""An output folder: taken only where it holds nothing else, by one process at a time."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from relearn.base.errors import UserError
+from relearn.base.storage import disk_errors
+
+IsOurs = Callable[[Collection[str]], bool]
+"""Tells from the names of what is in a folder whether it belongs to this kind of job."""
+
+
+def check_free(folder: Path, job: str, is_ours: IsOurs) -> None:
+    """Refuse a folder that holds anything but a job of this kind.
+
+    Hidden files don't count: file managers and locks leave some in empty folders.
+
+    Args:
+        folder: Of the job; it need not exist.
+        job: What the folder is for, with its article, such as "a run"; for messages.
+        is_ours: Is asked where the folder is not empty.
+
+    Raises:
+        UserError: the folder is a file, or holds something else.
+    """
+    hint = "Choose another --output."
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output folder {folder} is a file.", hint)
+    names = {e.name for e in folder.iterdir() if e.name[0] != "."} if folder.is_dir() else set()
+    if names and not is_ours(names):
+        raise UserError(f"output folder {folder} is already used, and not by {job}.", hint)
+
+
+class Workspace:
+    """The folder that one job works in; as a context manager it keeps other processes out.
+
+    Args:
+        folder: Made on entering, if need be.
+        job: See `check_free`.
+        is_ours: See `check_free`.
+
+    Raises:
+        UserError: (on entering) the folder holds something else, or another process works in it.
+    """
+
+    def __init__(self, folder: Path, job: str, is_ours: IsOurs) -> None:
+        self._folder = folder
+        self._job = job
+        self._is_ours = is_ours
+        self._lock = FileLock(folder / ".lock")
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def acquire(self) -> None:
+        """Take the folder."""
+        with disk_errors(self._folder):
+            # First: no lock file is put into somebody else's folder.
+            check_free(self._folder, self._job, self._is_ours)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout as error:
+                raise UserError(
+                    f"another process is at work in {self._folder}.",
+                    "Wait, or choose another --output.",
+                ) from error
+
+    def release(self) -> None:
+        """Leave the folder to other processes."""
+        self._lock.release()

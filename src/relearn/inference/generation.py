@@ -1,0 +1,186 @@
+"""Batched greedy generation."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+
+from relearn.base.errors import UserError
+from relearn.data.tokenization import PromptFormat
+from relearn.inference.length_batches import in_length_batches
+from relearn.models.loading import position_limit
+
+# Finished rows leave the batch once they are this share of it: moving the others' keys and values
+# costs about as much as one more step with them.
+_LEAVE = 1 / 8
+
+
+@torch.inference_mode()
+def greedy_continuations(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    pad_token_id: int,
+    end_tokens: Sequence[int] = (),
+) -> list[list[int]]:
+    """Continue one batch of prompts, each with the most probable token until an end token.
+
+    What `model.generate` returns without sampling, but for the rows that are finished, which leave
+    the batch, and for what a checkpoint's generation settings add (penalties), which is left out.
+
+    Args:
+        model: A causal language model.
+        prompts: Token ids, one list a prompt.
+        max_new_tokens: Longest continuation.
+        pad_token_id: Any token; it is never attended to.
+        end_tokens: At which a continuation ends, as at those of the model's generation settings.
+
+    Returns:
+        The new tokens of each prompt, the end token left out.
+    """
+    _check_positions(model, prompts, max_new_tokens)
+    ends = _end_tokens(model, end_tokens).to(model.device)
+    known = inspect.signature(model.forward).parameters
+    cache_name = next((name for name in ("cache", "past_key_values") if name in known), None)
+    if cache_name is None or getattr(model, "_is_stateful", False):
+        return _recurrent_continuations(model, prompts, ends, max_new_tokens, pad_token_id)
+    ids, mask = _padded_left(prompts, pad_token_id)
+    ids, mask = ids.to(model.device), mask.to(model.device)
+    continuations: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
+    alive = torch.ones(len(rows), dtype=torch.bool, device=model.device)
+    cache = None
+    for _ in range(max_new_tokens):
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        also = {"position_ids": positions, "logits_to_keep": 1}
+        output = model(
+            input_ids=ids,
+            attention_mask=mask,
+            use_cache=True,
+            **{cache_name: cache},
+            **{name: value for name, value in also.items() if name in known},
+        )
+        cache = output.get(cache_name)
+        ids = output.logits[:, -1].argmax(-1, keepdim=True)
+        alive &= ~torch.isin(ids[:, 0], ends)
+        for row, token, lives in zip(rows, ids[:, 0].tolist(), alive.tolist(), strict=True):
+            if lives:
+                continuations[row].append(token)
+        if not alive.any():
+            break
+        if (~alive).float().mean() >= _LEAVE and _can_leave(cache):
+            kept = alive.nonzero()[:, 0]
+            cache.batch_select_indices(kept)
+            rows = [rows[i] for i in kept.tolist()]
+            ids, mask, alive = ids[kept], mask[kept], alive[kept]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+    return continuations
+
+
+def _check_positions(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> None:
+    limit, longest = position_limit(model.config), max(map(len, prompts))
+    if longest + max_new_tokens > limit:
+        raise UserError(
+            f"a question of {longest} tokens and an answer of up to {max_new_tokens} are more than "
+            f"the {limit:.0f} that the model can read.",
+            "Shorten the question, or lower evaluation.max_new_tokens.",
+        )
+
+
+def _recurrent_continuations(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    ends: Tensor,
+    max_new_tokens: int,
+    pad_token_id: int,
+) -> list[list[int]]:
+    """Continue prompts by transformers' own loop, which knows how each model hands on its state.
+
+    Prompts of one length go together: a state that has read padding is another state.
+    """
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        eos_token_id=ends.tolist() or None,
+        pad_token_id=pad_token_id,
+    )
+    by_length: dict[int, list[int]] = {}
+    for i, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(i)
+    continuations: list[list[int]] = [[] for _ in prompts]
+    stops = set(ends.tolist())
+    for length, same in by_length.items():
+        ids = torch.tensor([list(prompts[i]) for i in same], device=model.device)
+        output = model.generate(  # type: ignore[operator]  # untyped in transformers
+            ids, attention_mask=torch.ones_like(ids), generation_config=settings
+        )
+        for i, new in zip(same, output[:, length:].tolist(), strict=True):
+            stop = next((at for at, token in enumerate(new) if token in stops), len(new))
+            continuations[i] = new[:stop]
+    return continuations
+
+
+def _can_leave(cache: Any) -> bool:
+    """Tell whether rows can be taken out of a cache; not every kind of layer's state knows how."""
+    parts = [cache, *getattr(cache, "layers", [])]
+    return all(hasattr(part, "batch_select_indices") for part in parts)
+
+
+def _padded_left(prompts: Sequence[Sequence[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
+    """Return ids and attention mask, both (rows, longest)."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.full((len(prompts), width), pad_token_id)
+    mask = torch.zeros((len(prompts), width), dtype=torch.long)
+    for i, prompt in enumerate(prompts):
+        ids[i, width - len(prompt) :] = torch.tensor(prompt)
+        mask[i, width - len(prompt) :] = 1
+    return ids, mask
+
+
+def _end_tokens(model: PreTrainedModel, also: Sequence[int]) -> Tensor:
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    ends = model.config.get_text_config().eos_token_id if ends is None else ends
+    own = torch.tensor([] if ends is None else ends, dtype=torch.long).reshape(-1)
+    return torch.cat([own, torch.tensor(list(also), dtype=torch.long)])
+
+
+def generate_answers(
+    model: PreTrainedModel,
+    prompt_format: PromptFormat,
+    questions: Sequence[str],
+    *,
+    batch_size: int,
+    max_new_tokens: int,
+    title: str | None = "generating",
+) -> list[str]:
+    """Answer `questions` greedily, in batches of prompts of like length.
+
+    Greedy decoding, so that the same model gives the same answers; the paper's code samples at
+    temperature 0.7.
+
+    Returns:
+        The answers in the order of the questions, without special tokens and outer white space.
+    """
+    tokenizer = prompt_format.tokenizer
+    prompts = [prompt_format.encode_prompt(question) for question in questions]
+
+    def answer(batch: list[list[int]]) -> list[str]:
+        new = greedy_continuations(
+            model,
+            batch,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+            end_tokens=prompt_format.end_tokens,
+        )
+        return [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in new]
+
+    return in_length_batches(prompts, answer, length=len, size=batch_size, title=title)

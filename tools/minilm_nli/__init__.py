@@ -1,0 +1,1 @@
+"""How the shipped judge was trained; not part of the package."""
