@@ -483,7 +483,7 @@ def _check_unused(output: Path) -> None:
 
 def _finished(run: Path) -> Path:
     if not (run / "summary.json").is_file():
-        raise UserError(f"{run} is no finished run.", "Finish it with `relearn run`.")
+        raise UserError(f"{run} is not a finished run.", "Finish it with `relearn run`.")
     return run
 
 

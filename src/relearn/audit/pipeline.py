@@ -188,16 +188,17 @@ def check_thresholds(thresholds: Mapping[str, float], attacks: Mapping[str, Atta
 def crossed(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[str]:
     """Return in words which thresholds unlearned models cross.
 
-    An attack's rate is its leak rate; of `collateral`, the share that was lost.
+    What counts is the share of facts told beyond the control, or told at all where there is none;
+    of `collateral`, the share that was lost.
     """
     lines = []
     for model, figures in summary["models"].items():
         if summary["roles"][model] != "unlearned":
             continue
-        rates = {name: f["rate"] for name, f in figures.items()}
-        rates["worst"] = summary["worst"][model]["rate"]
-        if rates.get("collateral") is not None:
-            rates["collateral"] = 1 - rates["collateral"]
+        each = {**figures, "worst": summary["worst"][model]}
+        rates = {n: f["rate"] if f["excess"] is None else f["excess"] for n, f in each.items()}
+        if "collateral" in figures:
+            rates["collateral"] = 1 - figures["collateral"]["rate"]
         lines += [
             f"{model}: {name} {rates[name]:.3f} is above {most:g}"
             for name, most in thresholds.items()
