@@ -56,7 +56,13 @@ def audit(
 ) -> None:
     """Try to bring the knowledge back. The same command resumes a killed audit."""
     from relearn.audit.base import BUDGETS
-    from relearn.audit.pipeline import check_thresholds, chosen_attacks, crossed, run_audit
+    from relearn.audit.pipeline import (
+        AuditSettings,
+        check_thresholds,
+        chosen_attacks,
+        crossed,
+        run_audit,
+    )
     from relearn.audit.sources import from_options, from_run
     from relearn.report import write_report
 
@@ -75,7 +81,7 @@ def audit(
             raise UserError("--models needs --forget FILE and --output DIR.", "Give both.")
         named = [*(models or []), *(model or []), *([f"never_saw={control}"] if control else [])]
         subject = from_options(named, forget, retain)
-    summary = run_audit(subject, output, budget=budget, attacks=attack or [], seed=seed)
+    summary = run_audit(subject, output, AuditSettings(budget, attack or (), seed=seed))
     print_audit(summary)
     if run is not None and output == run / "audit" and (run / "summary.json").is_file():
         console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)

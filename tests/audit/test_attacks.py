@@ -12,7 +12,14 @@ from relearn.audit import ATTACKS
 from relearn.audit.base import Attempt
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel, ModelPlace
-from relearn.audit.pipeline import AuditSubject, Suspect, chosen_attacks, crossed, run_audit
+from relearn.audit.pipeline import (
+    AuditSettings,
+    AuditSubject,
+    Suspect,
+    chosen_attacks,
+    crossed,
+    run_audit,
+)
 from relearn.audit.precision import rounded
 from relearn.audit.prefix import private_start
 from relearn.audit.sampling import leak_at, leak_bound
@@ -205,9 +212,9 @@ def test_a_killed_audit_goes_on_and_gives_the_same(
 
 
 def test_another_audit_s_folder_is_refused(subject: AuditSubject, tmp_path: Path) -> None:
-    run_audit(subject, tmp_path / "audit", attacks=["question"])
+    run_audit(subject, tmp_path / "audit", AuditSettings(attacks=["question"]))
     with pytest.raises(UserError, match="other models, data or settings"):
-        run_audit(subject, tmp_path / "audit", attacks=["question"], seed=1)
+        run_audit(subject, tmp_path / "audit", AuditSettings(attacks=["question"], seed=1))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
     with pytest.raises(UserError, match="already used"):

@@ -58,15 +58,27 @@ class AuditSubject:
     phrasings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class AuditSettings:
+    """How an audit is made.
+
+    Attributes:
+        budget: How hard to try; see `relearn list attacks`.
+        attacks: Names; without any all those of the budget.
+        batch_size: Prompts of one batch.
+        max_new_tokens: Longest answer; shorter where the private answers are.
+        seed: Fixes what is random.
+    """
+
+    budget: BudgetName = "quick"
+    attacks: Sequence[str] = ()
+    batch_size: int = 32
+    max_new_tokens: int = 128
+    seed: int = 0
+
+
 def run_audit(
-    subject: AuditSubject,
-    output: Path,
-    *,
-    budget: BudgetName = "quick",
-    attacks: Sequence[str] = (),
-    batch_size: int = 32,
-    max_new_tokens: int = 128,
-    seed: int = 0,
+    subject: AuditSubject, output: Path, settings: AuditSettings | None = None
 ) -> dict[str, Any]:
     """Attack every model; write `<attack>.jsonl` and `summary.json` to `output`.
 
@@ -76,77 +88,68 @@ def run_audit(
     Args:
         subject: Models, facts and how the models are asked.
         output: Folder to write to.
-        budget: How hard to try; see `relearn list attacks`.
-        attacks: Names; without any all those of the budget.
-        batch_size: Prompts of one batch.
-        max_new_tokens: Longest answer; shorter where the private answers are.
-        seed: Fixes what is random.
+        settings: How hard to try.
 
     Returns:
         The content of `summary.json`; see `relearn.audit.summary.summarize`.
 
     Raises:
-        UserError: no attack has that name, or `output` holds another audit.
+        UserError: no attack has that name, or `output` holds something else.
     """
-    chosen = chosen_attacks(attacks, budget)
-    sets = {
-        "forget": spread(
-            [Fact(r, tuple(subject.phrasings.get(r.id, ()))) for r in subject.forget],
-            FACTS[budget],
-        ),
-        "retain": spread([Fact(r) for r in subject.retain], FACTS[budget]),
-    }
+    settings = settings or AuditSettings()
+    chosen = chosen_attacks(settings.attacks, settings.budget)
+    most = FACTS[settings.budget]
+    asked = [Fact(r, tuple(subject.phrasings.get(r.id, ()))) for r in subject.forget]
+    sets = {"forget": spread(asked, most), "retain": spread([*map(Fact, subject.retain)], most)}
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
-    key = _key(subject, sets, budget, seed, max_new_tokens)
     with Workspace(output, "an audit", lambda names: "parts" in names):
-        _take_up(output, key)
-        return _audit(subject, output, sets, chosen, budget, batch_size, max_new_tokens, seed)
+        _take_up(output, _key(subject, sets, settings))
+        found = _attempts(subject, output, sets, chosen, settings)
+        for name, by_model in found.items():
+            rows = [{"model": m} | asdict(a) for m, made in by_model.items() for a in made]
+            write_jsonl(output / f"{name}.jsonl", rows)
+        roles = {suspect.place.name: suspect.role for suspect in subject.suspects}
+        summary = summarize(found, roles, sets["forget"]) | {
+            "budget": settings.budget,
+            "seed": settings.seed,
+            "records": len(subject.forget),
+            "warnings": _warnings(subject),
+        }
+        write_json(output / "summary.json", summary)  # last: where it stands, the audit is whole
+    return summary
 
 
-def _audit(
+def _attempts(
     subject: AuditSubject,
     output: Path,
     sets: Mapping[str, Sequence[Fact]],
-    chosen: Mapping[str, Attack],
-    budget: BudgetName,
-    batch_size: int,
-    max_new_tokens: int,
-    seed: int,
-) -> dict[str, Any]:
-    longest = min(max_new_tokens, _longest(subject, [*sets["forget"], *sets["retain"]]) + _SLACK)
-    found: dict[str, dict[str, list[Attempt]]] = {name: {} for name in chosen}
+    attacks: Mapping[str, Attack],
+    settings: AuditSettings,
+) -> dict[str, dict[str, list[Attempt]]]:
+    """Make every attempt that is not on disk yet; return all by attack and model."""
+    longest = _longest(subject, [*sets["forget"], *sets["retain"]]) + _SLACK
+    longest = min(settings.max_new_tokens, longest)
+    found: dict[str, dict[str, list[Attempt]]] = {name: {} for name in attacks}
+    steps, done = len(subject.suspects) * len(attacks), 0
     with progress_bar("auditing") as advance:
-        steps, done = len(subject.suspects) * len(chosen), 0
         for suspect in subject.suspects:
-            model = None
-            for name, attack in chosen.items():
-                part = output / "parts" / f"{name}.{suspect.place.name}.jsonl"
-                advance(done, steps, f"{name} on {suspect.place.name}")
+            name, model = suspect.place.name, None
+            for attack_name, attack in attacks.items():
+                part = output / "parts" / f"{attack_name}.{name}.jsonl"
+                advance(done, steps, f"{attack_name} on {name}")
                 if not part.is_file():
                     model = model or AttackedModel.load(
-                        suspect.place, subject.config, longest, batch_size, seed
+                        suspect.place, subject.config, longest, settings.batch_size, settings.seed
                     )
-                    made = attack.work(model, sets[attack.about], **attack.knobs[budget])
+                    knobs = attack.knobs[settings.budget]
+                    made = attack.work(model, sets[attack.about], **knobs)
                     write_jsonl(part, map(asdict, made))
-                found[name][suspect.place.name] = [_attempt(row) for row in read_jsonl(part)]
+                found[attack_name][name] = [_attempt(row) for row in read_jsonl(part)]
                 done += 1
             model = None
             gc.collect()
         advance(done, steps, "")
-    for name, by_model in found.items():
-        rows = [
-            {"model": model} | asdict(a) for model, attempts in by_model.items() for a in attempts
-        ]
-        write_jsonl(output / f"{name}.jsonl", rows)
-    roles = {suspect.place.name: suspect.role for suspect in subject.suspects}
-    summary = summarize(found, roles, sets["forget"]) | {
-        "budget": budget,
-        "seed": seed,
-        "records": len(subject.forget),
-        "warnings": _warnings(subject),
-    }
-    write_json(output / "summary.json", summary)  # last: where it stands, the audit is whole
-    return summary
+    return found
 
 
 def chosen_attacks(names: Sequence[str], budget: BudgetName) -> dict[str, Attack]:
@@ -208,15 +211,11 @@ def crossed(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list
 
 
 def _key(
-    subject: AuditSubject,
-    sets: Mapping[str, Sequence[Fact]],
-    budget: str,
-    seed: int,
-    max_new_tokens: int,
+    subject: AuditSubject, sets: Mapping[str, Sequence[Fact]], settings: AuditSettings
 ) -> dict[str, str]:
     facts = [[f.record.model_dump(mode="json"), f.phrasings] for s in sets.values() for f in s]
     request = content_hash(
-        relearn.__version__, facts, budget, seed, max_new_tokens,
+        relearn.__version__, facts, settings.budget, settings.seed, settings.max_new_tokens,
         subject.config.model_dump(mode="json", exclude={"name"}),
     )  # fmt: skip
     models = {s.place.name: content_hash(s.place.fingerprint(), s.role) for s in subject.suspects}
