@@ -219,7 +219,7 @@ def test_the_command_takes_two_models_that_are_neither_base_nor_target(models, t
     ("arguments", "message"),
     [
         ([], "nothing to analyse"),
-        (["no-such-run"], "no finished run"),
+        (["no-such-run"], "not a finished run"),
         (["--models", "a=b", "--models", "c=d"], "needs --data"),
     ],
 )

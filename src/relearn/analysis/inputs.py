@@ -79,7 +79,7 @@ def from_run(run: Path) -> AnalysisInputs:
         UserError: it is not a finished run, or one of its models is gone.
     """
     if not (run / "summary.json").is_file():
-        raise UserError(f"{run} is no finished run.", "Finish it with `relearn run`.")
+        raise UserError(f"{run} is not a finished run.", "Finish it with `relearn run`.")
     config = load_config(run / "config.yaml")
     target, base = target_folder(run), model_folder(config.model.name)
     models = [ModelSource(TARGET, target)]
