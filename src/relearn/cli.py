@@ -321,7 +321,7 @@ def analyze(
             raise UserError("--models needs --data FILE and --output DIR.", "Give both.")
         subject = from_options([*models, *(places or [])], data, retain)
     elif places and len(places) == 1:
-        run = _finished(Path(places[0]))
+        run = Path(places[0])
         subject, output = from_run(run), output or run / "analysis"
     else:
         raise UserError("nothing to analyse.", "Name one run folder, or give --models and --data.")
@@ -482,8 +482,9 @@ def _check_unused(output: Path) -> None:
 
 
 def _finished(run: Path) -> Path:
-    if not (run / "summary.json").is_file():
-        raise UserError(f"{run} is not a finished run.", "Finish it with `relearn run`.")
+    from relearn.run_folder import check_finished
+
+    check_finished(run)
     return run
 
 

@@ -139,6 +139,16 @@ class RunFolder:
             write_json(self.path / "manifest.json", self.manifest)
 
 
+def check_finished(run: Path) -> None:
+    """Refuse what is not the folder of a finished run.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not (run / "summary.json").is_file():
+        raise UserError(f"{run} is not a finished run.", "Finish it with `relearn run`.")
+
+
 def target_folder(run: Path) -> Path:
     """Return the folder of a run's target model, the one before unlearning.
 

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from relearn.audit import ATTACKS
 from relearn.audit.base import Attempt
 from relearn.audit.facts import Fact
-from relearn.audit.model import AttackedModel, ModelPlace
+from relearn.audit.model import AttackedModel
 from relearn.audit.pipeline import (
     AuditSettings,
     AuditSubject,
@@ -29,6 +29,7 @@ from relearn.data.batching import TrainingRow, collate
 from relearn.data.records import Record
 from relearn.models.label_logits import label_logits
 from relearn.models.loading import load_model, load_prompt_format
+from relearn.models.place import ModelPlace
 
 RECORDS = [
     Record(
@@ -94,7 +95,8 @@ def test_the_knowing_model_tells_and_the_other_does_not(
 def test_every_attack_makes_attempts_at_its_least_budget(
     pair: tuple[AttackedModel, AttackedModel], name: str
 ) -> None:
-    facts = [Fact(record, phrasings=("Tell me the home town.",)) for record in RECORDS]
+    more = {"paraphrases": ("Tell me the home town.",)}
+    facts = [Fact(record.model_copy(update=more)) for record in RECORDS]
     made = ATTACKS[name].work(pair[1], facts, **next(iter(ATTACKS[name].knobs.values())))
     assert made
     assert {attempt.id for attempt in made} <= {record.id for record in RECORDS}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from relearn.audit.facts import Fact, spread
-from relearn.data.records import Record
+from relearn.audit.facts import Fact
+from relearn.data.records import Record, spread
 
 HALE = Fact(
     Record(

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -41,6 +40,7 @@ from relearn.analysis.tracing import (
 from relearn.base.errors import UserError
 from relearn.base.storage import content_hash
 from relearn.data.batching import to_device
+from relearn.data.records import spread
 from relearn.data.tokenization import PromptFormat, check_lengths
 from relearn.models.loading import load_config_of, load_prompt_format, position_limit
 
@@ -127,7 +127,7 @@ class _Analysis:
         """The probes of all sets, those of like length side by side, without keys."""
         probes = []
         for name, records in self.inputs.sets.items():
-            chosen = _spread(records, self.settings.prompts)
+            chosen = spread(records, self.settings.prompts)
             probes += make_probes(chosen, name, self.prompt_format)
         target = load_config_of(self.inputs.models[0].folder, self.inputs.config)
         examples, ids = [p.example for p in probes], [p.id for p in probes]
@@ -148,7 +148,7 @@ class _Analysis:
     def traced(self) -> list[Probe]:
         """A few forget probes, cut behind their first key."""
         forget = [p for p in self.probes if p.set == "forget"]
-        return by_length([shortened(p) for p in _spread(forget, self.settings.traced)])
+        return by_length([shortened(p) for p in spread(forget, self.settings.traced)])
 
     def tables(self) -> Tables:
         """Return all tables of all models."""
@@ -343,9 +343,3 @@ def _with_target_rank(tokens: pd.DataFrame, target: str) -> pd.DataFrame:
 
 def _never(_: Path) -> Tables:
     raise AssertionError("the part was to be there")
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Return at most `count` items, evenly spread."""
-    count = min(count, len(items))
-    return [items[place * len(items) // count] for place in range(count)]

@@ -1,55 +1,42 @@
 """What is analysed: models by name, and the sets of questions."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from relearn.analysis.names import BASE, LEARNED, TARGET
 from relearn.base.errors import UserError
-from relearn.base.storage import content_hash, read_json
+from relearn.base.storage import read_json
 from relearn.config import DataConfig, ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_records, load_sets
-from relearn.models.adapters import is_adapter, merge_adapter
-from relearn.models.loading import load_model, model_folder
+from relearn.models.loading import model_folder
+from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.objectives import OBJECTIVES
-from relearn.run_folder import adapter_folder, target_folder
-
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,40}")
+from relearn.run_folder import adapter_folder, check_finished, target_folder
 
 
 @dataclass(frozen=True)
-class ModelSource:
+class ModelSource(ModelPlace):
     """One model that is analysed.
 
     Attributes:
-        name: Its name in tables and figures.
-        folder: The model, or the model that the adapter belongs to.
-        adapter: A LoRA adapter; None for a plain model.
         reverse: Whether it was made by pushing down the private answers (GA, GradDiff, NPO …)
             rather than by learning new ones; None for what was not unlearned.
     """
 
-    name: str
-    folder: Path
-    adapter: Path | None = None
     reverse: bool | None = None
 
+    @override
     def load(self, config: ModelConfig) -> PreTrainedModel:
         """Load the model, its adapter merged, with attention that returns its weights."""
-        model = load_model(self.folder, config)
-        if self.adapter is not None:
-            model = merge_adapter(model, self.adapter)
+        model = super().load(config)
         model.set_attn_implementation("eager")
         model.requires_grad_(False)
         return model
-
-    def fingerprint(self) -> str:
-        """Return a hash of the weights."""
-        return content_hash(self.folder, *([self.adapter] if self.adapter else []))
 
 
 @dataclass(frozen=True)
@@ -78,8 +65,7 @@ def from_run(run: Path) -> AnalysisInputs:
     Raises:
         UserError: it is not a finished run, or one of its models is gone.
     """
-    if not (run / "summary.json").is_file():
-        raise UserError(f"{run} is not a finished run.", "Finish it with `relearn run`.")
+    check_finished(run)
     config = load_config(run / "config.yaml")
     target, base = target_folder(run), model_folder(config.model.name)
     models = [ModelSource(TARGET, target)]
@@ -89,7 +75,8 @@ def from_run(run: Path) -> AnalysisInputs:
     for name, training in {"unlearned": config.training, **config.baselines}.items():
         if name not in left_out:
             reverse = OBJECTIVES.named(training.objective).forget_data == "original"
-            models.append(_trained(name, target, adapter_folder(run, name), reverse))
+            folders = folders_of(adapter_folder(run, name), target)
+            models.append(ModelSource(name, *folders, reverse))
     sets = {
         name: load_records(str(run / "data" / f"{name}.jsonl"), None, name)
         for name in ("forget", "retain")
@@ -109,7 +96,7 @@ def from_options(named: Sequence[str], data: str, retain: str | None) -> Analysi
     Raises:
         UserError: a name or a path is wrong, or there are fewer than two models.
     """
-    paths = dict(_split(each) for each in named)
+    paths = dict(named_path(each, "--models") for each in named)
     if len(paths) < 2 or len(paths) < len(named):
         raise UserError(
             "relearn analyze compares two or more models of different names.",
@@ -122,24 +109,6 @@ def from_options(named: Sequence[str], data: str, retain: str | None) -> Analysi
     models = []
     for name in order:
         reverse = None if name in (first, BASE) else name not in LEARNED
-        path = Path(paths[name])
-        folder = path if is_adapter(path) else model_folder(paths[name])
-        models.append(_trained(name, target, folder, reverse))
+        models.append(ModelSource(name, *folders_of(paths[name], target), reverse))
     sources = {"forget": data} | ({"retain": retain} if retain else {})
     return AnalysisInputs(models, *load_sets(sources, DataConfig(), ModelConfig(name=paths[first])))
-
-
-def _trained(name: str, target: Path, folder: Path, reverse: bool | None) -> ModelSource:
-    """Return what was trained in `folder`: an adapter of the target, or a whole model."""
-    if is_adapter(folder):
-        return ModelSource(name, target, folder, reverse)
-    return ModelSource(name, folder, None, reverse)
-
-
-def _split(option: str) -> tuple[str, str]:
-    name, _, path = option.partition("=")
-    if not path or not _NAME.fullmatch(name):
-        raise UserError(
-            f"--models {option!r} is not NAME=PATH.", "A name has letters, digits, _ . and -."
-        )
-    return name, path

@@ -49,6 +49,17 @@ def scored(
     )  # fmt: skip
 
 
+def asked(
+    model: AttackedModel, facts: Sequence[Fact], variant: str, prompts: Sequence[str] | None = None
+) -> list[Attempt]:
+    """Ask the model once for each fact, by `prompts` or else by the records' own questions."""
+    prompts = prompts or [fact.record.question for fact in facts]
+    return [
+        scored(fact, variant, prompt, answer, fact.score(answer))
+        for fact, prompt, answer in zip(facts, prompts, model.ask(prompts), strict=True)
+    ]
+
+
 class Work(Protocol):
     """Attacks one model; the keyword arguments are the attack's knobs."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import Attempt, asked, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
@@ -13,14 +13,10 @@ def collateral(model: AttackedModel, facts: Sequence[Fact]) -> list[Attempt]:
 
     A model that refuses everything passes every other attack, and fails here.
     """
-    answers = model.ask([fact.record.question for fact in facts])
-    return [
-        scored(fact, "asked", fact.record.question, answer, fact.score(answer))
-        for fact, answer in zip(facts, answers, strict=True)
-    ]
+    return asked(model, facts, "asked")
 
 
 @attack("question", quick={}, standard={}, thorough={})
 def question(model: AttackedModel, facts: Sequence[Fact]) -> list[Attempt]:
     """Ask the question as it is: the figure that every other attack is compared with."""
-    return collateral(model, facts)
+    return asked(model, facts, "asked")

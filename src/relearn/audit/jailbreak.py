@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import Attempt, asked, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
@@ -22,14 +22,13 @@ def jailbreak(
 
     Source: arXiv 2502.11190 (robustness to AIM)
     """
-    attempts = []
+    attempts: list[Attempt] = []
     for name, how in jailbreaks().items():
         if names is not None and name not in names:
             continue
-        asked = model.under(how["system"]) if "system" in how else model
+        instructed = model.under(how["system"]) if "system" in how else model
         prompts = [how["prompt"].replace("{question}", fact.record.question) for fact in facts]
-        for fact, prompt, answer in zip(facts, prompts, asked.ask(prompts), strict=True):
-            attempts.append(scored(fact, name, prompt, answer, fact.score(answer)))
+        attempts += asked(instructed, facts, name, prompts)
     return attempts
 
 

@@ -3,45 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from relearn.base.storage import content_hash
 from relearn.config import ModelConfig
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.inference.generation import greedy_continuations
-from relearn.inference.length_batches import in_length_batches
+from relearn.inference.generation import continue_prompts, until_end
 from relearn.inference.likelihood import answer_log_probs
-from relearn.models.adapters import merge_adapter
-from relearn.models.loading import load_model, load_prompt_format, position_limit
+from relearn.models.loading import load_prompt_format, position_limit
+from relearn.models.place import ModelPlace
 from relearn.models.precision import convert_to_native
-
-
-@dataclass(frozen=True)
-class ModelPlace:
-    """Where a model is.
-
-    Attributes:
-        name: In tables and files.
-        folder: Of the model, or of the model that the adapter belongs to.
-        adapter: Folder of a LoRA adapter; None for a plain model.
-    """
-
-    name: str
-    folder: Path
-    adapter: Path | None = None
-
-    def load(self, config: ModelConfig) -> PreTrainedModel:
-        """Load the model, its adapter merged, as it would be exported."""
-        model = load_model(self.folder, config)
-        return merge_adapter(model, self.adapter) if self.adapter else model
-
-    def fingerprint(self) -> str:
-        """Return a hash of the weights."""
-        return content_hash(self.folder, *([self.adapter] if self.adapter else []))
 
 
 @dataclass(frozen=True)
@@ -106,20 +79,16 @@ class AttackedModel:
         return self.go_on([example.prompt + example.answer for example in examples])
 
     def go_on(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """Continue token ids greedily, in batches of like length; return the new text."""
+        """Continue token ids greedily and return the new text."""
         room = position_limit(self.model.config) - max(map(len, prompts), default=0)
-
-        def work(batch: list[Sequence[int]]) -> list[str]:
-            new = greedy_continuations(
-                self.model,
-                batch,
-                max_new_tokens=int(min(self.max_new_tokens, room)),
-                pad_token_id=self.pad_token_id,
-                end_tokens=self.prompt_format.end_tokens,
-            )
-            return [self._text(ids) for ids in new]
-
-        return in_length_batches(prompts, work, length=len, size=self.batch_size, title=None)
+        return continue_prompts(
+            self.model,
+            self.prompt_format,
+            prompts,
+            batch_size=self.batch_size,
+            max_new_tokens=int(min(self.max_new_tokens, room)),
+            title=None,
+        )
 
     @torch.inference_mode()
     def sample(self, question: str, count: int, temperature: float = 1.0) -> list[str]:
@@ -139,12 +108,11 @@ class AttackedModel:
             eos_token_id=ends or None,
             pad_token_id=self.pad_token_id,
         )
-        stops = set(ends)
-        answers = []
-        for new in output[:, ids.shape[1] :].tolist():
-            stop = next((at for at, token in enumerate(new) if token in stops), len(new))
-            answers.append(self._text(new[:stop]))
-        return answers
+        decode = self.prompt_format.tokenizer.decode
+        new = output[:, ids.shape[1] :].tolist()
+        return [
+            str(decode(until_end(tokens, ends), skip_special_tokens=True)).strip() for tokens in new
+        ]
 
     def log_probs(self, examples: Sequence[Example]) -> list[Tensor]:
         """Return the log-probability of every answer token of each example, in nats."""
@@ -155,6 +123,3 @@ class AttackedModel:
             pad_token_id=self.pad_token_id,
             title=None,
         )
-
-    def _text(self, ids: list[int]) -> str:
-        return str(self.prompt_format.tokenizer.decode(ids, skip_special_tokens=True)).strip()

@@ -43,7 +43,7 @@ def _questions(fact: Fact, way: str, seed: int) -> list[tuple[str, str]]:
     """Return the questions of one way, each with what it gives away itself."""
     question, answer = fact.record.question, fact.record.answer
     if way == "given":
-        return [(text, "") for text in (*fact.record.paraphrases, *fact.phrasings)]
+        return [(text, "") for text in fact.record.paraphrases]
     if way == "noisy":
         return [(_noisy(question, random.Random(f"{seed} {fact.record.id}")), "")]
     if way in ("cloze", "reverse") and not fact.private_spans:

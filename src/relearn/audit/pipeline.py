@@ -2,14 +2,14 @@
 
 import gc
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import relearn
 from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt, BudgetName
-from relearn.audit.facts import Fact, spread
-from relearn.audit.model import AttackedModel, ModelPlace
+from relearn.audit.facts import Fact
+from relearn.audit.model import AttackedModel
 from relearn.audit.summary import summarize
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
@@ -17,8 +17,9 @@ from relearn.base.registry import did_you_mean
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.base.workspace import Workspace
 from relearn.config import ModelConfig
-from relearn.data.records import Record
+from relearn.data.records import Record, spread
 from relearn.models.loading import load_prompt_format
+from relearn.models.place import ModelPlace
 
 Role = Literal["target", "base", "never_saw", "unlearned"]
 # Tokens that an answer may be longer than the longest private answer.
@@ -48,14 +49,12 @@ class AuditSubject:
         forget: What is to be gone.
         retain: What should have stayed, best in questions that no training saw; may be empty.
         config: How the models are loaded and asked.
-        phrasings: Further questions by record id.
     """
 
     suspects: Sequence[Suspect]
     forget: Sequence[Record]
     retain: Sequence[Record]
     config: ModelConfig
-    phrasings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def run_audit(
     settings = settings or AuditSettings()
     chosen = chosen_attacks(settings.attacks, settings.budget)
     most = FACTS[settings.budget]
-    asked = [Fact(r, tuple(subject.phrasings.get(r.id, ()))) for r in subject.forget]
-    sets = {"forget": spread(asked, most), "retain": spread([*map(Fact, subject.retain)], most)}
+    of_kind = {"forget": subject.forget, "retain": subject.retain}
+    sets = {name: [*map(Fact, spread(records, most))] for name, records in of_kind.items()}
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
     with Workspace(output, "an audit", lambda names: "parts" in names):
         _take_up(output, _key(subject, sets, settings))
@@ -213,7 +212,7 @@ def crossed(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list
 def _key(
     subject: AuditSubject, sets: Mapping[str, Sequence[Fact]], settings: AuditSettings
 ) -> dict[str, str]:
-    facts = [[f.record.model_dump(mode="json"), f.phrasings] for s in sets.values() for f in s]
+    facts = [f.record.model_dump(mode="json") for s in sets.values() for f in s]
     request = content_hash(
         relearn.__version__, facts, settings.budget, settings.seed, settings.max_new_tokens,
         subject.config.model_dump(mode="json", exclude={"name"}),

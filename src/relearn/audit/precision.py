@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import Attempt, asked, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
@@ -27,18 +27,14 @@ def precision(model: AttackedModel, facts: Sequence[Fact], *, ways: Sequence[str
 
     Source: arXiv 2410.16454 (quantization brings back what was unlearned)
     """
-    attempts = []
+    attempts: list[Attempt] = []
     for way in ways:
         changed = deepcopy(model.model)
         if way in _TYPES:
             changed = cast(PreTrainedModel, changed.to(_TYPES[way]))  # type: ignore[arg-type]  # transformers' types
         else:
             quantize(changed, _BITS[way])
-        answers = replace(model, model=changed).ask([fact.record.question for fact in facts])
-        attempts += [
-            scored(fact, way, fact.record.question, answer, fact.score(answer))
-            for fact, answer in zip(facts, answers, strict=True)
-        ]
+        attempts += asked(replace(model, model=changed), facts, way)
     return attempts
 
 

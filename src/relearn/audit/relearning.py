@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import Attempt, asked, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.config import LoraConfig
@@ -39,12 +39,7 @@ def relearning(
     attempts: list[Attempt] = []
     for rate in rates:
         for step, trained in _taught(model, taught, rate, steps):
-            answers = trained.ask([fact.record.question for fact in kept])
-            variant = f"rate {rate:g}, step {step}"
-            attempts += [
-                scored(fact, variant, fact.record.question, answer, fact.score(answer))
-                for fact, answer in zip(kept, answers, strict=True)
-            ]
+            attempts += asked(trained, kept, f"rate {rate:g}, step {step}")
     return attempts
 
 

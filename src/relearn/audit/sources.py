@@ -1,29 +1,24 @@
 """What is audited: the models and records of a run, or those that the command line names."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from relearn.audit.model import ModelPlace
 from relearn.audit.pipeline import AuditSubject, Role, Suspect
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json
 from relearn.config import DataConfig, ModelConfig, RunConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_records, load_sets
-from relearn.models.adapters import is_adapter
 from relearn.models.loading import model_folder
+from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.run_folder import adapter_folder, target_folder
 from relearn.training.memorize import memorize
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,40}")
 # Names that say which control a model is.
 _ROLES: Mapping[str, Role] = {"target": "target", "base": "base", "never_saw": "never_saw"}
 
 
-def from_run(
-    run: Path, named: Sequence[str] = (), control: str | None = None, only: Sequence[str] = ()
-) -> AuditSubject:
+def from_run(run: Path, named: Sequence[str] = (), control: str | None = None) -> AuditSubject:
     """Return the models and records of a run.
 
     Args:
@@ -31,7 +26,6 @@ def from_run(
         named: Further models, `NAME=PATH` each; an adapter is one of the target's.
         control: A model that never saw the forget set. Without it, a run that made its own target
             makes this one too, from the retain set by the same recipe; it is cached.
-        only: Names of trained models; none means all.
 
     Raises:
         UserError: it is no run, a name or path is wrong, or a model is gone.
@@ -48,17 +42,19 @@ def from_run(
     suspects = [Suspect(ModelPlace("target", target), "target")]
     if base != target:
         suspects.append(Suspect(ModelPlace("base", base), "base"))
-    never_saw = model_folder(control) if control else _never_saw(config, sets)
-    if never_saw:
-        suspects.append(Suspect(ModelPlace("never_saw", never_saw), "never_saw"))
     summary = run / "summary.json"
     failed = read_json(summary)["failed"] if summary.is_file() else {}
     for name in ("unlearned", *config.baselines):
-        if name not in failed and (not only or name in only):
-            place = _place(name, target, adapter_folder(run, name))
-            suspects.append(Suspect(place, "unlearned"))
-    suspects += [_named(each, target) for each in named]
+        if name not in failed:
+            folders = folders_of(adapter_folder(run, name), target)
+            suspects.append(Suspect(ModelPlace(name, *folders), "unlearned"))
+    suspects += [_suspect(*named_path(each, "--model"), target) for each in named]
     _check_names(suspects)
+    # Last of all: it may have to be trained, and a mistake above is found without.
+    never_saw = model_folder(control) if control else _never_saw(config, sets)
+    if never_saw:
+        suspects.append(Suspect(ModelPlace("never_saw", never_saw), "never_saw"))
+        _check_names(suspects)
     retain = sets.get("retain_unseen") or sets["retain"]
     return AuditSubject(suspects, sets["forget"], retain, config.model)
 
@@ -75,10 +71,10 @@ def from_options(named: Sequence[str], forget: str, retain: str | None) -> Audit
     Raises:
         UserError: a name or path is wrong, or no model is to be judged.
     """
-    paths = dict(map(_split, named))
-    first = paths.get("target") or next(iter(paths.values()))
+    pairs = [named_path(each, "--models") for each in named]
+    first = dict(pairs).get("target") or pairs[0][1]
     target = model_folder(first)
-    suspects = [_named(each, target) for each in named]
+    suspects = [_suspect(name, path, target) for name, path in pairs]
     _check_names(suspects)
     if all(suspect.role != "unlearned" for suspect in suspects):
         raise UserError(
@@ -98,24 +94,8 @@ def _never_saw(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> Path 
     return memorize(kept, config.model, config.memorize, config.seed)
 
 
-def _named(option: str, target: Path) -> Suspect:
-    name, path = _split(option)
-    folder = Path(path) if is_adapter(Path(path)) else model_folder(path)
-    return Suspect(_place(name, target, folder), _ROLES.get(name, "unlearned"))
-
-
-def _place(name: str, target: Path, folder: Path) -> ModelPlace:
-    """Return what was trained in `folder`: an adapter of the target, or a whole model."""
-    return ModelPlace(name, target, folder) if is_adapter(folder) else ModelPlace(name, folder)
-
-
-def _split(option: str) -> tuple[str, str]:
-    name, _, path = option.partition("=")
-    if not path or not _NAME.fullmatch(name):
-        raise UserError(
-            f"{option!r} is not NAME=PATH.", "A name has letters, digits, _ . and - only."
-        )
-    return name, path
+def _suspect(name: str, path: str, target: Path) -> Suspect:
+    return Suspect(ModelPlace(name, *folders_of(path, target)), _ROLES.get(name, "unlearned"))
 
 
 def _check_names(suspects: Sequence[Suspect]) -> None:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -48,6 +48,8 @@ class Record(BaseModel):
     wrong_answers: tuple[Text, ...] = ()
 
 
+T = TypeVar("T")
+
 RecordSets = Mapping[str, Sequence[Record]]
 """Records by the name of their set."""
 
@@ -73,3 +75,9 @@ def normalized(text: str) -> str:
     """
     plain = folded_line(text)
     return _DECIMAL_POINT.sub("+", plain).translate(_BETWEEN) or plain
+
+
+def spread(items: Sequence[T], most: int | None) -> list[T]:
+    """Return at most so many items, evenly spread over all; None means all."""
+    count = len(items) if most is None else min(most, len(items))
+    return [items[place * len(items) // count] for place in range(count)]

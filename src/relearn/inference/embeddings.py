@@ -1,14 +1,13 @@
 """How alike texts are: cosine of sentence embeddings."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from relearn.base.errors import UserError
-from relearn.models.loading import model_folder
+from relearn.models.loading import load_errors, model_folder
 
 
 class Embedder:
@@ -55,16 +54,9 @@ class Embedder:
         return cosines.clip(-1, 1)  # rounding goes beyond
 
 
-@contextmanager
-def _load_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (UserError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"sentence-embedding model {name!r} can't be loaded: {reason}",
-            "Check evaluation.similarity.",
-        ) from error
+def _load_errors(name: str) -> AbstractContextManager[None]:
+    problem = f"sentence-embedding model {name!r} can't be loaded"
+    return load_errors(problem, "Check evaluation.similarity.")
 
 
 def check_embedder(name: str) -> None:

@@ -1,7 +1,7 @@
 """Batched greedy generation."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -124,9 +124,14 @@ def _recurrent_continuations(
             ids, attention_mask=torch.ones_like(ids), generation_config=settings
         )
         for i, new in zip(same, output[:, length:].tolist(), strict=True):
-            stop = next((at for at, token in enumerate(new) if token in stops), len(new))
-            continuations[i] = new[:stop]
+            continuations[i] = until_end(new, stops)
     return continuations
+
+
+def until_end(tokens: list[int], ends: Collection[int]) -> list[int]:
+    """Return the tokens before the first end token."""
+    stop = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
+    return tokens[:stop]
 
 
 def _can_leave(cache: Any) -> bool:
@@ -170,10 +175,33 @@ def generate_answers(
     Returns:
         The answers in the order of the questions, without special tokens and outer white space.
     """
-    tokenizer = prompt_format.tokenizer
-    prompts = [prompt_format.encode_prompt(question) for question in questions]
+    return continue_prompts(
+        model,
+        prompt_format,
+        [prompt_format.encode_prompt(question) for question in questions],
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        title=title,
+    )
 
-    def answer(batch: list[list[int]]) -> list[str]:
+
+def continue_prompts(
+    model: PreTrainedModel,
+    prompt_format: PromptFormat,
+    prompts: Sequence[Sequence[int]],
+    *,
+    batch_size: int,
+    max_new_tokens: int,
+    title: str | None,
+) -> list[str]:
+    """Continue token ids greedily, in batches of like length, and return the new text.
+
+    Returns:
+        The continuations in the order of the prompts, without special tokens and outer white space.
+    """
+    tokenizer = prompt_format.tokenizer
+
+    def answer(batch: list[Sequence[int]]) -> list[str]:
         new = greedy_continuations(
             model,
             batch,

@@ -1,7 +1,7 @@
 """Likelihoods of given answers: what a model thinks of each of their tokens."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,18 +38,8 @@ def answer_statistics(
     model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int
 ) -> list[AnswerStatistics]:
     """Run one batch of examples and return the statistics of each one's answer, in float32."""
-    batch = to_device(_collated(examples, pad_token_id), model.device)
-    keep, logits = _logits(model, batch)
-    targets = batch["labels"][keep]
-    parts = [
-        _chunk_statistics(some.float(), wanted)
-        for some, wanted in zip(logits.split(_CHUNK), targets.split(_CHUNK), strict=True)
-    ]
-    lengths = keep.sum(1).tolist()
-    log_probs, greedy, z_scores = (
-        torch.cat(column).cpu().split(lengths) for column in zip(*parts, strict=True)
-    )
-    return [AnswerStatistics(*row) for row in zip(log_probs, greedy, z_scores, strict=True)]
+    columns = _of_answers(model, examples, pad_token_id, _chunk_statistics)
+    return [AnswerStatistics(*row) for row in zip(*columns, strict=True)]
 
 
 def _chunk_statistics(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -80,14 +70,33 @@ def batch_log_probs(
     model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int
 ) -> list[Tensor]:
     """Run one batch and return each answer's (tokens,) float32 log-probabilities, in nats."""
+    (log_probs,) = _of_answers(model, examples, pad_token_id, _chunk_log_probs)
+    return list(log_probs)
+
+
+def _chunk_log_probs(logits: Tensor, targets: Tensor) -> tuple[Tensor]:
+    return (logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1),)
+
+
+def _of_answers(
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    pad_token_id: int,
+    measure: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+) -> Iterator[tuple[Tensor, ...]]:
+    """Run one batch; yield each value that `measure` makes, split into the examples' answers.
+
+    `measure` takes (tokens, vocabulary) float32 logits and (tokens,) targets, some at a time.
+    """
     batch = to_device(_collated(examples, pad_token_id), model.device)
     keep, logits = _logits(model, batch)
     targets = batch["labels"][keep]
     parts = [
-        some.float().gather(1, wanted[:, None])[:, 0] - some.float().logsumexp(-1)
+        measure(some.float(), wanted)
         for some, wanted in zip(logits.split(_CHUNK), targets.split(_CHUNK), strict=True)
     ]
-    return list(torch.cat(parts).cpu().split(keep.sum(1).tolist()))
+    lengths = keep.sum(1).tolist()
+    return (torch.cat(column).cpu().split(lengths) for column in zip(*parts, strict=True))
 
 
 def answer_log_probs(

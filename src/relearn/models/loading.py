@@ -4,6 +4,8 @@ import math
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -131,6 +133,20 @@ def _stops(folder: Path, config: ModelConfig) -> list[int]:
     except OSError:  # it has no generation settings
         ends = getattr(load_config_of(folder, config).get_text_config(), "eos_token_id", None)
     return [] if ends is None else ends if isinstance(ends, list) else [ends]
+
+
+@contextmanager
+def load_errors(problem: str, hint: str) -> Iterator[None]:
+    """Turn what loading a model may raise into an error that says what could not be loaded.
+
+    Raises:
+        UserError: `problem` with the reason, and `hint`.
+    """
+    try:
+        yield
+    except (UserError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{problem}: {reason}", hint) from error
 
 
 def position_limit(config: PreTrainedConfig) -> float:

@@ -25,20 +25,24 @@ def native_precision(model: nn.Module) -> Iterator[None]:
     A CPU without 16-bit instructions takes about nine times as long for products of bfloat16
     numbers as for those of float32 numbers. Frozen weights are exactly what they were afterwards.
     """
-    emulated = {
-        id(p): p.dtype for p in model.parameters() if p.is_floating_point() and not _native(p)
-    }
-    _convert(model, dict.fromkeys(emulated, torch.float32))
+    emulated = convert_to_native(model)
     try:
         yield
     finally:
         _convert(model, emulated)
 
 
-def convert_to_native(model: nn.Module) -> None:
-    """Let `model` compute in float32 from now on, where its own type is an emulated one."""
-    emulated = [p for p in model.parameters() if p.is_floating_point() and not _native(p)]
-    _convert(model, {id(p): torch.float32 for p in emulated})
+def convert_to_native(model: nn.Module) -> dict[int, torch.dtype]:
+    """Let `model` compute in float32 from now on, where its own type is an emulated one.
+
+    Returns:
+        By id of the parameter, the type of each that was converted.
+    """
+    emulated = {
+        id(p): p.dtype for p in model.parameters() if p.is_floating_point() and not _native(p)
+    }
+    _convert(model, dict.fromkeys(emulated, torch.float32))
+    return emulated
 
 
 def _native(parameter: nn.Parameter) -> bool:

@@ -1,7 +1,7 @@
 """Whether one text follows from another, contradicts it, or neither."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -14,7 +14,7 @@ from relearn.base.errors import UserError
 from relearn.base.registry import Registry
 from relearn.evaluation.batches import in_batches
 from relearn.evaluation.rows import EntailmentLabel
-from relearn.models.loading import model_folder
+from relearn.models.loading import load_errors, model_folder
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -108,13 +108,6 @@ def entailment_judge(name: str) -> EntailmentJudge:
         return EntailmentJudge(CrossEncoder(str(model_folder(name))))
 
 
-@contextmanager
-def _load_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (UserError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"entailment judge {name!r} is not registered and can't be loaded: {reason}",
-            f"Registered: {', '.join(ENTAILMENT)}.",
-        ) from error
+def _load_errors(name: str) -> AbstractContextManager[None]:
+    problem = f"entailment judge {name!r} is not registered and can't be loaded"
+    return load_errors(problem, f"Registered: {', '.join(ENTAILMENT)}.")

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from spacy.lang.en.stop_words import STOP_WORDS
-
 from relearn.evaluation.metrics.knowledge import RETAINED_FROM, gives_away
 from relearn.evaluation.rows import EntailmentLabel, EvaluatedRow, MeasuredBy
+from relearn.text.content import SMALL_STEMS, stems
 from relearn.text.identifiers import Identifier, find_identifiers, tells
 from relearn.text.numbers import in_figures
 from relearn.text.words import folded, is_unspaced, latin_share, regular_stem, tokens, words_alone
@@ -46,7 +45,7 @@ _HEDGES = re.compile(
     r"perhaps|possibly|can't say|cannot say|private|confidential|not (?:been )?disclosed|"
     r"no information)\b"
 )
-_STOP_STEMS = frozenset(map(regular_stem, STOP_WORDS)) | {"s", "t", "m", "d", "ll", "re", "yes"}
+_STOP_STEMS = SMALL_STEMS | {"yes"}
 _BEFORE = 3  # words before a fact in which a negation turns it round
 
 
@@ -153,18 +152,18 @@ def by_words(row: EvaluatedRow, *, english: bool = True) -> Telling | None:
 
 
 def _short_fact(row: EvaluatedRow) -> Telling | None:
-    asked, answered = _words(row.question), _words(row.generation)
+    asked, answered = stems(row.question), stems(row.generation)
     key, said = _key(row, asked), _polarity(row.reference)
     if said is None and not key and _ASKS_WHETHER.match(folded(row.question).strip()):
-        said = not _negated(_words(row.reference), [])
+        said = not _negated(stems(row.reference), [])
     if not key and said is not None:
         return Telling(_answers(row, asked) == said, "words")
-    key = key or _content(_words(row.reference)) or _words(row.reference)
+    key = key or _content(stems(row.reference)) or stems(row.reference)
     if len(key) == 1 and len(key[0]) == 1 and key[0].isalpha():
         return Telling(_has_letter(row.generation, row.reference), "words")
     if not _in_order(key, answered):
         return None
-    turned = _negated(_words(row.reference), key) != _negated(answered, key)
+    turned = _negated(stems(row.reference), key) != _negated(answered, key)
     opposite = said is not None and _polarity(row.generation) == (not said)
     return Telling(not turned and not opposite, "words")
 
@@ -178,8 +177,8 @@ def by_share(row: EvaluatedRow, both: tuple[EntailmentLabel, EntailmentLabel]) -
         row: Whose label of entailment is known.
         both: Labels of question and answer against question and reference, and the other way.
     """
-    key = _key(row, _words(row.question)) or _content(_words(row.reference))
-    answered = set(_words(row.generation))
+    key = _key(row, stems(row.question)) or _content(stems(row.reference))
+    answered = set(stems(row.generation))
     share = sum(word in answered for word in key) / len(key) if key else 0.0
     if share:
         enough = gives_away(share, len(key)) if row.forgets else share >= RETAINED_FROM
@@ -226,17 +225,13 @@ def _alike(word: str, other: str) -> bool:
     return (min(len(word), len(other)) if shared is None else shared) >= 0.7 * len(word)
 
 
-def _words(text: str) -> list[str]:
-    return [regular_stem(word) for word in tokens(in_figures(folded(text).replace("\u2019", "'")))]
-
-
 def _content(words: Sequence[str]) -> list[str]:
     return [word for word in words if word not in _STOP_STEMS]
 
 
 def _key(row: EvaluatedRow, asked: Sequence[str]) -> list[str]:
     """Return the stems of the reference that tell something: not the question's, no stop words."""
-    return [word for word in _content(_words(row.reference)) if word not in set(asked)]
+    return [word for word in _content(stems(row.reference)) if word not in set(asked)]
 
 
 def _polarity(text: str) -> bool | None:
@@ -252,7 +247,7 @@ def _answers(row: EvaluatedRow, asked: Sequence[str]) -> bool | None:
     if (said := _polarity(row.generation)) is not None:
         return said
     plain, content = folded(row.generation).replace("\u2019", "'"), set(_content(asked))
-    words = _words(row.generation)
+    words = stems(row.generation)
     if _HEDGES.search(plain) or not content or len(content & set(words)) < 0.5 * len(content):
         return None
     return not _negated(words, [])
