@@ -16,7 +16,7 @@ setup: .venv/ready
 # A finished demo starts again; one that was interrupted goes on where it stopped.
 demo: setup
 	@if [ -f runs/demo/summary.json ]; then rm -rf runs/demo; fi
-	$(BIN)/relearn run --config recipes/demo.yaml --output runs/demo
+	$(BIN)/relearn run --config demo --output runs/demo
 
 test: setup
 	$(BIN)/python -m pytest

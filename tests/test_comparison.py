@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, write_jsonl
 from relearn.cli import app
-from relearn.comparison import compare, default_comparison
+from relearn.comparison import compare
 from relearn.config import RunConfig, load_config
 from relearn.objectives import OBJECTIVES
 
@@ -153,7 +153,7 @@ def test_unknown_name_lists_the_known(config: RunConfig, tmp_path: Path) -> None
 
 
 def test_shipped_comparison_has_every_objective() -> None:
-    baselines = load_config(default_comparison()).baselines
+    baselines = load_config(Path("comparison")).baselines
     assert {training.objective for training in baselines.values()} == set(OBJECTIVES)
     # Negating what `sft` learned on the forget set is the task vector's way.
     assert baselines["task_vector"].lora.scale < 0

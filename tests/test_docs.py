@@ -1,5 +1,6 @@
 """What README and docs point to is there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -18,7 +19,28 @@ def test_no_link_leads_nowhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_is_there(page: Path) -> None:
-    names = re.findall(
-        r"\b((?:recipes|benchmarks)/[\w./-]+\.\w+)", page.read_text(encoding="utf-8")
-    )
+    names = re.findall(r"\b((?:src|benchmarks)/[\w./-]+\.\w+)", page.read_text(encoding="utf-8"))
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def names_in(body: list[ast.stmt]) -> dict[str, list[ast.stmt]]:
+    """What a module or class defines, with the body of each."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {each.name: each.body for each in body if isinstance(each, kinds)}
+
+
+def test_the_walks_through_the_code_name_what_is_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walks = page.partition("## Two walks")[2].partition("## Concepts")[0]
+    dotted = re.findall(r"`([a-z_]+(?:\.\w+)+)`", walks)
+    named = [name for name in dotted if not name.endswith((".jsonl", ".yaml"))]
+    assert len(named) >= 20
+    for name in named:
+        file, parts = ROOT / "src" / "relearn", name.split(".")
+        while file.is_dir():
+            inside = file / parts.pop(0)
+            file = inside if inside.is_dir() else inside.with_suffix(".py")
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        for part in parts:
+            assert part in names_in(body), name
+            body = names_in(body)[part]

@@ -12,10 +12,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relearn import cli_audit, cli_judge
-from relearn.base.distributed import by_leader, is_leader, prints, process_count
-from relearn.base.errors import UnansweredError, UserError, listed
-from relearn.config import RunConfig, describe_settings, load_config
+from relearn import cli_analyze, cli_audit, cli_judge, cli_synthesize
+from relearn.base.distributed import by_leader, prints, process_count
+from relearn.base.errors import UserError
+from relearn.cli_common import (
+    AllowUnanswered,
+    Config,
+    ModelName,
+    Output,
+    Overrides,
+    RunPath,
+    TrainedName,
+    check_unused,
+    console,
+    end_with,
+    finished,
+    settings_of,
+)
+from relearn.config import describe_settings, load_config, recipe_summaries, recipes
 
 app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
@@ -25,29 +39,6 @@ app = typer.Typer(
 )
 app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
-console = Console(quiet=not is_leader())
-
-Config = Annotated[Path | None, typer.Option("--config", help="YAML configuration.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override, e.g. training.epochs=3."),
-]
-ModelName = Annotated[
-    str | None,
-    typer.Option("--model", help="Embedded model, hub name, local folder or .gguf file."),
-]
-Output = Annotated[Path, typer.Option("--output", help="Folder to write to.")]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
-AllowUnanswered = Annotated[
-    bool,
-    typer.Option(
-        "--allow-unanswered",
-        help="Exit with 0, not 4, where records got no new answer and stay in the model.",
-    ),
-]
-TrainedName = Annotated[
-    str, typer.Option("--trained", help="Which trained model: unlearned, or a baseline's name.")
-]
 
 
 @app.callback()
@@ -73,7 +64,7 @@ def run(
 ) -> None:
     """Unlearn: from a deletion request to a report. The same command resumes a killed run."""
     named = {"data.forget": forget, "data.retain": retain, "model.name": model}
-    settings = _settings(config, named, overrides)
+    settings = settings_of(config, named, overrides)
     from relearn.run import run as run_all
 
     summary = run_all(settings, output)
@@ -81,7 +72,7 @@ def run(
     _print_which_perplexity(summary["unlearned"])
     _print_not_computed(output / "evaluation" / "unlearned")
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
-    _end_with(summary["unanswered"].get("unlearned", []), allow_unanswered)
+    end_with(summary["unanswered"].get("unlearned", []), allow_unanswered)
 
 
 @app.command()
@@ -101,7 +92,6 @@ def compare(
     """Compare objectives on the same data, by default all of them on the sample data."""
     from relearn.base.storage import read_json
     from relearn.comparison import compare as compare_objectives
-    from relearn.comparison import default_comparison
     from relearn.report.glossary import MAIN_FIGURES
 
     if not config and bool(forget) != bool(retain):
@@ -111,7 +101,7 @@ def compare(
     named = {"data.forget": forget, "data.retain": retain, "model.name": model}
     # The sample's people do not exist and must be learned first; the user's are known already.
     known = ["memorize=null"] if forget and not config else []
-    settings = _settings(config or default_comparison(), named, [*known, *(overrides or [])])
+    settings = settings_of(config or recipes()["comparison"], named, [*known, *(overrides or [])])
     rows, failed = compare_objectives(settings, objective or [], output)
     table = Table("objective", *MAIN_FIGURES.values())
     for row in rows:
@@ -122,70 +112,10 @@ def compare(
         console.print(Text(f"{name} is left out: {reason}"), soft_wrap=True)
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
     unanswered = read_json(output / "compare.json")["unanswered"].values()
-    _end_with(sorted({id_ for ids in unanswered for id_ in ids}), allow_unanswered)
+    end_with(sorted({id_ for ids in unanswered for id_ in ids}), allow_unanswered)
 
 
-@app.command()
-def synthesize(
-    forget: Annotated[str, typer.Option(help="What is to be forgotten.")],
-    output: Output,
-    backend: Annotated[
-        str | None, typer.Option(help="Where text comes from: rules, openai, transformers, vllm.")
-    ] = None,
-    llm: Annotated[str | None, typer.Option(help="The backend's model.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count calls and tokens; send and write nothing.")
-    ] = False,
-    model: ModelName = None,
-    config: Config = None,
-    overrides: Overrides = None,
-    allow_unanswered: AllowUnanswered = False,
-) -> None:
-    """Write verified new answers for a forget set. The same command resumes a killed job."""
-    named = {
-        "synthesis.backend": backend,
-        "synthesis.llm.model": llm,
-        "synthesis.llm.base_url": base_url,
-        "model.name": model,
-    }
-    settings = _settings(config, named, overrides)
-    from relearn.base.progress import note
-    from relearn.data.checks import check_sets
-    from relearn.data.sources import load_sets
-    from relearn.models.loading import model_folder
-    from relearn.synthesis.backends import BACKENDS
-    from relearn.synthesis.checks import check_synthesis, reserved_questions
-    from relearn.synthesis.fluency import fluency
-    from relearn.synthesis.folder import synthesize_into
-    from relearn.synthesis.mixing import answerer
-    from relearn.synthesis.plan import plan
-
-    BACKENDS.named(settings.synthesis.backend)
-    # The other sets, where the configuration has them: no variant may repeat their questions.
-    others = settings.data.model_dump(include={"retain", "forget_unseen", "retain_unseen"})
-    sources = {"forget": forget} | {name: source for name, source in others.items() if source}
-    sets, base = load_sets(sources, settings.data, settings.model)
-    records = sets["forget"]
-    for line in check_sets(sets):
-        note(line)
-    if dry_run:
-        _print_plan(plan(records, settings.synthesis, settings.seed, output))
-        return
-    check_synthesis(settings.synthesis, settings.seed, records)
-    synthesis = settings.synthesis
-    result = synthesize_into(
-        output,
-        records,
-        synthesis,
-        settings.seed,
-        answer=answerer(model_folder(base.name), base) if synthesis.self_distilled else None,
-        fluency=fluency(model_folder(base.name), base) if synthesis.max_perplexity else None,
-        reserved=reserved_questions(sets),
-    )
-    _print_synthesis(result.summary)
-    console.print(f"training set: {output / 'augmented.jsonl'}", soft_wrap=True, highlight=False)
-    _end_with(result.summary["records_without_answer"], allow_unanswered)
+app.command()(cli_synthesize.synthesize)
 
 
 @app.command()
@@ -197,7 +127,7 @@ def memorize(
     overrides: Overrides = None,
 ) -> None:
     """Fine-tune a model on the full set, to have a target model to unlearn from."""
-    settings = _settings(config, {"model.name": model}, overrides)
+    settings = settings_of(config, {"model.name": model}, overrides)
     import shutil
 
     from relearn.base.storage import atomic_path
@@ -210,7 +140,7 @@ def memorize(
 
     training = settings.memorize or MemorizeConfig()
     check_training(training)
-    by_leader(lambda: _check_unused(output))
+    by_leader(lambda: check_unused(output))
     sets, asked = load_sets({"full": data}, settings.data, settings.model)
     blank = check_model(model_folder(asked.name), asked, [training], sets, {}, 0)
     check_fit(training, blank)
@@ -258,7 +188,7 @@ def evaluate(
             "--suite, --data, --metric and --retain-model go with --model.", "Leave them out."
         )
     named = {"model.name": model, "evaluation.suite": suite}
-    settings = _settings(config, named, overrides)
+    settings = settings_of(config, named, overrides)
     from relearn.evaluation.evaluate import read_evaluated_rows, write_comparison
 
     others = {str(folder): folder for folder in against or []}
@@ -287,50 +217,10 @@ def report(run: RunPath) -> None:
     """Write the report of a finished run again."""
     from relearn.report import write_report
 
-    console.print(f"report: {write_report(_finished(run))}", soft_wrap=True, highlight=False)
+    console.print(f"report: {write_report(finished(run))}", soft_wrap=True, highlight=False)
 
 
-@app.command()
-def analyze(
-    places: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN", help="Run folder; or further NAME=PATH with --models."),
-    ] = None,
-    models: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="Instead of a run: models to compare, two or more."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="With --models: what is to be forgotten.")
-    ] = None,
-    retain: Annotated[str | None, typer.Option(help="With --models: what is to be kept.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Folder to write to; default RUN/analysis.")
-    ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Questions of each set that are used.")] = 24,
-) -> None:
-    """Look inside two or more models: why it forgets. The same command resumes a killed one."""
-    from relearn.analysis.analyze import AnalysisSettings
-    from relearn.analysis.command import run_analysis
-    from relearn.analysis.inputs import from_options, from_run
-    from relearn.report import write_report
-
-    run = None
-    if models:
-        if not data or not output:
-            raise UserError("--models needs --data FILE and --output DIR.", "Give both.")
-        subject = from_options([*models, *(places or [])], data, retain)
-    elif places and len(places) == 1:
-        run = Path(places[0])
-        subject, output = from_run(run), output or run / "analysis"
-    else:
-        raise UserError("nothing to analyse.", "Name one run folder, or give --models and --data.")
-    summary = run_analysis(subject, output, AnalysisSettings(prompts=prompts))
-    for claim in summary["claims"]:
-        console.print(Text(f"{claim['name']}: {claim['verdict']}. {claim['evidence']}"))
-    if run is not None and output == run / "analysis":
-        console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
-    console.print(f"analysis: {output}", soft_wrap=True, highlight=False)
+app.command()(cli_analyze.analyze)
 
 
 @app.command()
@@ -350,8 +240,8 @@ def merge(
     from relearn.report import write_model_card
     from relearn.run_folder import adapter_folder, target_folder
 
-    adapters = [adapter_folder(_finished(run), name) for name in (trained, *(ties or []))]
-    _check_unused(output)
+    adapters = [adapter_folder(finished(run), name) for name in (trained, *(ties or []))]
+    check_unused(output)
     model, target = load_config(run / "config.yaml").model, target_folder(run)
     with atomic_path(output) as temporary:
         if ties:
@@ -373,7 +263,7 @@ def chat(
     """Ask the target and the unlearned model, and see their answers side by side."""
     from relearn.chat import Pair
 
-    pair = Pair(_finished(run), trained)
+    pair = Pair(finished(run), trained)
     for text in [question] if question else (line.strip() for line in sys.stdin):
         if not text:
             continue
@@ -389,7 +279,8 @@ def list_(
     kind: Annotated[
         str,
         typer.Argument(
-            help="objectives, wrappers, metrics, attacks, suites, judges, models, settings."
+            help="objectives, wrappers, metrics, attacks, suites, judges, models, recipes, "
+            "settings."
         ),
     ],
 ) -> None:
@@ -440,13 +331,15 @@ def _registry(kind: str) -> dict[str, str]:
         from relearn.evaluation.judges import summaries
 
         return summaries()
+    if kind == "recipes":
+        return recipe_summaries()
     if kind == "models":
         from relearn.store.embedded import EMBEDDED
 
         return {name: model.summary for name, model in EMBEDDED.items()}
     raise UserError(
         f"there is no list of {kind!r}.",
-        "Known: objectives, wrappers, metrics, attacks, suites, judges, models, settings.",
+        "Known: objectives, wrappers, metrics, attacks, suites, judges, models, recipes, settings.",
     )
 
 
@@ -466,26 +359,6 @@ def _options(kind: str) -> dict[str, str]:
         name: "\n".join(f"{o} = {each.defaults[o]}: {text}" for o, text in each.describe().items())
         for name, each in options.items()
     }
-
-
-def _settings(
-    config: Path | None, named: dict[str, str | None], overrides: list[str] | None
-) -> RunConfig:
-    """Return the configuration: file, then named options, then `--set`."""
-    given = {field: value for field, value in named.items() if value is not None}
-    return load_config(config, overrides or [], given)
-
-
-def _check_unused(output: Path) -> None:
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
-
-
-def _finished(run: Path) -> Path:
-    from relearn.run_folder import check_finished
-
-    check_finished(run)
-    return run
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
@@ -517,47 +390,6 @@ def _print_not_computed(evaluation: Path) -> None:
 
     for line in read_not_computed(evaluation):
         console.print(Text(line))
-
-
-def _end_with(unanswered: list[str], allowed: bool) -> None:
-    """Say which forget records stay in the model, and exit with 4 unless that is allowed."""
-    if not unanswered:
-        return
-    records = "1 record was" if len(unanswered) == 1 else f"{len(unanswered)} records were"
-    console.print(
-        Text(
-            f"{records} not unlearned: synthesis found no new answer for "
-            f"{listed(unanswered)}. See rejected.jsonl for the reasons; raise synthesis.attempts, "
-            "change the backend, or reword the questions."
-        ),
-        style="red",
-        soft_wrap=True,
-    )
-    if not allowed:
-        raise typer.Exit(UnansweredError.exit_code)
-
-
-def _print_plan(steps: dict[str, Any]) -> None:
-    """Print what a synthesis would ask of its language model."""
-    table = Table("step", "calls", "tokens sent, about", "tokens received, at most", "cost")
-    total = [0, 0, 0, 0.0]
-    for name, step in steps.items():
-        row = [step.calls, step.prompt_tokens, step.completion_tokens, step.cost]
-        total = [a + (b or 0) for a, b in zip(total, row, strict=True)]
-        table.add_row(name, *("" if v is None else f"{v:,.2f}".removesuffix(".00") for v in row))
-    table.add_row("in all", *(f"{v:,.2f}".removesuffix(".00") for v in total))
-    console.print(table)
-    console.print("Each candidate that fails the verification costs one call more.")
-
-
-def _print_synthesis(summary: dict[str, Any]) -> None:
-    """Print the counts of a synthesis."""
-    table = Table("", "")
-    for name in ("records", "accepted", "rejected", "distinct_2", "self_bleu", "mean_similarity"):
-        table.add_row(name.replace("_", " "), str(summary[name]))
-    for name, count in (summary["kinds"] | summary["reasons"]).items():
-        table.add_row(Text(f"  {name}"), str(count))
-    console.print(table)
 
 
 def main() -> None:

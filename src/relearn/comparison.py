@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,6 @@ from relearn.base.storage import write_json, write_text
 from relearn.config import UNLEARNED, RunConfig, TrainingConfig
 from relearn.objectives import OBJECTIVES
 from relearn.run import run
-
-
-def default_comparison() -> Path:
-    """Return the configuration that compares all objectives on the sample data."""
-    return Path(str(files("relearn") / "comparison.yaml"))
 
 
 def compare(

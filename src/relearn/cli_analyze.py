@@ -1,0 +1,52 @@
+"""`relearn analyze`: why it forgets, seen inside the models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from relearn.base.errors import UserError
+from relearn.cli_common import console
+
+
+def analyze(
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Run folder; or further NAME=PATH with --models."),
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=PATH", help="Instead of a run: models to compare, two or more."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="With --models: what is to be forgotten.")
+    ] = None,
+    retain: Annotated[str | None, typer.Option(help="With --models: what is to be kept.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Folder to write to; default RUN/analysis.")
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Questions of each set that are used.")] = 24,
+) -> None:
+    """Look inside two or more models: why it forgets. The same command resumes a killed one."""
+    from relearn.analysis.analyze import AnalysisSettings
+    from relearn.analysis.command import run_analysis
+    from relearn.analysis.inputs import from_options, from_run
+    from relearn.report import write_report
+
+    run = None
+    if models:
+        if not data or not output:
+            raise UserError("--models needs --data FILE and --output DIR.", "Give both.")
+        subject = from_options([*models, *(places or [])], data, retain)
+    elif places and len(places) == 1:
+        run = Path(places[0])
+        subject, output = from_run(run), output or run / "analysis"
+    else:
+        raise UserError("nothing to analyse.", "Name one run folder, or give --models and --data.")
+    summary = run_analysis(subject, output, AnalysisSettings(prompts=prompts))
+    for claim in summary["claims"]:
+        console.print(Text(f"{claim['name']}: {claim['verdict']}. {claim['evidence']}"))
+    if run is not None and output == run / "analysis":
+        console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
+    console.print(f"analysis: {output}", soft_wrap=True, highlight=False)

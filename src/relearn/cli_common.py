@@ -1,0 +1,76 @@
+"""What the commands share: options, the terminal, and how a command ends."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from relearn.base.distributed import is_leader
+from relearn.base.errors import UnansweredError, UserError, listed
+from relearn.config import RunConfig, load_config
+
+console = Console(quiet=not is_leader())
+
+Config = Annotated[Path | None, typer.Option("--config", help="YAML file, or a recipe by name.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override, e.g. training.epochs=3."),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option("--model", help="Embedded model, hub name, local folder or .gguf file."),
+]
+Output = Annotated[Path, typer.Option("--output", help="Folder to write to.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+AllowUnanswered = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unanswered",
+        help="Exit with 0, not 4, where records got no new answer and stay in the model.",
+    ),
+]
+TrainedName = Annotated[
+    str, typer.Option("--trained", help="Which trained model: unlearned, or a baseline's name.")
+]
+
+
+def settings_of(
+    config: Path | None, named: dict[str, str | None], overrides: list[str] | None
+) -> RunConfig:
+    """Return the configuration: file, then named options, then `--set`."""
+    given = {field: value for field, value in named.items() if value is not None}
+    return load_config(config, overrides or [], given)
+
+
+def check_unused(output: Path) -> None:
+    """Refuse an output folder that holds anything."""
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
+
+
+def finished(run: Path) -> Path:
+    """Return the folder of a finished run; any other is refused."""
+    from relearn.run_folder import check_finished
+
+    check_finished(run)
+    return run
+
+
+def end_with(unanswered: list[str], allowed: bool) -> None:
+    """Say which forget records stay in the model, and exit with 4 unless that is allowed."""
+    if not unanswered:
+        return
+    records = "1 record was" if len(unanswered) == 1 else f"{len(unanswered)} records were"
+    console.print(
+        Text(
+            f"{records} not unlearned: synthesis found no new answer for "
+            f"{listed(unanswered)}. See rejected.jsonl for the reasons; raise synthesis.attempts, "
+            "change the backend, or reword the questions."
+        ),
+        style="red",
+        soft_wrap=True,
+    )
+    if not allowed:
+        raise typer.Exit(UnansweredError.exit_code)

@@ -1,0 +1,103 @@
+"""`relearn synthesize`: verified new answers for a forget set."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from relearn.cli_common import (
+    AllowUnanswered,
+    Config,
+    ModelName,
+    Output,
+    Overrides,
+    console,
+    end_with,
+    settings_of,
+)
+
+
+def synthesize(
+    forget: Annotated[str, typer.Option(help="What is to be forgotten.")],
+    output: Output,
+    backend: Annotated[
+        str | None, typer.Option(help="Where text comes from: rules, openai, transformers, vllm.")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="The backend's model.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count calls and tokens; send and write nothing.")
+    ] = False,
+    model: ModelName = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    allow_unanswered: AllowUnanswered = False,
+) -> None:
+    """Write verified new answers for a forget set. The same command resumes a killed job."""
+    named = {
+        "synthesis.backend": backend,
+        "synthesis.llm.model": llm,
+        "synthesis.llm.base_url": base_url,
+        "model.name": model,
+    }
+    settings = settings_of(config, named, overrides)
+    from relearn.base.progress import note
+    from relearn.data.checks import check_sets
+    from relearn.data.sources import load_sets
+    from relearn.models.loading import model_folder
+    from relearn.synthesis.backends import BACKENDS
+    from relearn.synthesis.checks import check_synthesis, reserved_questions
+    from relearn.synthesis.fluency import fluency
+    from relearn.synthesis.folder import synthesize_into
+    from relearn.synthesis.mixing import answerer
+    from relearn.synthesis.plan import plan
+
+    BACKENDS.named(settings.synthesis.backend)
+    # The other sets, where the configuration has them: no variant may repeat their questions.
+    others = settings.data.model_dump(include={"retain", "forget_unseen", "retain_unseen"})
+    sources = {"forget": forget} | {name: source for name, source in others.items() if source}
+    sets, base = load_sets(sources, settings.data, settings.model)
+    records = sets["forget"]
+    for line in check_sets(sets):
+        note(line)
+    if dry_run:
+        _print_plan(plan(records, settings.synthesis, settings.seed, output))
+        return
+    check_synthesis(settings.synthesis, settings.seed, records)
+    synthesis = settings.synthesis
+    result = synthesize_into(
+        output,
+        records,
+        synthesis,
+        settings.seed,
+        answer=answerer(model_folder(base.name), base) if synthesis.self_distilled else None,
+        fluency=fluency(model_folder(base.name), base) if synthesis.max_perplexity else None,
+        reserved=reserved_questions(sets),
+    )
+    _print_synthesis(result.summary)
+    console.print(f"training set: {output / 'augmented.jsonl'}", soft_wrap=True, highlight=False)
+    end_with(result.summary["records_without_answer"], allow_unanswered)
+
+
+def _print_plan(steps: dict[str, Any]) -> None:
+    """Print what a synthesis would ask of its language model."""
+    table = Table("step", "calls", "tokens sent, about", "tokens received, at most", "cost")
+    total = [0, 0, 0, 0.0]
+    for name, step in steps.items():
+        row = [step.calls, step.prompt_tokens, step.completion_tokens, step.cost]
+        total = [a + (b or 0) for a, b in zip(total, row, strict=True)]
+        table.add_row(name, *("" if v is None else f"{v:,.2f}".removesuffix(".00") for v in row))
+    table.add_row("in all", *(f"{v:,.2f}".removesuffix(".00") for v in total))
+    console.print(table)
+    console.print("Each candidate that fails the verification costs one call more.")
+
+
+def _print_synthesis(summary: dict[str, Any]) -> None:
+    """Print the counts of a synthesis."""
+    table = Table("", "")
+    for name in ("records", "accepted", "rejected", "distinct_2", "self_bleu", "mean_similarity"):
+        table.add_row(name.replace("_", " "), str(summary[name]))
+    for name, count in (summary["kinds"] | summary["reasons"]).items():
+        table.add_row(Text(f"  {name}"), str(count))
+    console.print(table)

@@ -1,0 +1,52 @@
+"""Settings of the data: where the records are, and how their columns are called."""
+
+from typing import Literal
+
+from relearn.config.section import Section
+
+
+class ColumnsConfig(Section):
+    """The user's names for a record's fields; None finds them by their usual names.
+
+    Attributes:
+        id: Column with the record's id.
+        question: Column with the question.
+        answer: Column with the answer.
+        subject: Column with whom or what the record is about.
+        paraphrases: Column with other phrasings of the question.
+        paraphrased_answer: Column with the answer in other words.
+        wrong_answers: Column with false answers of the same form.
+        system: Column with the system message, the same in every row.
+    """
+
+    id: str | None = None
+    question: str | None = None
+    answer: str | None = None
+    subject: str | None = None
+    paraphrases: str | None = None
+    paraphrased_answer: str | None = None
+    wrong_answers: str | None = None
+    system: str | None = None
+
+
+RunSet = Literal["forget", "retain", "forget_unseen", "retain_unseen"]
+
+
+class DataConfig(Section):
+    """Where the records come from: a file, a hub dataset, or a shipped sample.
+
+    Attributes:
+        forget: What is to be forgotten.
+        retain: What is to be kept.
+        forget_unseen: Other questions about what is to be forgotten: evaluated, never unlearned on.
+        retain_unseen: Likewise about what is to be kept.
+        set_columns: Names of columns in one set, where they differ: by the set's name, the fields
+            of `columns`.
+    """
+
+    forget: str | None = None
+    retain: str | None = None
+    forget_unseen: str | None = None
+    retain_unseen: str | None = None
+    columns: ColumnsConfig = ColumnsConfig()
+    set_columns: dict[RunSet, ColumnsConfig] = {}

@@ -1,0 +1,40 @@
+"""Settings of the evaluation."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from relearn.config.llm import LLMConfig
+from relearn.config.section import Section
+
+
+class EvaluationConfig(Section):
+    """How answers are generated and judged.
+
+    Attributes:
+        suite: Which metrics are taken: a suite by name (`relearn list suites`) or a YAML file.
+        batch_size: Prompts of one generation batch.
+        max_new_tokens: Longest answer, in tokens.
+        perplexity_model: Model under which perplexity is taken; None means `model.name`, the base.
+        entities: Judge that extracts entities: `spacy`, or `llm` for a language model.
+        similarity: Sentence-embedding model: embedded, hub name or folder.
+        entailment: Judge that labels pairs: `minilm-nli`, or a cross-encoder by hub name or folder.
+        backend: Where language models that judge are: `openai`, `transformers` or `vllm`.
+        llm: The language model that judges.
+        lm_eval_tasks: Tasks of lm-evaluation-harness that measure general ability; none by default.
+        lm_eval_path: Folder with task files of your own.
+        lm_eval_limit: Questions of each task; None means all.
+    """
+
+    suite: str = "relearn"
+    batch_size: PositiveInt = 32
+    max_new_tokens: PositiveInt = 128
+    perplexity_model: str | None = None
+    entities: str = "spacy"
+    similarity: str = "minilm"
+    entailment: str = "minilm-nli"
+    backend: Literal["openai", "transformers", "vllm"] = "openai"
+    llm: LLMConfig = LLMConfig()
+    lm_eval_tasks: list[str] = []
+    lm_eval_path: str | None = None
+    lm_eval_limit: PositiveInt | None = None

@@ -1,0 +1,92 @@
+"""Reading and writing a configuration: YAML, then command-line overrides."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+from yaml import YAMLError
+
+from relearn.base.errors import UserError
+from relearn.config.describe import describe_settings
+from relearn.config.recipes import recipes
+from relearn.config.run import RunConfig
+
+
+def load_config(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    named: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Read a YAML configuration and override fields of it.
+
+    Args:
+        path: A YAML file, or the name of a recipe (`demo`); None means the defaults.
+        overrides: Such as `training.epochs=3`, values in YAML; applied last.
+        named: Values by dotted field, taken as they are.
+
+    Raises:
+        UserError: the file is missing or is no YAML, or a field is unknown or out of its range;
+            the message names the field.
+    """
+    if path and not path.is_file():
+        path = recipes().get(str(path), path)
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(path) if path else {}, _nested(named or {}))
+        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
+        return RunConfig.model_validate(OmegaConf.to_container(merged, resolve=True) or {})
+    except FileNotFoundError as error:
+        raise UserError(
+            f"configuration {path} does not exist.",
+            f"Name a YAML file, or a recipe: {', '.join(recipes())}.",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        reason = reason[0].lower() + reason[1:].rstrip(".")
+        hint = _likely(field) if first["type"] == "extra_forbidden" else ""
+        raise UserError(
+            f"configuration field {field!r}: {reason}.", hint or "See `relearn list settings`."
+        ) from error
+    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"configuration {path or ' '.join(overrides)}: {reason}.",
+            "Fix the file or setting.",
+        ) from error
+
+
+# What other programs call a setting.
+_ELSEWHERE = {
+    "chat_template_kwargs": "model.prompt.arguments",
+    "template_kwargs": "model.prompt.arguments",
+    "enable_thinking": "model.prompt.arguments.enable_thinking",
+    "date_string": "model.prompt.date",
+    "chat_template": "model.prompt.template",
+    "system_prompt": "model.system",
+}
+
+
+def _likely(field: str) -> str:
+    """Return a hint at the setting that an unknown one was likely meant to be."""
+    last = field.rpartition(".")[2]
+    known = describe_settings()
+    close = get_close_matches(field, known, 1) or [k for k in known if k.endswith(f".{last}")][:1]
+    meant = _ELSEWHERE.get(last) or next(iter(close), None)
+    return f"Did you mean {meant}? See `relearn list settings`." if meant else ""
+
+
+def _nested(named: Mapping[str, Any]) -> DictConfig:
+    config = OmegaConf.create()
+    for field, value in named.items():
+        OmegaConf.update(config, field, value)
+    return config
+
+
+def dump_config(config: RunConfig) -> str:
+    """Return the fully resolved configuration as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))

@@ -1,0 +1,57 @@
+"""Settings of a whole run."""
+
+from pydantic import field_validator
+
+from relearn.config.data import DataConfig
+from relearn.config.evaluation import EvaluationConfig
+from relearn.config.model import ModelConfig
+from relearn.config.section import Section
+from relearn.config.synthesis import SynthesisConfig
+from relearn.config.training import MemorizeConfig, TrainingConfig
+
+
+class ReportConfig(Section):
+    """What the report shows.
+
+    Attributes:
+        redact: Leave every question and answer out of logs and report; figures remain.
+    """
+
+    redact: bool = False
+
+
+UNLEARNED = "unlearned"
+"""Name of the run's main model; its training is `training`."""
+
+
+class RunConfig(Section):
+    """A whole run, from the forget set to the report.
+
+    Attributes:
+        seed: Fixes everything that is random.
+        memorize: Make a target model first; the fields are those of `training`.
+        baselines: Trained beside, by name, on the same data; the fields are those of `training`.
+    """
+
+    seed: int = 0
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    memorize: MemorizeConfig | None = None
+    synthesis: SynthesisConfig = SynthesisConfig()
+    training: TrainingConfig = TrainingConfig()
+    baselines: dict[str, TrainingConfig] = {}
+    evaluation: EvaluationConfig = EvaluationConfig()
+    report: ReportConfig = ReportConfig()
+
+    @property
+    def trainings(self) -> dict[str, TrainingConfig]:
+        """Every training of the run by its model's name, the main one first."""
+        return {UNLEARNED: self.training, **self.baselines}
+
+    @field_validator("baselines")
+    @classmethod
+    def _has_names(cls, given: dict[str, TrainingConfig]) -> dict[str, TrainingConfig]:
+        for name in given:
+            if name in ("target", UNLEARNED) or not name.isidentifier():
+                raise ValueError(f"no baseline can be called {name!r}")
+        return given
