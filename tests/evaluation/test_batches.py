@@ -54,7 +54,9 @@ def test_a_failure_before_the_first_batch_leaves_nothing(tmp_path: Path) -> None
         pass
     with finished_batches(output, "k") as parts:
         assert in_batches(range(1), list, 1, file=parts / "f.jsonl") == [0]
-    assert list(output.iterdir()) == []
+        with pytest.raises(UserError, match="another process"), finished_batches(output, "k"):
+            pass
+    assert [file.name for file in output.iterdir()] == [".lock"]
 
 
 def answers(path: Path, count: int) -> Path:

@@ -185,7 +185,7 @@ def test_every_pass_is_made_once_and_the_results_are_complete(
     assert expected <= values.keys()
     assert read_json(output / "intervals.json").keys() == values.keys()
     assert sorted(f.name for f in output.iterdir()) == [
-        "intervals.json", "metrics.json", "rows.jsonl", "rows.parquet",
+        ".lock", "intervals.json", "metrics.json", "rows.jsonl", "rows.parquet",
     ]  # fmt: skip
     table = pyarrow.parquet.read_table(output / "rows.parquet").to_pylist()
     written = read_jsonl(output / "rows.jsonl")

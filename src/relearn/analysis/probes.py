@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.records import Record
 from relearn.data.tokenization import Example, PromptFormat
+from relearn.inference.length_batches import length_order
 from relearn.text.english import english
 from relearn.text.subjects import find_subjects
 
@@ -156,7 +157,7 @@ def shortened(probe: Probe) -> Probe:
 
 def by_length(probes: Sequence[Probe]) -> list[Probe]:
     """Return the probes with those of like length side by side, so that little is padding."""
-    return sorted(probes, key=lambda probe: len(probe.example))
+    return [probes[i] for i in length_order(probes, lambda probe: len(probe.example))]
 
 
 def summary_of(probes: Sequence[Probe]) -> Mapping[str, int]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.storage import content_hash, disk_errors, read_json, write_json
-from relearn.base.workspace import check_free
+from relearn.base.workspace import Workspace
 
 T = TypeVar("T")
 
@@ -84,28 +84,27 @@ def finished_batches(output: Path, key: str) -> Iterator[Path]:
         key: Hash of all that finished batches depend on, so that two evaluations don't mix.
 
     Raises:
-        UserError: `output` holds something else.
+        UserError: `output` holds something else, or another process evaluates into it.
     """
     parts = output / "parts"
     existed = output.exists()
-    _claim(output, parts, key)
-    try:
-        yield parts
-    except UserError:
-        if not any(file.name != _KEY and file.stat().st_size for file in parts.iterdir()):
-            shutil.rmtree(parts if existed else output)
-        raise
-    # Renamed first: half a folder of finished batches would be taken for somebody else's.
-    shutil.rmtree(parts.rename(output / ".parts"))
 
+    def is_ours(names: Collection[str]) -> bool:
+        return (parts / _KEY).is_file() or set(names) == {parts.name}
 
-def _claim(output: Path, parts: Path, key: str) -> None:
-    if (parts / _KEY).is_file():
+    with Workspace(output, "this evaluation", is_ours):
+        if not (parts / _KEY).is_file():
+            write_json(parts / _KEY, key)
         if read_json(parts / _KEY) != key:
             raise UserError(
                 f"output folder {output} is already used by another evaluation.",
                 "Choose another --output.",
             )
-        return
-    check_free(output, "this evaluation", lambda names: set(names) == {parts.name})
-    write_json(parts / _KEY, key)
+        try:
+            yield parts
+        except UserError:
+            if not any(file.name != _KEY and file.stat().st_size for file in parts.iterdir()):
+                shutil.rmtree(parts if existed else output)
+            raise
+        # Renamed first: half a folder of finished batches would be taken for somebody else's.
+        shutil.rmtree(parts.rename(output / ".parts"))

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from relearn.base.storage import content_hash
 from relearn.config import LLMConfig, ModelConfig
 from relearn.data.tokenization import PromptFormat
+from relearn.inference.length_batches import length_batches
 from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.budget import Budget
 from relearn.llm.journal import Completion
@@ -45,13 +46,12 @@ class Transformers:
             length = len(ids[i]) if by_length else 0
             return prompts[i].temperature, prompts[i].max_tokens, length
 
-        fitting = sorted(ids, key=lambda i: (settings(i), len(ids[i])))
-        for _, group in groupby(fitting, settings):
-            same = list(group)
-            for start in range(0, len(same), self._config.batch_size):
+        for _, group in groupby(sorted(ids, key=settings), settings):
+            size = self._config.batch_size
+            for same in length_batches(list(group), lambda i: len(ids[i]), size):
                 answer_within(
                     self._budget,
-                    same[start : start + self._config.batch_size],
+                    same,
                     ids,
                     prompts,
                     lambda batch: self._answers([ids[i] for i in batch], prompts[batch[0]]),
