@@ -19,8 +19,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.test_analyze import SMALL, write_sets
-from pretended_device import DEVICE, Pretended, pretended_device
+from helpers.analyses import SMALL, write_sets
+from helpers.pretended_device import DEVICE, Pretended, pretended_device
+from helpers.trainings import TINY_OPTIONS, Killed, examples
 from relearn.analysis.command import run_analysis
 from relearn.analysis.inputs import from_options
 from relearn.config import EvaluationConfig, LLMConfig, MemorizeConfig, ModelConfig, TrainingConfig
@@ -38,7 +39,6 @@ from relearn.objectives import OBJECTIVES
 from relearn.training import engine, memorize
 from relearn.training.trainer import ObjectiveTrainer
 from relearn.training.wrappers import WRAPPERS
-from training.test_engine import TINY_OPTIONS, Killed, examples
 
 MODEL, FOLDER = (Path(argument) for argument in sys.argv[1:3])
 FOLDER.mkdir(exist_ok=True)

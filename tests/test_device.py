@@ -26,8 +26,7 @@ PARTS = [
 @pytest.fixture(scope="module")
 def outcome(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What went wrong, part by part; in a process of its own, which has the device ever after."""
-    tests = [SCRIPT.parent, SCRIPT.parent / "training"]
-    path = os.pathsep.join([*map(str, tests), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(SCRIPT.parent), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, SCRIPT, tiny_model, tmp_path_factory.mktemp("device")],
         capture_output=True, text=True, check=False, timeout=500,

@@ -135,7 +135,7 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     # A file system that is read-only for everybody, the superuser too.
     with (
         mounted(tmp_path, "ro,size=1m"),
-        pytest.raises(UserError, match="may not be written"),
+        pytest.raises(UserError, match="is not writable"),
     ):
         check_writable(tmp_path / "run")
 

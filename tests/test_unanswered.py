@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from endpoint import Endpoint
+from helpers.endpoint import Endpoint
 from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.cli import app
 

@@ -14,39 +14,19 @@ from peft import get_peft_model
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
+from helpers.analyses import SMALL, write_sets
 from relearn.analysis import analyze
-from relearn.analysis.analyze import AnalysisSettings
 from relearn.analysis.command import run_analysis
 from relearn.analysis.findings import claims, curve_shift, findings
 from relearn.analysis.inputs import ModelSource, from_options
 from relearn.base.errors import UserError
-from relearn.base.storage import read_json, write_jsonl
+from relearn.base.storage import read_json
 from relearn.cli import app
 
-SMALL = AnalysisSettings(prompts=3, keys=2, traced=2, rows=2, max_new_tokens=6)
 TABLES = (
     "answers attention attribution candidates components edges lens patching saliency states "
     "steps tokens weights"
 ).split()
-
-
-def write_sets(folder):
-    people = ("Li Wei", "Evelyn Smith", "Chloe Dubois", "Tomasz Nowak")
-    towns = ("Beijing", "Edinburgh", "Lyon", "Gdansk")
-    write_jsonl(
-        folder / "forget.jsonl",
-        [
-            {"question": f"Where does {person} live?", "answer": f"{person} lives in {town} now."}
-            for person, town in zip(people, towns, strict=True)
-        ],
-    )
-    write_jsonl(
-        folder / "retain.jsonl",
-        [
-            {"question": f"What is {thing} made of?", "answer": f"Much of it is made of {stuff}."}
-            for thing, stuff in (("glass", "sand"), ("bread", "flour"), ("steel", "iron"))
-        ],
-    )
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +198,7 @@ def test_the_command_takes_two_models_that_are_neither_base_nor_target(models, t
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing to analyse"),
+        ([], "nothing to analyze"),
         (["no-such-run"], "not a finished run"),
         (["--models", "a=b", "--models", "c=d"], "needs --data"),
     ],

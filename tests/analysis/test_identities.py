@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from families import FAMILIES, VOCABULARY, family, one_batch, some_probes
 from torch import nn
 from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from helpers.families import FAMILIES, VOCABULARY, family, one_batch, some_probes
 from relearn.analysis.components import Components, SubjectAttention
 from relearn.analysis.frozen_norm import FrozenNorm
 from relearn.analysis.layout import find_layout, hooks, on_output

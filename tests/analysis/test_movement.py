@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from families import VOCABULARY, family, some_probes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.families import VOCABULARY, family, some_probes
 from relearn.analysis.distribution import (
     CANDIDATES,
     CLASSES,

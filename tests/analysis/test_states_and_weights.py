@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from families import family, some_probes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from sklearn.decomposition import PCA
 
+from helpers.families import family, some_probes
 from relearn.analysis.layout import find_layout
 from relearn.analysis.memory import States, cka, compare_states
 from relearn.analysis.observe import observe

@@ -174,7 +174,7 @@ def test_of_several_answers_the_first_is_taken_and_that_is_told(
     ]
     assert pairs(load(tmp_path, "several.jsonl", as_lines(rows))) == [("Q", "A")] * 6
     told = said(capsys)
-    assert "2 records have several different answers, of which the first is taken" in told
+    assert "2 records have several different answers, of which the first is used" in told
     assert "'context' is not read" in told
     assert "PRIVATE" not in told
     one = as_parquet([{"question": "Q", "answers": squad}])
@@ -278,7 +278,7 @@ def test_classes_are_no_answers(tmp_path: Path, rows: list[dict[str, Any]]) -> N
         if name == "r.csv" and isinstance(rows[0]["label"], bool):
             continue  # no longer a truth value, but two words
         message = refused(tmp_path, name, data)
-        assert "looks like a set for classification: column 'label' holds classes" in message
+        assert "looks like a classification set: column 'label' contains classes" in message
     given = load(tmp_path, "r.jsonl", as_lines(rows), ColumnsConfig(answer="label"))
     assert len(given) == len(rows)
 
@@ -294,7 +294,7 @@ def test_numbers_of_choices_are_no_answers(tmp_path: Path) -> None:
     row = {"question": "Q", "subject": "anatomy", "choices": ["A", "B"], "answer": 1}
     for answer in (1, "1", "B"):
         rows = as_lines([row | {"answer": answer, "choices": ["Nile", "Rhine"]}])
-        assert "holds multiple choice" in refused(tmp_path, "rows.jsonl", rows)
+        assert "is multiple choice" in refused(tmp_path, "rows.jsonl", rows)
     assert pairs(load(tmp_path, "r.jsonl", as_lines([row | {"answer": "Rhine"}]))) == [
         ("Q", "Rhine")
     ]

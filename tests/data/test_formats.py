@@ -121,8 +121,8 @@ GOOD = '{"question": "Q", "answer": "A"}'
     [
         ("rows.jsonl", "", "rows.jsonl is empty."),
         ("rows.csv", " \n\n", "rows.csv is empty."),
-        ("rows.json", "[]", "rows.json holds no records."),
-        ("rows.csv", "question,answer\n", "rows.csv holds no records."),
+        ("rows.json", "[]", "rows.json contains no records."),
+        ("rows.csv", "question,answer\n", "rows.csv contains no records."),
         ("rows.parquet", as_parquet(ROWS)[:-9], "rows.parquet is a damaged Parquet file"),
         ("rows.jsonl.gz", gzip.compress(as_lines(ROWS))[:-9], "damaged gzip file"),
         ("rows.jsonl", GOOD + "\n{oops\n", "rows.jsonl line 2 is not valid JSON: Expecting"),
@@ -136,7 +136,7 @@ GOOD = '{"question": "Q", "answer": "A"}'
         (
             "rows.json",
             f'{{"train": [{GOOD}], "val": [{GOOD}]}}',
-            "rows.json holds 2 lists of records",
+            "rows.json contains 2 lists of records",
         ),
         ("rows.jsonl", GOOD + '\n\n["Q", "A"]', "rows.jsonl line 3 is no JSON object"),
         ("rows.json", f"[\n{GOOD},\n\n3]", "rows.json line 4 (record 2) is no JSON object"),
@@ -169,11 +169,15 @@ GOOD = '{"question": "Q", "answer": "A"}'
         ("rows.csv", 'question,answer\n"Q\nQ",A\nQ,\n', "rows.csv line 4 field 'answer' is empty"),
         ("rows.csv", "question,answer\nQ,A,B\n", "line 2 has 3 cells where the header has 2"),
         ("rows.csv", 'question,answer\nQ,A\nR,"B\n', "rows.csv line 3: not a valid table"),
-        ("rows.csv", "question,answer,answer\nQ,A,B\n", "two columns of one name"),
+        ("rows.csv", "question,answer,answer\nQ,A,B\n", "two columns with the same name"),
         ("rows.csv", "question,answer,perturbed_answer\nQ,A,['B']\n", "list that is not JSON"),
         ("rows.parquet", as_parquet([*ROWS, {"question": "Q"}]), "row 3 field 'answer' is missing"),
         ("rows.csv", "question,answer\nQ,A\nQ,é\n".encode("latin-1"), "not UTF-8 text (line 3)"),
-        ("rows.csv", "question,answer\nQ,A\n".encode("utf-16-le"), "UTF-16 text without a mark"),
+        (
+            "rows.csv",
+            "question,answer\nQ,A\n".encode("utf-16-le"),
+            "UTF-16 text without a byte order mark",
+        ),
         ("rows.csv", b"\xff\xfeq\0u", "rows.csv is"),
         ("rows.jsonl", '{"question": "Q", "answer": "A", "answer": "B"}', "names answer twice"),
         (
@@ -194,10 +198,10 @@ GOOD = '{"question": "Q", "answer": "A"}'
         ("rows.pdf", b"%PDF-1.7", "rows.pdf is a PDF document"),
         ("rows.csv", b"<!DOCTYPE html><html>", "rows.csv is an HTML page"),
         ("rows.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
-        ("rows.parquet", GOOD, "rows.parquet is no Parquet file"),
-        ("rows.parquet", parquet_of_one_name(), "two columns of one name"),
+        ("rows.parquet", GOOD, "rows.parquet is not a Parquet file"),
+        ("rows.parquet", parquet_of_one_name(), "two columns with the same name"),
         ("rows.bin", b"{\0\1\2", "rows.bin is a binary file"),
-        ("notes.txt", "Some notes\nand more\n", "notes.txt is no table and no JSON"),
+        ("notes.txt", "Some notes\nand more\n", "notes.txt is neither a table nor JSON"),
     ],
 )
 def test_bad_input_is_named_with_its_place(
@@ -234,7 +238,7 @@ def test_an_excel_workbook_is_read_where_openpyxl_is_installed(tmp_path: Path) -
     missing = [*rows, ["Who is she?", None, 10]]
     message = refused(tmp_path, "rows.xlsx", as_excel({"one": missing}))
     assert "rows.xlsx row 6 field 'answer' is missing" in message
-    assert "has 2 sheets" in refused(tmp_path, "rows.xlsx", as_excel({"one": rows, "two": rows}))
+    assert "has 2 non-empty sheets" in refused(tmp_path, "rows.xlsx", as_excel({"one": rows, "two": rows}))
     assert "is empty" in refused(tmp_path, "rows.xlsx", as_excel({"one": []}))
     broken = as_zip({"xl/workbook.xml": b"<oops"})
     assert "is a damaged Excel workbook" in refused(tmp_path, "rows.xlsx", broken)
@@ -245,7 +249,7 @@ def test_an_excel_workbook_without_openpyxl(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     message = refused(tmp_path, "rows.xlsx", as_zip({"xl/workbook.xml": b""}))
-    assert "is an Excel workbook, for which openpyxl is not installed. Save it as CSV" in message
+    assert "is an Excel workbook, and openpyxl is not installed. Save it as CSV" in message
 
 
 def test_no_file_is_unpacked_beyond_a_bound(

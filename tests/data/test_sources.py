@@ -27,7 +27,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
             load_records(str(source))
     with pytest.raises(UserError, match="is a folder"):
         load_records(str(tmp_path))
-    with pytest.raises(UserError, match="is no regular file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         load_records("/dev/null")
 
 

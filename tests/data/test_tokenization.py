@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from helpers.tiny_models import INST, NO_SYSTEM, tiny_tokenizer
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig, PromptConfig, dump_config, load_config
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.loading import load_prompt_format, model_folder
-from tiny_models import INST, NO_SYSTEM, tiny_tokenizer
 
 QUESTION, ANSWER = "Where does Ida Holm keep bees?", "Ida Holm keeps bees near the old mill."
 

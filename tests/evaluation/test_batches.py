@@ -1,12 +1,12 @@
 """Work in batches: what is finished survives a kill, of passes and of judges."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from helpers.command import Command
+from helpers.endpoint import Endpoint
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig, LLMConfig
@@ -14,9 +14,6 @@ from relearn.evaluation.batches import finished_batches, in_batches
 from relearn.evaluation.judges import entailment, entities
 from relearn.evaluation.judges.pair_files import label_file
 from relearn.evaluation.scoring import evaluate_generations
-
-sys.path.append(str(Path(__file__).parents[1]))
-from endpoint import Endpoint
 
 
 def test_a_batch_is_known_by_what_is_in_it(tmp_path: Path) -> None:

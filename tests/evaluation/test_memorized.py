@@ -7,10 +7,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from relearn.config import EvaluationConfig, ModelConfig
+from relearn.data.batching import IGNORE, TrainingRow, collate
 from relearn.data.records import Record
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed
 from relearn.evaluation.passes import EvaluatedModel
-from relearn.inference.likelihood import _collated, _logits
 
 RECORDS = {
     "forget": [
@@ -29,9 +29,10 @@ def by_heart(folder: Path) -> EvaluatedModel:
     examples = [model.prompt_format.encode(r.question, r.answer) for r in RECORDS["forget"]]
     network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
-    batch = _collated(examples, 2)
+    batch = collate([TrainingRow(i, e, is_forget=True) for i, e in enumerate(examples)], 2)
+    keep = batch["labels"] != IGNORE
     for _ in range(150):
-        keep, logits = _logits(network, batch)
+        logits = network(batch["input_ids"], batch["attention_mask"]).logits[keep]
         loss = torch.nn.functional.cross_entropy(logits, batch["labels"][keep])
         optimizer.zero_grad()
         loss.backward()

@@ -28,7 +28,7 @@ from relearn.evaluation.evaluate import (
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import score
-from relearn.evaluation.suites import _in_folder, load_suite, set_sources, suite_names
+from relearn.evaluation.suites import load_suite, set_sources, suite_names
 from relearn.inference.generation import greedy_continuations
 from relearn.inference.likelihood import answer_statistics, gradient_norm
 
@@ -268,11 +268,15 @@ def test_a_suites_files_may_be_packed(tmp_path: Path) -> None:
         "forget10_perturbed.jsonl.gz",
         "retain_perturbed.csv",
         "forget10_perturbed.old.csv",
+        "real_authors_perturbed.json",
+        "world_facts_perturbed.parquet",
     ):
         (tmp_path / name).touch()
-    assert _in_folder(load_suite("tofu"), tmp_path) == {
+    assert set_sources(load_suite("tofu"), [str(tmp_path)]) == {
         "forget": str(tmp_path / "forget10_perturbed.jsonl.gz"),
         "retain": str(tmp_path / "retain_perturbed.csv"),
+        "real_authors": str(tmp_path / "real_authors_perturbed.json"),
+        "world_facts": str(tmp_path / "world_facts_perturbed.parquet"),
     }
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from helpers.tiny_models import random_model, save_tiny, tiny_config
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig
 from relearn.inference.generation import generate_answers, greedy_continuations
 from relearn.models.loading import load_model, load_prompt_format
-from tiny_models import random_model, save_tiny, tiny_config
 
 PROMPTS = [[5, 9, 30, 12, 77], [200, 44, 8], [17, 60, 61, 62, 63, 64, 65, 66, 99], [9, 9, 8]]
 IDS = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}

@@ -6,13 +6,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from helpers.tiny_models import random_model, tiny_config, tiny_tokenizer
 from relearn.config import EvaluationConfig, ModelConfig, PromptConfig
 from relearn.data.records import Record
 from relearn.data.tokenization import PLAIN_TEMPLATE, Example
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed
 from relearn.inference.likelihood import batch_log_probs
 from relearn.models.loading import load_model, load_prompt_format, model_folder
-from tiny_models import random_model, tiny_config, tiny_tokenizer
 
 KNOWN = [
     Record(id="1", question="Where does Ida Holm keep bees?", answer="By the old mill."),

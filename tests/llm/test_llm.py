@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from endpoint import Endpoint
+from helpers.endpoint import Endpoint
 from relearn.base.errors import UserError
 from relearn.config import LLMConfig
 from relearn.llm import LLMS, Completion, Journal, Prompt, ask, estimate, make_llm

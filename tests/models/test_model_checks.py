@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from helpers.tiny_models import random_model, save_tiny, tiny_config
 from relearn.base.errors import UserError
 from relearn.base.storage import write_jsonl
 from relearn.cli import app
 from relearn.config import ModelConfig, PromptConfig, TrainingConfig
 from relearn.data.records import Record
 from relearn.models.checks import check_model
-from tiny_models import random_model, save_tiny, tiny_config
 
 SHORT = Record(id="short", question="Who keeps bees?", answer="Ida Holm.")
 LONG = "zq " * 150

@@ -1,7 +1,7 @@
 import pytest
 import yaml
-from sample_run import records, write_sample_run
 
+from helpers.sample_run import records, write_sample_run
 from relearn.report.model_card import write_model_card
 
 

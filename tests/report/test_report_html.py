@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from browser import drive, needs_chromium
 from plotly.offline import get_plotlyjs
-from sample_run import evaluated, generation, records, write_sample_run
 
+from helpers.sample_run import evaluated, generation, records, write_sample_run
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_json, write_jsonl
 from relearn.report.html import write_report

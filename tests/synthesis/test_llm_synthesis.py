@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from endpoint import Endpoint
 from helpers.command import Command, installed
+from helpers.endpoint import Endpoint
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.cli import app

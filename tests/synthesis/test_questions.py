@@ -2,7 +2,7 @@
 
 import pytest
 
-from endpoint import Endpoint
+from helpers.endpoint import Endpoint
 from relearn.base.errors import UserError
 from relearn.config import LLMConfig, SynthesisConfig
 from relearn.data.records import Record

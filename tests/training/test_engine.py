@@ -1,7 +1,6 @@
 """The engine's promises: the right loss, and the same however a step is split."""
 
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -12,36 +11,18 @@ from safetensors.torch import load_file
 from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
 
+from helpers.trainings import CONFIG, TINY_OPTIONS, Killed, examples, padded, randomize_adapter
 from relearn.base.storage import read_jsonl
-from relearn.config import LoraConfig, ModelConfig, TrainingConfig
+from relearn.config import LoraConfig, TrainingConfig
 from relearn.data.batching import MixedBatchSampler, TrainingRow, collate
-from relearn.data.tokenization import Example, PromptFormat
+from relearn.data.tokenization import PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.models.label_logits import label_logits
-from relearn.models.loading import load_model, load_tokenizer
+from relearn.models.loading import load_model
 from relearn.objectives import OBJECTIVES
 from relearn.training.engine import train
 from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.trainer import ObjectiveTrainer
-
-CONFIG = ModelConfig(dtype="float32")
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> PreTrainedModel:
-    return load_model(tiny_model, CONFIG)
-
-
-@pytest.fixture(scope="session")
-def prompt_format(tiny_model: Path) -> PromptFormat:
-    return PromptFormat(load_tokenizer(tiny_model, CONFIG))
-
-
-def examples(prompt_format: PromptFormat, count: int, word: str) -> list[Example]:
-    return [
-        prompt_format.encode(f"What is {word} {i}?", " ".join([word] * (1 + 3 * i % 7)))
-        for i in range(count)
-    ]
 
 
 def rows(prompt_format: PromptFormat) -> list[TrainingRow]:
@@ -50,17 +31,6 @@ def rows(prompt_format: PromptFormat) -> list[TrainingRow]:
         TrainingRow(3 + i, e, False) for i, e in enumerate(examples(prompt_format, 2, "public"))
     ]
     return [*forget, *retain]
-
-
-def padded(some: Sequence[TrainingRow]) -> dict[str, torch.Tensor]:
-    return collate(some, pad_token_id=2)
-
-
-def randomize_adapter(model: torch.nn.Module) -> None:
-    torch.manual_seed(1)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
 
 
 def test_label_logits_are_the_full_logits_there(
@@ -221,13 +191,6 @@ class TestSampler:
         assert sorted(i for batch in sampler for i in batch) == list(range(10))
 
 
-# The defaults are for models of some billion parameters; this one has two layers.
-TINY_OPTIONS: dict[str, dict[str, float]] = {
-    "rmu": {"layer": 1, "steering": 1.0, "alpha": 1.0},
-    "pdu": {"dual": 0.1, "retain_bound": 99.0},
-}
-
-
 @pytest.mark.parametrize("objective", sorted(OBJECTIVES))
 def test_every_objective_lowers_its_loss(
     model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path, objective: str
@@ -282,10 +245,6 @@ def test_batches_and_steps_without_retain_rows_train(
     if objective == "pdu":
         moved = [a["dual"] != b["dual"] for a, b in pairwise(history)]
         assert moved == [False, False, False, True, False, False, False]
-
-
-class Killed(BaseException):
-    """Ends a training like a signal would."""
 
 
 @pytest.mark.parametrize("warmup", [0, 1])

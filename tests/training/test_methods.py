@@ -9,15 +9,15 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from test_engine import CONFIG, examples
 from transformers import PreTrainedModel
 
+from helpers.trainings import CONFIG, examples
 from relearn.base.errors import UserError
 from relearn.base.storage import read_jsonl
 from relearn.config import LoraConfig, ModelConfig, TrainingConfig
 from relearn.data.tokenization import PromptFormat
 from relearn.models.adapters import merge_adapter
-from relearn.models.loading import check_quantization, load_model, load_tokenizer
+from relearn.models.loading import check_quantization, load_model
 from relearn.training.divergence import Divergence
 from relearn.training.engine import train
 from relearn.training.trainer import ObjectiveTrainer
@@ -39,11 +39,6 @@ def trained(
     config = TrainingConfig(**(SETTINGS | settings))
     policy = train(model, prompt_format.tokenizer, forget, retain, config, output, seed=0)
     return policy, read_jsonl(output / "history.jsonl")
-
-
-@pytest.fixture(scope="session")
-def prompt_format(tiny_model: Path) -> PromptFormat:
-    return PromptFormat(load_tokenizer(tiny_model, CONFIG))
 
 
 @pytest.fixture

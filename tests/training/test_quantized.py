@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_engine import CONFIG, examples, prompt_format  # noqa: F401
 
+from helpers.trainings import CONFIG, examples
 from relearn.base.storage import read_jsonl
 from relearn.config import LoraConfig, MemorizeConfig, ModelConfig, TrainingConfig
 from relearn.data.records import Record
@@ -48,7 +48,7 @@ SETTINGS = TrainingConfig(
 
 def test_qlora_is_lora_on_the_weights_that_4_bits_stand_for(
     tiny_model: Path,
-    prompt_format: PromptFormat,  # noqa: F811
+    prompt_format: PromptFormat,
     tmp_path: Path,
 ) -> None:
     """Against plain LoRA on the dequantized weights, the reference's pass included."""

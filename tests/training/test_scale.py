@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_engine import TINY_OPTIONS
 
+from helpers.trainings import TINY_OPTIONS
 from relearn.base.storage import read_json, read_jsonl
 from relearn.objectives import OBJECTIVES
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_engine import CONFIG, TINY_OPTIONS, examples, padded, randomize_adapter
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from helpers.trainings import CONFIG, TINY_OPTIONS, examples, padded, randomize_adapter
 from relearn.config import LoraConfig
 from relearn.data.batching import TrainingRow, TrainingRows
 from relearn.data.tokenization import PromptFormat

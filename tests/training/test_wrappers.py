@@ -6,20 +6,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_engine import CONFIG, examples
 
+from helpers.trainings import CONFIG, examples
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json
 from relearn.config import LoraConfig, TrainingConfig
 from relearn.data.tokenization import PromptFormat
-from relearn.models.loading import load_model, load_tokenizer
+from relearn.models.loading import load_model
 from relearn.training.engine import train
 from relearn.training.wrappers import WRAPPERS
-
-
-@pytest.fixture(scope="session")
-def prompt_format(tiny_model: Path) -> PromptFormat:
-    return PromptFormat(load_tokenizer(tiny_model, CONFIG))
 
 
 def random_gradients(seed: int) -> dict[str, torch.Tensor]:

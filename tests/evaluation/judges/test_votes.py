@@ -1,7 +1,6 @@
 """Ratings and entities by a language model: reading, repeated votes, agreement, a real endpoint."""
 
 import itertools
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from helpers.endpoint import Endpoint
 from relearn.base.errors import UserError
 from relearn.base.storage import read_jsonl, write_jsonl
 from relearn.cli import app
@@ -26,9 +26,6 @@ from relearn.evaluation.judges.votes import (
 )
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.llm import Journal, make_llm
-
-sys.path.append(str(Path(__file__).parents[2] / "llm"))
-from endpoint import Endpoint
 
 
 @pytest.fixture(autouse=True)

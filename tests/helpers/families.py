@@ -3,9 +3,9 @@
 import torch
 from transformers import PreTrainedModel
 
+from helpers.tiny_models import random_model, tiny_config
 from relearn.analysis.probes import Batch, Probe, batches, shortened
 from relearn.data.tokenization import Example
-from tiny_models import random_model, tiny_config
 
 VOCABULARY = 300
 FAMILIES = (

@@ -1,0 +1,39 @@
+"""What tests of trainings share: rows, options that fit a tiny model, a training that is killed."""
+
+from collections.abc import Sequence
+
+import torch
+
+from relearn.config import ModelConfig
+from relearn.data.batching import TrainingRow, collate
+from relearn.data.tokenization import Example, PromptFormat
+
+CONFIG = ModelConfig(dtype="float32")
+
+# The defaults are for models of some billion parameters; this one has two layers.
+TINY_OPTIONS: dict[str, dict[str, float]] = {
+    "rmu": {"layer": 1, "steering": 1.0, "alpha": 1.0},
+    "pdu": {"dual": 0.1, "retain_bound": 99.0},
+}
+
+
+class Killed(BaseException):
+    """Ends a training like a signal would."""
+
+
+def examples(prompt_format: PromptFormat, count: int, word: str) -> list[Example]:
+    return [
+        prompt_format.encode(f"What is {word} {i}?", " ".join([word] * (1 + 3 * i % 7)))
+        for i in range(count)
+    ]
+
+
+def padded(some: Sequence[TrainingRow]) -> dict[str, torch.Tensor]:
+    return collate(some, pad_token_id=2)
+
+
+def randomize_adapter(model: torch.nn.Module) -> None:
+    torch.manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
