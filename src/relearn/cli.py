@@ -43,7 +43,7 @@ app.command("audit")(cli_audit.audit)
 
 @app.callback()
 def check_processes(context: typer.Context) -> None:
-    """Refuse several processes where only one would work."""
+    """Refuse several processes for a command that works in one."""
     command = context.invoked_subcommand
     if process_count() > 1 and command not in ("run", "compare", "memorize"):
         raise UserError(
@@ -55,14 +55,14 @@ def check_processes(context: typer.Context) -> None:
 @app.command()
 def run(
     output: Output,
-    forget: Annotated[str | None, typer.Option(help="What is to be forgotten.")] = None,
-    retain: Annotated[str | None, typer.Option(help="What is to be kept.")] = None,
+    forget: Annotated[str | None, typer.Option(help="What to forget.")] = None,
+    retain: Annotated[str | None, typer.Option(help="What to keep.")] = None,
     model: ModelName = None,
     config: Config = None,
     overrides: Overrides = None,
     allow_unanswered: AllowUnanswered = False,
 ) -> None:
-    """Unlearn: from a deletion request to a report. The same command resumes a killed run."""
+    """Unlearn: from a deletion request to a report. Run the same command again to resume."""
     named = {"data.forget": forget, "data.retain": retain, "model.name": model}
     settings = settings_of(config, named, overrides)
     from relearn.run import run as run_all
@@ -80,16 +80,16 @@ def compare(
     output: Output,
     objective: Annotated[
         list[str] | None,
-        typer.Option(help="Objective to compare; may be given again. Without it all are."),
+        typer.Option(help="Objective to compare; repeat for more. Default: all."),
     ] = None,
-    forget: Annotated[str | None, typer.Option(help="What is to be forgotten.")] = None,
-    retain: Annotated[str | None, typer.Option(help="What is to be kept.")] = None,
+    forget: Annotated[str | None, typer.Option(help="What to forget.")] = None,
+    retain: Annotated[str | None, typer.Option(help="What to keep.")] = None,
     model: ModelName = None,
     config: Config = None,
     overrides: Overrides = None,
     allow_unanswered: AllowUnanswered = False,
 ) -> None:
-    """Compare objectives on the same data, by default all of them on the sample data."""
+    """Compare objectives on the same data; by default, all of them on the sample data."""
     from relearn.base.storage import read_json
     from relearn.comparison import compare as compare_objectives
     from relearn.report.glossary import MAIN_FIGURES
@@ -120,13 +120,13 @@ app.command()(cli_synthesize.synthesize)
 
 @app.command()
 def memorize(
-    data: Annotated[str, typer.Option(help="The full set to learn.")],
+    data: Annotated[str, typer.Option(help="The full data set to learn.")],
     output: Output,
     model: ModelName = None,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Fine-tune a model on the full set, to have a target model to unlearn from."""
+    """Fine-tune a model on a full data set, to have a target model to unlearn from."""
     settings = settings_of(config, {"model.name": model}, overrides)
     import shutil
 
@@ -159,28 +159,31 @@ def evaluate(
     output: Output,
     generations: Annotated[
         Path | None,
-        typer.Option(help="File of answers that any system wrote."),
+        typer.Option(help="File with answers from any system."),
     ] = None,
     model: ModelName = None,
     suite: Annotated[
-        str | None, typer.Option(help="Suite by name, or a YAML file; relearn by default.")
+        str | None, typer.Option(help="Suite by name, or a YAML file. Default: relearn.")
     ] = None,
     data: Annotated[
-        list[str] | None, typer.Option(help="Folder of the suite's files, or SET=SOURCE.")
+        list[str] | None, typer.Option(help="Folder with the suite's files, or SET=SOURCE.")
     ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Take these metrics, not the suite's.")
+        list[str] | None,
+        typer.Option(help="Metric to compute instead of the suite's; repeat for more."),
     ] = None,
     retain_model: Annotated[
-        Path | None, typer.Option(help="Results of a model that never saw the forget set.")
+        Path | None,
+        typer.Option(help="Results of a model that was never trained on the forget set."),
     ] = None,
     against: Annotated[
-        list[Path] | None, typer.Option(help="Results to compare with, by paired tests.")
+        list[Path] | None,
+        typer.Option(help="Results to compare with (paired tests); repeat for more."),
     ] = None,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Evaluate a model by a suite, or score answers that any system wrote, with no model loaded."""
+    """Evaluate a model with a suite, or score answers from any system without loading a model."""
     if (generations is None) == (model is None):
         raise UserError("evaluate takes either --generations or --model.", "Give one of them.")
     if generations and (suite or data or metric or retain_model):
@@ -214,7 +217,7 @@ def evaluate(
 
 @app.command()
 def report(run: RunPath) -> None:
-    """Write the report of a finished run again."""
+    """Rewrite the report of a finished run."""
     from relearn.report import write_report
 
     console.print(f"report: {write_report(finished(run))}", soft_wrap=True, highlight=False)
@@ -230,11 +233,11 @@ def merge(
     trained: TrainedName = "unlearned",
     ties: Annotated[
         list[str] | None,
-        typer.Option(help="Another trained model of the run, merged in by TIES; again for more."),
+        typer.Option(help="Another trained model of the run to merge with TIES; repeat for more."),
     ] = None,
-    density: Annotated[float, typer.Option(help="Share of each change that TIES keeps.")] = 0.8,
+    density: Annotated[float, typer.Option(help="Fraction of each change that TIES keeps.")] = 0.8,
 ) -> None:
-    """Write the unlearned model as a plain folder that transformers loads without relearn."""
+    """Write the unlearned model as a plain model folder, which loads without relearn."""
     from relearn.base.storage import atomic_path
     from relearn.models.merging import write_merged, write_ties
     from relearn.report import write_model_card
@@ -256,11 +259,12 @@ def merge(
 def chat(
     run: RunPath,
     question: Annotated[
-        str | None, typer.Argument(help="Without it, questions are read line by line.")
+        str | None,
+        typer.Argument(help="Default: read questions from standard input, one per line."),
     ] = None,
     trained: TrainedName = "unlearned",
 ) -> None:
-    """Ask the target and the unlearned model, and see their answers side by side."""
+    """Ask the target model and the unlearned model, and show both answers side by side."""
     from relearn.chat import Pair
 
     pair = Pair(finished(run), trained)
@@ -299,7 +303,7 @@ def list_(
 
 @app.command()
 def fetch() -> None:
-    """Fetch the embedded models into the cache, so that later commands need no network."""
+    """Download the embedded models to the cache, so that later commands need no network."""
     from relearn.store.embedded import EMBEDDED, embedded_folder
 
     for name in EMBEDDED:

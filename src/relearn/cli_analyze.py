@@ -1,4 +1,4 @@
-"""`relearn analyze`: why it forgets, seen inside the models."""
+"""`relearn analyze`: look inside the models to see why they forget."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,22 +13,20 @@ from relearn.cli_common import console
 def analyze(
     places: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN", help="Run folder; or further NAME=PATH with --models."),
+        typer.Argument(metavar="RUN", help="Run folder, or with --models: further NAME=PATH."),
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=PATH", help="Instead of a run: models to compare, two or more."),
+        typer.Option(metavar="NAME=PATH", help="Instead of a run: two or more models to compare."),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="With --models: what is to be forgotten.")
-    ] = None,
-    retain: Annotated[str | None, typer.Option(help="With --models: what is to be kept.")] = None,
+    data: Annotated[str | None, typer.Option(help="With --models: what to forget.")] = None,
+    retain: Annotated[str | None, typer.Option(help="With --models: what to keep.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", help="Folder to write to; default RUN/analysis.")
+        Path | None, typer.Option("--output", help="Folder to write to. Default: RUN/analysis.")
     ] = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Questions of each set that are used.")] = 24,
+    prompts: Annotated[int, typer.Option(min=1, help="Questions to use from each set.")] = 24,
 ) -> None:
-    """Look inside two or more models: why it forgets. The same command resumes a killed one."""
+    """Look inside models to see why they forget. Run the same command again to resume."""
     from relearn.analysis.analyze import AnalysisSettings
     from relearn.analysis.command import run_analysis
     from relearn.analysis.inputs import from_options, from_run
@@ -43,7 +41,9 @@ def analyze(
         run = Path(places[0])
         subject, output = from_run(run), output or run / "analysis"
     else:
-        raise UserError("nothing to analyse.", "Name one run folder, or give --models and --data.")
+        raise UserError(
+            "there is nothing to analyze.", "Name one run folder, or give --models and --data."
+        )
     summary = run_analysis(subject, output, AnalysisSettings(prompts=prompts))
     for claim in summary["claims"]:
         console.print(Text(f"{claim['name']}: {claim['verdict']}. {claim['evidence']}"))

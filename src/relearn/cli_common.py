@@ -13,10 +13,16 @@ from relearn.config import RunConfig, load_config
 
 console = Console(quiet=not is_leader())
 
-Config = Annotated[Path | None, typer.Option("--config", help="YAML file, or a recipe by name.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="YAML file, or the name of a recipe.")
+]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override, e.g. training.epochs=3."),
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Override a setting, e.g. training.epochs=3; repeat for more.",
+    ),
 ]
 ModelName = Annotated[
     str | None,
@@ -28,11 +34,12 @@ AllowUnanswered = Annotated[
     bool,
     typer.Option(
         "--allow-unanswered",
-        help="Exit with 0, not 4, where records got no new answer and stay in the model.",
+        help="Exit with 0, not 4, if records got no new answer and so stay in the model.",
     ),
 ]
 TrainedName = Annotated[
-    str, typer.Option("--trained", help="Which trained model: unlearned, or a baseline's name.")
+    str,
+    typer.Option("--trained", help="Which trained model: unlearned, or the name of a baseline."),
 ]
 
 

@@ -19,22 +19,27 @@ from relearn.cli_common import (
 
 
 def synthesize(
-    forget: Annotated[str, typer.Option(help="What is to be forgotten.")],
+    forget: Annotated[str, typer.Option(help="What to forget.")],
     output: Output,
     backend: Annotated[
-        str | None, typer.Option(help="Where text comes from: rules, openai, transformers, vllm.")
+        str | None, typer.Option(help="What writes the text: rules, openai, transformers or vllm.")
     ] = None,
-    llm: Annotated[str | None, typer.Option(help="The backend's model.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
+    llm: Annotated[str | None, typer.Option(help="Language model of the backend.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="URL of an OpenAI-compatible endpoint.")
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count calls and tokens; send and write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only estimate calls, tokens and cost; send and write nothing."
+        ),
     ] = False,
     model: ModelName = None,
     config: Config = None,
     overrides: Overrides = None,
     allow_unanswered: AllowUnanswered = False,
 ) -> None:
-    """Write verified new answers for a forget set. The same command resumes a killed job."""
+    """Write verified new answers for a forget set. Run the same command again to resume."""
     named = {
         "synthesis.backend": backend,
         "synthesis.llm.model": llm,
@@ -90,7 +95,7 @@ def _print_plan(steps: dict[str, Any]) -> None:
         table.add_row(name, *("" if v is None else f"{v:,.2f}".removesuffix(".00") for v in row))
     table.add_row("in all", *(f"{v:,.2f}".removesuffix(".00") for v in total))
     console.print(table)
-    console.print("Each candidate that fails the verification costs one call more.")
+    console.print("Each candidate that fails verification costs one more call.")
 
 
 def _print_synthesis(summary: dict[str, Any]) -> None:

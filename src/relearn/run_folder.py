@@ -123,7 +123,9 @@ class RunFolder:
             theirs = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
             if not _adds_baselines(theirs, ours):
                 field = _first_difference(theirs, ours)
-                raise UserError(f"{used} of another configuration ({field or 'it'} differs).", hint)
+                raise UserError(
+                    f"{used} with another configuration ({field or 'it'} differs).", hint
+                )
             write_text(file, dump_config(self.config))
             self.manifest["config_hash"] = content_hash(ours)
             self.save()
@@ -177,7 +179,9 @@ def target_folder(run: Path) -> Path:
     """
     folder = Path(read_json(run / "manifest.json")["model"]["target"])
     if not folder.is_dir():
-        raise UserError(f"the target model {folder} is gone.", "Run again with a new --output.")
+        raise UserError(
+            f"the target model {folder} no longer exists.", "Run again with a new --output."
+        )
     return folder
 
 

@@ -21,7 +21,7 @@ def _disk_error(error: Exception, path: Path) -> Exception:
     if full or "No space left on device" in str(error) or _free_bytes(path) < 1 << 16:
         return UserError(f"no space left on the disk while writing {path}.", "Free some space.")
     if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
-        return UserError(f"{path} may not be written.", "Choose another --output folder.")
+        return UserError(f"{path} is not writable.", "Choose another --output folder.")
     if isinstance(error, NotADirectoryError | FileExistsError):
         return UserError(f"{path} lies below a file.", "Choose another --output folder.")
     return error

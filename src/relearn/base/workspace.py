@@ -69,7 +69,7 @@ class Workspace:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
                 raise UserError(
-                    f"another process is at work in {self._folder}.",
+                    f"another process is working in {self._folder}.",
                     "Wait, or choose another --output.",
                 ) from error
 

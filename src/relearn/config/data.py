@@ -6,17 +6,17 @@ from relearn.config.section import Section
 
 
 class ColumnsConfig(Section):
-    """The user's names for a record's fields; None finds them by their usual names.
+    """Your names for a record's fields; None means the usual names are tried.
 
     Attributes:
         id: Column with the record's id.
         question: Column with the question.
         answer: Column with the answer.
-        subject: Column with whom or what the record is about.
+        subject: Column with the person or thing that the record is about.
         paraphrases: Column with other phrasings of the question.
         paraphrased_answer: Column with the answer in other words.
         wrong_answers: Column with false answers of the same form.
-        system: Column with the system message, the same in every row.
+        system: Column with the system message, which must be the same in every row.
     """
 
     id: str | None = None
@@ -36,12 +36,12 @@ class DataConfig(Section):
     """Where the records come from: a file, a hub dataset, or a shipped sample.
 
     Attributes:
-        forget: What is to be forgotten.
-        retain: What is to be kept.
-        forget_unseen: Other questions about what is to be forgotten: evaluated, never unlearned on.
-        retain_unseen: Likewise about what is to be kept.
-        set_columns: Names of columns in one set, where they differ: by the set's name, the fields
-            of `columns`.
+        forget: What to forget.
+        retain: What to keep.
+        forget_unseen: Other questions about what to forget; evaluated, never trained on.
+        retain_unseen: Other questions about what to keep; evaluated, never trained on.
+        set_columns: Column names for a single set, where they differ from `columns`: by the set's
+            name, with the same fields.
     """
 
     forget: str | None = None

@@ -12,18 +12,18 @@ class EvaluationConfig(Section):
     """How answers are generated and judged.
 
     Attributes:
-        suite: Which metrics are taken: a suite by name (`relearn list suites`) or a YAML file.
-        batch_size: Prompts of one generation batch.
+        suite: Which metrics are computed: a suite by name (`relearn list suites`) or a YAML file.
+        batch_size: Prompts per batch.
         max_new_tokens: Longest answer, in tokens.
-        perplexity_model: Model under which perplexity is taken; None means `model.name`, the base.
+        perplexity_model: Model that computes perplexity; None means `model.name`, the base model.
         entities: Judge that extracts entities: `spacy`, or `llm` for a language model.
         similarity: Sentence-embedding model: embedded, hub name or folder.
         entailment: Judge that labels pairs: `minilm-nli`, or a cross-encoder by hub name or folder.
-        backend: Where language models that judge are: `openai`, `transformers` or `vllm`.
+        backend: Where language models that judge run: `openai`, `transformers` or `vllm`.
         llm: The language model that judges.
         lm_eval_tasks: Tasks of lm-evaluation-harness that measure general ability; none by default.
-        lm_eval_path: Folder with task files of your own.
-        lm_eval_limit: Questions of each task; None means all.
+        lm_eval_path: Folder with your own task files.
+        lm_eval_limit: Questions per task; None means all.
     """
 
     suite: str = "relearn"

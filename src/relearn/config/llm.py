@@ -8,26 +8,27 @@ from relearn.config.section import Section
 
 
 class LLMConfig(Section):
-    """A language model that writes or judges text; its key comes from the environment alone.
+    """A language model that writes or judges text; its key is read from the environment only.
 
     Attributes:
-        model: Its name: the endpoint's, or as `model.name`; empty takes the only one served.
-        base_url: Of an OpenAI-compatible endpoint; None takes OPENAI_BASE_URL, else OpenAI's own.
+        model: Name of the model, at the endpoint or as in `model.name`; empty means the only one
+            that is served.
+        base_url: URL of an OpenAI-compatible endpoint; None means OPENAI_BASE_URL, or else OpenAI.
         api_key_env: Environment variable that holds the endpoint's key.
-        extra_body: Further fields of each request, such as an endpoint's own switches.
+        extra_body: Further fields of each request, such as an endpoint's own options.
         engine_options: Options of vLLM's engine, by name: `tensor_parallel_size`,
             `gpu_memory_utilization`, `max_model_len` …
-        concurrency: Calls under way at a time.
-        batch_size: Prompts of one batch of a local model.
-        thinking_tokens: Tokens that a reasoning model may think aloud before each answer; they are
-            cut off before the answer is read.
-        timeout: Seconds until a call is given up and tried again.
-        retries: Further attempts of a call that failed.
-        max_seconds: Time limit of all calls; what is left then is recorded as failed.
-        max_tokens: Limit of all tokens, sent and received, likewise.
-        max_cost: Limit of the cost at the prices below, likewise.
-        input_price: Of a million tokens sent; of a local model's too, where its time has a price.
-        output_price: Of a million tokens received.
+        concurrency: Calls at the same time.
+        batch_size: Prompts per batch of a local model.
+        thinking_tokens: Tokens that a reasoning model may use for thinking before each answer;
+            they are removed before the answer is read.
+        timeout: Seconds before a call is cancelled and retried.
+        retries: How often a failed call is retried.
+        max_seconds: Time limit for all calls together; what remains is recorded as failed.
+        max_tokens: Token limit, sent and received, for all calls together.
+        max_cost: Cost limit, at the prices below, for all calls together.
+        input_price: Price of a million tokens sent; also of a local model's, if its time has one.
+        output_price: Price of a million tokens received.
     """
 
     model: str = ""

@@ -12,11 +12,11 @@ class PromptConfig(Section):
     r"""How a question becomes a prompt; the same in training, evaluation, analysis and chat.
 
     Attributes:
-        template: A format of your own, such as "Q: {question}\nA: {answer}", also with {system};
-            a special token after {answer} ends the turn. None takes the tokenizer's chat template,
-            or plain text where it has none.
-        arguments: Arguments of the chat template, by name, such as `enable_thinking: false`.
-        date: The day that a chat template takes for today, so that prompts don't change overnight.
+        template: Your own format, such as "Q: {question}\nA: {answer}"; it may contain {system}. A
+            special token after {answer} ends the turn. None means the tokenizer's chat template, or
+            plain text if it has none.
+        arguments: Arguments for the chat template, by name, such as `enable_thinking: false`.
+        date: The date that a chat template uses as today's, so that prompts don't change overnight.
     """
 
     template: str | None = None
@@ -29,22 +29,22 @@ class PromptConfig(Section):
         if given is None:
             return given
         if not isinstance(given, str):
-            raise ValueError("must be a text; on the command line, quote it twice: '\"Q: ...\"'")
+            raise ValueError("must be a string; on the command line, quote it twice: '\"Q: ...\"'")
         if given.count("{answer}") != 1 or "{question}" not in given.partition("{answer}")[0]:
-            raise ValueError("must hold {question} and then {answer} once")
+            raise ValueError("must contain {question}, and after it {answer} once")
         return given
 
 
 class ModelConfig(Section):
-    """Which model, and how it is asked.
+    """Which model, and how it is prompted.
 
     Attributes:
         name: An embedded model, a hub name, a local folder or a `.gguf` file.
-        dtype: Weights and activations; `auto` takes the checkpoint's.
+        dtype: Type of weights and activations; `auto` means the checkpoint's.
         trust_remote_code: Run code that comes with the model.
-        system: System message of every prompt; None takes that of the records, where they have
-            one, else leaves it to the chat template. A template that takes none gets it before
-            the question.
+        system: System message of every prompt. None means the records' own, if they have one, or
+            else the chat template's default. If a template supports no system message, it is put
+            before the question.
     """
 
     name: str = "smollm2-135m"

@@ -14,7 +14,7 @@ class ReportConfig(Section):
     """What the report shows.
 
     Attributes:
-        redact: Leave every question and answer out of logs and report; figures remain.
+        redact: Leave all questions and answers out of logs and report; figures remain.
     """
 
     redact: bool = False
@@ -28,9 +28,9 @@ class RunConfig(Section):
     """A whole run, from the forget set to the report.
 
     Attributes:
-        seed: Fixes everything that is random.
-        memorize: Make a target model first; the fields are those of `training`.
-        baselines: Trained beside, by name, on the same data; the fields are those of `training`.
+        seed: Fixes all randomness.
+        memorize: First train a target model; the fields are those of `training`.
+        baselines: Further trainings on the same data, by name; the fields are those of `training`.
     """
 
     seed: int = 0

@@ -9,22 +9,24 @@ from relearn.config.section import Section
 
 
 class SynthesisConfig(Section):
-    """How the forget set is turned into new answers.
+    """How new answers for the forget set are written.
 
     Attributes:
-        backend: Where text comes from: `rules` (offline), `openai`, `transformers` or `vllm`.
+        backend: What writes the text: `rules` (offline), `openai`, `transformers` or `vllm`.
         strategy: What a new answer does: `vague`, `refusal`, `idk` or `alternative`.
-        variants: Question variants for each record, beside the original question.
-        attempts: Candidates tried for each question before it is given up; None means 36 of the
-            rules, which cost nothing, and 4 of a language model.
-        chunk_words: A longer private answer is replaced in chunks of whole sentences.
-        privacy_check: Let the language model, where there is one, check each answer as well.
-        max_perplexity: Of an answer, given its question, under `model.name`; None takes no bound.
-        completion_share: Share of an answer's words that a completion row gives; 0 for no such row.
-        generic: Questions of common knowledge to mix in: `shipped`, or any source of records.
-        generic_ratio: Generic rows for each other row; the paper's is 1.2.
-        self_distilled: Let the target model answer the generic questions itself.
-        prompts: Folder with prompt files of your own; None takes the shipped ones.
+        variants: Question variants per record, besides the original question.
+        attempts: Candidates tried for each question; None means 36 with the rules, which cost
+            nothing, and 4 with a language model.
+        chunk_words: A private answer longer than this is replaced in chunks of whole sentences.
+        privacy_check: Have the language model, if there is one, check each answer as well.
+        max_perplexity: Highest perplexity of an answer given its question, under `model.name`; None
+            means no limit.
+        completion_share: Fraction of an answer's words used as the prompt of a completion row; 0
+            means no such rows.
+        generic: General-knowledge questions to mix in: `shipped`, or any source of records.
+        generic_ratio: Generic rows per other row; the paper uses 1.2.
+        self_distilled: Have the target model answer the generic questions itself.
+        prompts: Folder with your own prompt files; None means the shipped ones.
         llm: The language model.
     """
 

@@ -13,12 +13,12 @@ class LoraConfig(Section):
     Attributes:
         rank: Inner dimension.
         alpha: The update is scaled by alpha / rank.
-        dropout: On the adapter's input.
-        target_modules: `all-linear`, or the names of modules.
+        dropout: Dropout on the adapter's input.
+        target_modules: `all-linear`, or a list of module names.
         options: Further fields of peft's LoraConfig, by name: `use_rslora`, `use_dora`,
             `init_lora_weights`, `lora_bias`, `rank_pattern` …
-        scale: What training changed is multiplied by this in the end, with the method `full` too;
-            below 0, with the objective `sft`, this is the negation of a task vector.
+        scale: Factor applied to the trained change at the end, also with `method: full`. With the
+            objective `sft`, a value below 0 negates a task vector.
     """
 
     rank: PositiveInt = 32
@@ -36,36 +36,35 @@ class TrainingConfig(Section):
     """How a model is trained; the defaults are the paper's for TOFU.
 
     Attributes:
-        method: `lora` trains an adapter; `qlora` too, on weights quantized to 4 bits; `full`
+        method: `lora` trains an adapter; `qlora` trains one on weights quantized to 4 bits; `full`
             trains all weights.
         objective: Forget objective by name (`relearn list objectives`).
         objective_options: The objective's own hyper-parameters.
-        wrapper: `sure` or `memflex` let only that part of the model change which they find by
-            gradients; None lets all of it.
+        wrapper: `sure` or `memflex` restrict training to the part of the model that they select by
+            gradients; None trains all of it.
         wrapper_options: The wrapper's own hyper-parameters.
-        retain_regularizer: What is added on the retain rows; None means the objective's own.
-        retain_weight: Factor of the regularizer's terms; None means the objective's own.
-        retain_ratio: Retain rows beside each forget row, spread evenly over the batches.
+        retain_regularizer: Loss on the retain rows; None means the objective's default.
+        retain_weight: Weight of that loss; None means the objective's default.
+        retain_ratio: Retain rows per forget row, spread evenly over the batches.
         epochs: Passes over the forget rows.
-        learning_rate: Peak of the schedule.
-        scheduler: Learning-rate schedule, as transformers names it.
-        warmup_ratio: Share of the steps that warm up.
-        weight_decay: AdamW's.
+        learning_rate: Peak learning rate.
+        scheduler: Learning-rate schedule, by its name in transformers.
+        warmup_ratio: Fraction of the steps used for warm-up.
+        weight_decay: AdamW's weight decay.
         max_grad_norm: Gradients are clipped to this norm.
-        batch_size: Forget rows of one forward pass; retain rows ride along.
-        gradient_accumulation: Forward passes of one optimizer step.
-        optimizer: As transformers names it.
-        packing: Put a batch's rows one behind the other instead of padding them, where the model
-            gives the same log-probabilities then.
-        liger_kernels: Liger's GPU kernels to take in the place of the model's own, where it has
-            such a part: `rope`, `rms_norm`, `layer_norm`, `swiglu`, `geglu`.
-        gradient_checkpointing: Compute activations again in the backward pass: less memory, more
-            time.
-        evaluation_steps: Optimizer steps between evaluations; None for no evaluation.
-        evaluation_rows: First rows of each kind whose cross-entropy an evaluation takes.
-        report_to: Trackers that get the history too: `tensorboard`, `wandb`, `trackio` …
+        batch_size: Forget rows per forward pass; retain rows are added to them.
+        gradient_accumulation: Forward passes per optimizer step.
+        optimizer: Optimizer, by its name in transformers.
+        packing: Concatenate a batch's rows instead of padding them, if the model gives the same
+            log-probabilities then.
+        liger_kernels: Liger's GPU kernels to use where the model has such a part: `rope`,
+            `rms_norm`, `layer_norm`, `swiglu`, `geglu`.
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, more time.
+        evaluation_steps: Optimizer steps between evaluations; None means no evaluation.
+        evaluation_rows: Rows of each kind (the first ones) whose cross-entropy an evaluation takes.
+        report_to: Trackers that also get the history: `tensorboard`, `wandb`, `trackio` …
         checkpoint_steps: Optimizer steps between checkpoints.
-        max_length: Tokens of a row; a longer row is refused rather than cut.
+        max_length: Longest row, in tokens; a longer one is refused, not truncated.
     """
 
     method: Literal["lora", "qlora", "full"] = "lora"
@@ -97,7 +96,7 @@ class TrainingConfig(Section):
 
 
 class MemorizeConfig(TrainingConfig):
-    """Fine-tuning on the full set, which makes the target model; the paper's defaults."""
+    """Fine-tuning on the full set to make the target model; the paper's defaults."""
 
     objective: Literal["sft"] = "sft"
     retain_regularizer: Literal["none"] = "none"

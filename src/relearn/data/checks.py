@@ -54,7 +54,7 @@ def _check_disjoint(
     raise UserError(
         f"the {first} and {second} sets ask the same in {len(both)} "
         f"{'record' if len(both) == 1 else 'records'} ({pairs}): {why}.",
-        "Take each out of one of the two.",
+        "Remove each from one of the two.",
     )
 
 

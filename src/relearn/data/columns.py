@@ -85,7 +85,7 @@ def records_from_rows(
             names the first bad row and says how many more there are.
     """
     if not rows:
-        raise UserError(f"{source} holds no records.", "Give at least one record.")
+        raise UserError(f"{source} contains no records.", "Give at least one record.")
     if columns.question is None:
         rows = [without_messages(row) for row in rows]
     table = _Table(rows, columns, source)
@@ -183,13 +183,13 @@ class _Table:
         choose = f"If these are the answers: --set data.columns.answer={self.mapping['answer']}."
         if {"choices", "options"} & set(self.names) and all(map(_is_choice, answers)):
             raise UserError(
-                f"{self.source} holds multiple choice: its answers are numbers or letters.",
+                f"{self.source} is multiple choice: its answers are numbers or letters.",
                 f"Write the text of the choice as the answer. {choose}",
             )
         if self.usual["answer"] in _CLASSES and self._are_classes(answers):
             raise UserError(
-                f"{self.source} looks like a set for classification: column "
-                f"{self.mapping['answer']!r} holds classes, not answers.", choose,
+                f"{self.source} looks like a classification set: column "
+                f"{self.mapping['answer']!r} contains classes, not answers.", choose,
             )  # fmt: skip
 
     def _are_classes(self, answers: Sequence[Any]) -> bool:
@@ -229,11 +229,11 @@ class _Table:
         if problems:
             more = f" ({len(problems) - 1} more bad records)" if len(problems) > 1 else ""
             raise UserError(
-                f"{self.source} {problems[0]}{more}.", "Correct the record or take it out."
+                f"{self.source} {problems[0]}{more}.", "Correct the record or remove it."
             )
         if several:
             self.notes.append(
-                f"{_counted(several)} several different answers, of which the first is taken"
+                f"{_counted(several)} several different answers, of which the first is used"
             )
         return records, systems
 

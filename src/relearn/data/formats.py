@@ -43,7 +43,7 @@ def read_rows(data: bytes, name: str) -> list[Row]:
         return _parquet_rows(data, name)
     check_kind(data, name)
     if suffix == ".parquet":
-        raise UserError(f"{name} is no Parquet file.", "Write it again.")
+        raise UserError(f"{name} is not a Parquet file.", "Write it again.")
     text = _decoded(data, name)
     if not text.strip():
         raise UserError(f"{name} is empty.", "Give at least one record.")
@@ -54,7 +54,7 @@ def read_rows(data: bytes, name: str) -> list[Row]:
     header = text.lstrip().split("\n")[1 if declared else 0]
     delimiter = declared or ("\t" if suffix == ".tsv" else max(",;\t", key=header.count))
     if suffix not in (".csv", ".tsv") and delimiter not in header:
-        raise UserError(f"{name} is no table and no JSON.", f"Known: {', '.join(SUFFIXES)}.")
+        raise UserError(f"{name} is neither a table nor JSON.", f"Known: {', '.join(SUFFIXES)}.")
     return list(_table_rows(text, name, delimiter, skipped=1 if declared else 0))
 
 
@@ -71,7 +71,7 @@ def _decoded(data: bytes, name: str) -> str:
     if "\0" not in text:
         return text
     if set(data[1:100:2]) == {0} or set(data[:100:2]) == {0}:
-        raise UserError(f"{name} is UTF-16 text without a mark of it.", "Save it as UTF-8.")
+        raise UserError(f"{name} is UTF-16 text without a byte order mark.", "Save it as UTF-8.")
     raise UserError(f"{name} is a binary file.", "Give JSON, JSON lines, CSV, TSV or Parquet.")
 
 
@@ -82,7 +82,7 @@ def _parquet_rows(data: bytes, name: str) -> list[Row]:
         check_size(sum(group.total_byte_size for group in groups), name)
         names = file.schema_arrow.names
         if len(set(names)) < len(names):
-            raise UserError(f"{name} has two columns of one name.", "Rename one of them.")
+            raise UserError(f"{name} has two columns with the same name.", "Rename one of them.")
         values = _shortest_floats(file.read()).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         # Arrow's words may hold values of the file.
@@ -103,7 +103,7 @@ def _excel_rows(data: bytes, name: str) -> list[Row]:
     """Return the rows of the only sheet that holds any."""
     if importlib.util.find_spec("openpyxl") is None:
         raise UserError(
-            f"{name} is an Excel workbook, for which openpyxl is not installed.",
+            f"{name} is an Excel workbook, and openpyxl is not installed.",
             "Save it as CSV (UTF-8), or `pip install 'relearn[excel]'`.",
         )
     import pandas
@@ -123,7 +123,7 @@ def _excel_rows(data: bytes, name: str) -> list[Row]:
         raise UserError(f"{name} is empty.", "Give at least one record.")
     if len(filled) > 1:
         raise UserError(
-            f"{name} has {len(filled)} sheets with cells.", "Save the one to read as CSV (UTF-8)."
+            f"{name} has {len(filled)} non-empty sheets.", "Save the right one as CSV (UTF-8)."
         )
     (_, first), *rows = filled[0]
     header = _checked_header(["" if cell is None else str(cell).strip() for cell in first], name)
@@ -160,14 +160,14 @@ def _table_rows(text: str, name: str, delimiter: str, skipped: int) -> Iterator[
     except csv.Error as error:
         raise UserError(
             f"{name} line {line}: not a valid table: {error}.",
-            "Quote a cell that holds a quote, a line break or the delimiter.",
+            "Quote cells that contain a quote, a line break or the delimiter.",
         ) from error
 
 
 def _checked_header(header: list[str], name: str) -> list[str]:
     named = [column for column in header if column]
     if len(set(named)) < len(named):
-        raise UserError(f"{name} has two columns of one name.", "Rename one of them.")
+        raise UserError(f"{name} has two columns with the same name.", "Rename one of them.")
     return header
 
 

@@ -100,7 +100,7 @@ def json_rows(text: str, name: str, *, lines: bool) -> list[Row]:
     lists = {key: values for key, values in whole.items() if _is_set(key, values)}
     if len(lists) > 1:
         raise UserError(
-            f"{name} holds {len(lists)} lists of records.", "Put each set into a file of its own."
+            f"{name} contains {len(lists)} lists of records.", "Put each set in its own file."
         )
     for key, values in lists.items():
         usual = key.casefold() in _USUAL_LISTS

@@ -65,7 +65,7 @@ def load_records(
     """
     found = _record_set(source, read_source(source), columns or ColumnsConfig(), set_name)
     if found.systems.keys() - {None}:
-        note(f"{source}: system messages are left out here")
+        note(f"{source}: its system messages are ignored")
     return found.records
 
 
@@ -124,7 +124,7 @@ def _columns_of_sets(
         if missing := [general[field] for field in lacks if field not in chosen]:
             note(
                 f"{sources[set_name]} has no column {', '.join(map(repr, missing))}: the usual "
-                "names are read"
+                "names are used"
             )
         found[set_name] = ColumnsConfig(**chosen)
     return found
@@ -141,20 +141,20 @@ def _system_message(
                 places.setdefault(system, f"{sources[name]} {place}")
     if given is not None:
         if places.keys() - {given}:
-            note("model.system takes the place of the system messages in the sets")
+            note("model.system replaces the system messages in the sets")
         return given
-    hint = "A run has one system message: set model.system to it, for all records."
+    hint = "A run has one system message for all records: set model.system."
     if len(places) > 1:
         first, second, *_ = places.values()
         raise UserError(f"system messages differ: that of {first} and that of {second}.", hint)
     for name, found in sets.items():
         if len(found.systems) > 1:
             raise UserError(
-                f"{sources[name]} {found.systems[None]} has no system message, others have.", hint
+                f"{sources[name]} {found.systems[None]} has no system message, but others do.", hint
             )
     if not places:
         return None
-    note("the system message of the records is taken as model.system, for every prompt")
+    note("the records' system message is used as model.system, in every prompt")
     return next(iter(places))
 
 
@@ -198,7 +198,7 @@ def read_file(path: Path, source: str) -> list[Row]:
 
 def _file_bytes(path: Path, source: str) -> bytes:
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "no regular file"
+        kind = "a folder" if path.is_dir() else "not a regular file"
         raise UserError(f"{source} is {kind}.", "Give a file of records.")
     try:
         check_size(path.stat().st_size, source)
@@ -229,8 +229,8 @@ def _check_hub(name: str) -> None:
         pass  # the hub answers, or only the cache is to be used: `datasets` words what is wrong
     except Exception as error:  # the HTTP library's own, another one in each version
         raise UserError(
-            f"{name} is no local file, and no hub can be reached to look for a dataset.",
-            "Give a local file; HF_HUB_OFFLINE=1 takes a dataset that is cached already.",
+            f"{name} is not a local file, and no hub can be reached to look for a dataset.",
+            "Give a local file; with HF_HUB_OFFLINE=1, a cached dataset is used.",
         ) from error
 
 

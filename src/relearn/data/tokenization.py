@@ -100,7 +100,7 @@ class PromptFormat:
         """
         if self._turn.end_token is None:
             raise UserError(
-                "the tokenizer has no end token, so that no answer could end.",
+                "the tokenizer has no end token, so no answer could end.",
                 "Set eos_token in its tokenizer_config.json, or let model.prompt.template end "
                 "with the token.",
             )
@@ -209,7 +209,7 @@ class PromptFormat:
             answered = [*self._messages(_QUESTION), {"role": "assistant", "content": _ANSWER}]
             text = self._render(answered)
             if _ANSWER not in text or _QUESTION not in prompt:
-                raise UserError("the tokenizer's chat template leaves a message out.", _HINT)
+                raise UserError("the tokenizer's chat template drops a message.", _HINT)
             before, _, after = text.rpartition(_ANSWER)
             following = self._before_next_question(answered)
         else:
