@@ -16,12 +16,12 @@ from relearn.stages import Stages, dumped
 
 
 def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[str, Any]:
-    """Do the whole job in the run folder `output`, or what of it is not done yet.
+    """Do the whole job in the run folder `output`, or what is left of it.
 
     Args:
-        config: Of the run.
-        output: Folder that the run is done in.
-        keep_going: Leave a baseline whose training fails out rather than stop there.
+        config: The configuration.
+        output: The run folder; a run that was killed is resumed.
+        keep_going: If a baseline's training fails, continue without it.
 
     Returns:
         The run's summary, as in `summary.json`: metrics of the target, the unlearned model and

@@ -56,8 +56,8 @@ class RunFolder:
     Entering it makes the folder, or takes up a run of the same configuration where it stopped.
 
     Args:
-        path: Of the folder.
-        config: Of the run.
+        path: The folder.
+        config: The run's configuration.
         data_hashes: Hash of each set of records, so that a resumed run can't mix two data sets.
 
     Raises:

@@ -45,9 +45,9 @@ class Stages:
     """The stages of one run; each reads and writes files of the run folder only.
 
     Args:
-        config: Of the run.
+        config: The run's configuration.
         sets: The validated records.
-        folder: Of the run; it is written only by a stage's work.
+        folder: The run folder; only a stage's work writes to it.
 
     Attributes:
         failed: Baselines that the run goes on without, with the reason.

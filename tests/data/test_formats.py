@@ -238,7 +238,9 @@ def test_an_excel_workbook_is_read_where_openpyxl_is_installed(tmp_path: Path) -
     missing = [*rows, ["Who is she?", None, 10]]
     message = refused(tmp_path, "rows.xlsx", as_excel({"one": missing}))
     assert "rows.xlsx row 6 field 'answer' is missing" in message
-    assert "has 2 non-empty sheets" in refused(tmp_path, "rows.xlsx", as_excel({"one": rows, "two": rows}))
+    assert "has 2 non-empty sheets" in refused(
+        tmp_path, "rows.xlsx", as_excel({"one": rows, "two": rows})
+    )
     assert "is empty" in refused(tmp_path, "rows.xlsx", as_excel({"one": []}))
     broken = as_zip({"xl/workbook.xml": b"<oops"})
     assert "is a damaged Excel workbook" in refused(tmp_path, "rows.xlsx", broken)

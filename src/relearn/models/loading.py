@@ -57,8 +57,8 @@ def model_folder(name: str) -> Path:
             return _merged(folder)
         raise UserError(f"model {name} is no model: it has no config.json.", "Check --model.")
     raise UserError(
-        f"model {name!r} is no embedded model, no local folder or .gguf file, and not to be had "
-        "from a hub.",
+        f"model {name!r} was not found: no embedded model, local folder or .gguf file, and no hub "
+        "has it.",
         f"Embedded: {', '.join(EMBEDDED)}.",
     )
 

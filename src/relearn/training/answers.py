@@ -17,7 +17,7 @@ class Answered:
     """A question with the answer that a training row gives it.
 
     Attributes:
-        id: Of the record that it comes from.
+        id: Id of the record that it comes from.
         question: As the user asks it.
         answer: As the row has it.
     """

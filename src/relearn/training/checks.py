@@ -123,8 +123,8 @@ def check_memory(folder: Path, config: TrainingConfig) -> None:
     processes may share the weights out among them, each with memory of its own.
 
     Args:
-        folder: Of the model, with safetensors files; without any, nothing is known of its size.
-        config: Of the training.
+        folder: Folder of the model; without safetensors files its size is unknown.
+        config: Says which weights are trained, and in which precision.
 
     Raises:
         UserError: names the memory that is needed and what there is.

@@ -63,7 +63,7 @@ def train(
         config: Objective and hyper-parameters.
         output: Folder that appears when the training is finished.
         seed: Fixes initialization, order and dropout.
-        title: Of the progress bar.
+        title: Shown beside the progress bar.
         chosen: Preferred answers, one for each of `forget`, where the objective is about pairs.
 
     Returns:
