@@ -18,9 +18,9 @@ class NewAnswer(BaseModel):
         question: The question, or with kind `completion`, the first words of the answer.
         answer: The new answer, or what is left of it.
         kind: `original`, a kind of variant, `completion` or `generic`.
-        chunk: Number of the part of a long private answer that this answer replaces, from 0.
-        similarity: Cosine of the embeddings of question and answer, -1 to 1.
-        perplexity: Of the answer given the question, where it is bounded.
+        chunk: Which part of a long private answer this answer replaces, from 0.
+        similarity: Cosine similarity of question and answer, -1 to 1.
+        perplexity: Perplexity of the answer given the question, if `max_perplexity` is set.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,31 +35,19 @@ class NewAnswer(BaseModel):
     perplexity: float | None = None
 
 
-class Rejected(BaseModel):
+class Rejected(NewAnswer):
     """One row of `rejected.jsonl`: a candidate that was not used.
 
     Attributes:
-        source_id: See `NewAnswer`.
-        source_question: See `NewAnswer`.
-        question: See `NewAnswer`; a rejected variant is the question itself.
-        answer: None where the question was rejected, or nothing came back.
-        kind: See `NewAnswer`.
-        chunk: See `NewAnswer`.
-        reason: Why.
+        answer: Empty if the question itself was rejected, or nothing came back.
+        reason: Why it was rejected.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    source_id: str
-    source_question: str = ""
-    question: str
-    answer: str | None = None
-    kind: str
-    chunk: int = 0
+    answer: str = ""
     reason: str
 
 
-def write_answers(file: Path, rows: Iterable[NewAnswer | Rejected]) -> None:
+def write_answers(file: Path, rows: Iterable[NewAnswer]) -> None:
     """Write the rows, without the fields that have their default."""
     write_jsonl(file, [row.model_dump(exclude_defaults=True) for row in rows])
 

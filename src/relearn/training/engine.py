@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from relearn.models.label_logits import label_logits
 from relearn.models.packed_attention import can_pack, packing
 from relearn.models.precision import is_native, native_precision
 from relearn.models.recomputation import recomputation
-from relearn.training.plan import TrainingPlan, training_rows
+from relearn.training.plan import TrainingPlan
 from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.trainer import ObjectiveTrainer
 
@@ -74,17 +75,18 @@ def train(
     """
     set_seed(seed)
     checkpoints = output.with_name(f"{output.name}.checkpoints")
+    pad_token_id = tokenizer.pad_token_id
+    plan = TrainingPlan(config, forget, chosen, retain, pad_token_id, checkpoints, seed)
     dtype = model.dtype
     with native_precision(model):
         policy = _policy(model, config)
-        rows = training_rows(forget, chosen, retain, config)
-        packed = config.packing and packs_exactly(policy, rows, tokenizer.pad_token_id)
+        packed = config.packing and packs_exactly(policy, plan.rows, plan.pad_token_id)
         config = config.model_copy(update={"packing": packed})
         products = dtype if is_native(dtype, model.device) else torch.float32
         # An adapter's products are made in the type of the frozen weights as they are.
         own = config.method != "full" and products != torch.float16
         autocast = None if own else products
-        plan = TrainingPlan(config, rows, tokenizer.pad_token_id, checkpoints, seed, autocast)
+        plan = replace(plan, config=config, autocast=autocast)
         with _fast(policy, packed), disk_errors(checkpoints):
             trainer = _trainer(policy, tokenizer, plan)
             with progress_bar(title) as advance:

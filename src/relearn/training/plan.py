@@ -21,19 +21,31 @@ class TrainingPlan:
 
     Attributes:
         config: Objective and hyper-parameters.
-        rows: The training set; see `training_rows`.
-        pad_token_id: What fills up rows that are not packed.
+        forget: Rows of the forget objective.
+        chosen: Preferred answers, one for each of `forget`, or none.
+        retain: Rows to keep; used only if something needs them.
+        pad_token_id: Fills up rows that are not packed.
         checkpoints: Folder of the checkpoints.
         seed: Fixes the order of the rows, and dropout.
         autocast: Type of the products where it is not the weights'.
+
+    Raises:
+        UserError: the objective or the wrapper has no such option.
     """
 
     config: TrainingConfig
-    rows: Sequence[TrainingRow]
+    forget: Sequence[Example]
+    chosen: Sequence[Example]
+    retain: Sequence[Example]
     pad_token_id: int
     checkpoints: Path
     seed: int
     autocast: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        self.objective.options.check(self.config.objective_options)
+        if self.wrapper:
+            self.wrapper.options.check(self.config.wrapper_options)
 
     @cached_property
     def objective(self) -> Objective:
@@ -48,7 +60,7 @@ class TrainingPlan:
     @property
     def regularizer(self) -> str:
         """What is added on retain rows: `none`, `ce`, `kl` or `ce+kl`."""
-        return _regularizer(self.config)
+        return self.config.retain_regularizer or self.objective.regularizer
 
     @property
     def retain_weight(self) -> float:
@@ -60,6 +72,15 @@ class TrainingPlan:
     def wrapper(self) -> Wrapper | None:
         """What finds the part of the model that may change."""
         return WRAPPERS.named(self.config.wrapper) if self.config.wrapper else None
+
+    @cached_property
+    def rows(self) -> list[TrainingRow]:
+        """The training set: forget rows, chosen ones, retain rows."""
+        rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(self.forget)]
+        rows += [TrainingRow(len(rows) + i, e, False, True) for i, e in enumerate(self.chosen)]
+        needed = self.objective.needs_retain or (self.wrapper and self.wrapper.needs_retain)
+        kept = self.retain if needed or self.regularizer != "none" else ()
+        return rows + [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
 
     @property
     def retained(self) -> list[TrainingRow]:
@@ -77,31 +98,3 @@ class TrainingPlan:
     def collate(self, rows: Sequence[TrainingRow]) -> Batch:
         """Make a batch."""
         return pack(rows) if self.config.packing else collate(rows, self.pad_token_id)
-
-
-def training_rows(
-    forget: Sequence[Example],
-    chosen: Sequence[Example],
-    retain: Sequence[Example],
-    config: TrainingConfig,
-) -> list[TrainingRow]:
-    """Return the training set: forget rows, chosen ones, and retain rows where anything asks.
-
-    Raises:
-        UserError: the objective or the wrapper has no such option.
-    """
-    objective = OBJECTIVES.named(config.objective)
-    objective.options.check(config.objective_options)
-    wrapper = WRAPPERS.named(config.wrapper) if config.wrapper else None
-    if wrapper:
-        wrapper.options.check(config.wrapper_options)
-    needs_retain = objective.needs_retain or (wrapper is not None and wrapper.needs_retain)
-    kept = retain if _regularizer(config) != "none" or needs_retain else []
-    rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]
-    rows += [TrainingRow(len(rows) + i, e, False, is_chosen=True) for i, e in enumerate(chosen)]
-    rows += [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
-    return rows
-
-
-def _regularizer(config: TrainingConfig) -> str:
-    return config.retain_regularizer or OBJECTIVES.named(config.objective).regularizer
