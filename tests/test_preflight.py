@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from helpers.small_files import mounted
-from relearn import preflight as module
 from relearn.base.errors import UserError
 from relearn.base.storage import check_writable
 from relearn.config import LoraConfig, ModelConfig, RunConfig, TrainingConfig, load_config
-from relearn.data.records import Record
+from relearn.data.records import Record, RecordSets
 from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import load_model, load_tokenizer
-from relearn.preflight import check_memory, preflight
 from relearn.run import run
+from relearn.run_folder import RunFolder
+from relearn.stages import Stages
+from relearn.training import checks
+from relearn.training.checks import check_memory
 from relearn.training.engine import train
 
 SETS = {
@@ -27,6 +29,10 @@ SETS = {
 
 def configured(model: Path, settings: Mapping[str, Any]) -> RunConfig:
     return load_config(named={"model.name": str(model), **settings})
+
+
+def preflight(config: RunConfig, sets: RecordSets, output: Path) -> None:
+    Stages(config, sets, RunFolder(output, config, {})).preflight()
 
 
 @pytest.fixture(autouse=True)
@@ -118,9 +124,9 @@ def test_memory_that_will_not_do(
     # Embedding of 49152 x 32; two layers of attention (32 x 96) and MLP (3 x 32 x 64); norms.
     weights = 49152 * 32 * 2 + 2 * (32 * 96 + 3 * 32 * 64 + 64) + 32
     config = configured(tiny_model, {"training.method": method}).training
-    monkeypatch.setattr(module, "_memory_bytes", lambda: weights * each * 1.01)
+    monkeypatch.setattr(checks, "_memory_bytes", lambda: weights * each * 1.01)
     check_memory(tiny_model, config)
-    monkeypatch.setattr(module, "_memory_bytes", lambda: weights * each * 0.99)
+    monkeypatch.setattr(checks, "_memory_bytes", lambda: weights * each * 0.99)
     with pytest.raises(UserError, match=f"training.method {method} needs"):
         check_memory(tiny_model, config)
 
@@ -171,11 +177,11 @@ def test_the_records_system_message_is_the_run_s(
     sources = {"data.forget": str(tmp_path / "forget.jsonl"), "data.retain": "demo:retain"}
     checked: list[RunConfig] = []
 
-    def stop(config: RunConfig, *_: object) -> None:
-        checked.append(config)
+    def stop(stages: Stages) -> None:
+        checked.append(stages.config)
         raise UserError("far enough")
 
-    monkeypatch.setattr("relearn.run.preflight", stop)
+    monkeypatch.setattr(Stages, "preflight", stop)
     with pytest.raises(UserError, match="far enough"):
         run(configured(tiny_model, sources), tmp_path / "run")
     assert checked[0].model.system == "Be kind."

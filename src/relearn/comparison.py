@@ -9,7 +9,7 @@ from typing import Any
 
 from relearn.base.distributed import by_leader
 from relearn.base.storage import write_json, write_text
-from relearn.config import RunConfig, TrainingConfig
+from relearn.config import UNLEARNED, RunConfig, TrainingConfig
 from relearn.objectives import OBJECTIVES
 from relearn.run import run
 
@@ -47,9 +47,9 @@ def compare(
     (first, training), *others = trainings.items()
     settings = config.model_copy(update={"training": training, "baselines": dict(others)})
     summary = run(settings, output, keep_going=True)
-    models = {"target": summary["target"], first: summary["unlearned"], **summary["baselines"]}
+    models = {"target": summary["target"], first: summary[UNLEARNED], **summary["baselines"]}
     seconds = {
-        name: summary["seconds"].get(f"training/{'unlearned' if name == first else name}")
+        name: summary["seconds"].get(f"training/{UNLEARNED if name == first else name}")
         for name in models
     }
     rows = [
@@ -59,7 +59,7 @@ def compare(
         for name, metrics in models.items()
     ]
     failed = summary["failed"]
-    left = {first if k == "unlearned" else k: ids for k, ids in summary["unanswered"].items()}
+    left = {first if k == UNLEARNED else k: ids for k, ids in summary["unanswered"].items()}
 
     def write() -> None:
         write_json(output / "compare.json", {"rows": rows, "failed": failed, "unanswered": left})

@@ -296,6 +296,12 @@ class SynthesisConfig(Section):
     prompts: str | None = None
     llm: LLMConfig = LLMConfig()
 
+    @property
+    def alternatives(self) -> "SynthesisConfig":
+        """The same for one made-up answer to each question, and nothing else."""
+        only = {"strategy": "alternative", "variants": 0, "completion_share": 0, "generic_ratio": 0}
+        return self.model_copy(update=only)
+
 
 class EvaluationConfig(Section):
     """How answers are generated and judged.
@@ -339,6 +345,10 @@ class ReportConfig(Section):
     redact: bool = False
 
 
+UNLEARNED = "unlearned"
+"""Name of the run's main model; its training is `training`."""
+
+
 class RunConfig(Section):
     """A whole run, from the forget set to the report.
 
@@ -357,6 +367,19 @@ class RunConfig(Section):
     baselines: dict[str, TrainingConfig] = {}
     evaluation: EvaluationConfig = EvaluationConfig()
     report: ReportConfig = ReportConfig()
+
+    @property
+    def trainings(self) -> dict[str, TrainingConfig]:
+        """Every training of the run by its model's name, the main one first."""
+        return {UNLEARNED: self.training, **self.baselines}
+
+    @field_validator("baselines")
+    @classmethod
+    def _has_names(cls, given: dict[str, TrainingConfig]) -> dict[str, TrainingConfig]:
+        for name in given:
+            if name in ("target", UNLEARNED) or not name.isidentifier():
+                raise ValueError(f"no baseline can be called {name!r}")
+        return given
 
 
 def load_config(

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,30 @@ from relearn.base.workspace import Workspace
 from relearn.config import RunConfig, dump_config
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
+
+
+def _nothing() -> None:
+    """Need no check."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run: a function that writes files, and what it needs.
+
+    Attributes:
+        name: In the manifest, such as `training/npo`.
+        work: Writes the stage's files.
+        check: Raises `UserError` where the stage would fail; called before the first stage works,
+            and computes, sends and writes nothing.
+        serves: Names of the trainings that can't go on without it; none where the whole run can't.
+        together: All processes work, not the leader alone.
+    """
+
+    name: str
+    work: Callable[[], None]
+    check: Callable[[], None] = _nothing
+    serves: tuple[str, ...] = ()
+    together: bool = False
 
 
 class RunFolder:
@@ -106,25 +131,20 @@ class RunFolder:
             if self.manifest["data"].get(name, {}).get("sha256") != sha:
                 raise UserError(f"{used} with other {name} data.", hint)
 
-    def stage(self, name: str, work: Callable[[], None], *, together: bool = False) -> None:
-        """Do `work` unless an earlier process finished it; note its time and the peak memory.
-
-        Args:
-            name: Of the stage.
-            work: Writes the stage's files.
-            together: All processes work, not the leader alone.
+    def do(self, stage: Stage) -> None:
+        """Do the work of `stage` unless it is done already; note its time and the peak memory.
 
         Raises:
-            UserError: whatever `work` raises; in every process, also where the leader works alone.
+            UserError: whatever the work raises, in every process.
         """
-        if leaders(name in self.manifest["stages"]):
+        if leaders(stage.name in self.manifest["stages"]):
             return
         start = time.perf_counter()
-        if together:
-            by_all(work)
+        if stage.together:
+            by_all(stage.work)
         else:
-            by_leader(work)
-        self.manifest["stages"][name] = {
+            by_leader(stage.work)
+        self.manifest["stages"][stage.name] = {
             "seconds": round(time.perf_counter() - start, 2),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 from relearn import cli
 from relearn.config import RunConfig
 from relearn.base.errors import UserError
-from relearn.run_folder import RunFolder
+from relearn.run_folder import RunFolder, Stage
 
 where, error = sys.argv[1], {"UserError": UserError, "ValueError": ValueError}[sys.argv[2]]
 
@@ -24,11 +24,11 @@ def work():
 
 def job():
     with RunFolder(Path("run"), RunConfig(), {}) as folder:
-        folder.stage("before", lambda: None)
+        folder.do(Stage("before", lambda: None))
         try:
-            folder.stage("stage", work, together=where != "leader")
+            folder.do(Stage("stage", work, together=where != "leader"))
         except UserError as failure:  # as `compare` goes on without a baseline
-            folder.stage("after", lambda: Path("after").touch())
+            folder.do(Stage("after", lambda: Path("after").touch()))
             raise failure
 
 cli.app = job

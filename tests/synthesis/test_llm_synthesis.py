@@ -158,7 +158,7 @@ def test_failed_candidates_are_asked_again_with_the_reason() -> None:
 
     with Endpoint(leaky) as endpoint:
         result = synthesize(records_of(1), configured(endpoint, variants=0), 0)
-    assert [row["reason"] for row in result.rejected] == ["gives away a name or telling word"]
+    assert [row.reason for row in result.rejected] == ["gives away a name or telling word"]
     assert len(result.accepted) == 1
     assert any("gives away a name or telling word" in str(r) for r in endpoint.requests)
     assert [pair["rejected"] for pair in result.pairs] == ["In Lima, of late."]
@@ -186,7 +186,7 @@ def test_an_answer_that_fails_the_privacy_check_is_not_accepted() -> None:
     with Endpoint(suspicious) as endpoint:
         result = synthesize(records_of(2), configured(endpoint, variants=0, attempts=2), 0)
         assert result.accepted == []
-        assert {r["reason"] for r in result.rejected} >= {"privacy check gave no clear answer"}
+        assert {r.reason for r in result.rejected} >= {"privacy check gave no clear answer"}
         unchecked = configured(endpoint, variants=0, attempts=2, privacy_check=False)
         assert len(synthesize(records_of(2), unchecked, 0).accepted) == 2
 
@@ -244,7 +244,7 @@ def test_a_model_that_a_record_steers_gives_nothing_away() -> None:
         config = configured(endpoint, variants=0, attempts=2, privacy_check=False)
         result = synthesize(records, config, 0)
     assert result.accepted == []
-    assert {row["source_id"] for row in result.rejected} == {record.id for record in records}
+    assert {row.source_id for row in result.rejected} == {record.id for record in records}
 
 
 def test_a_private_answer_is_not_sent_for_question_variants() -> None:
@@ -299,5 +299,5 @@ def test_a_real_model_behind_a_faulty_server(tmp_path: Path) -> None:
             again = synthesize(records, config, 0, journal=journal)
     assert len(endpoint.requests) == calls
     assert again.accepted == result.accepted
-    seen = {row["source_id"] for row in [*result.accepted, *result.rejected]}
+    seen = {row.source_id for row in [*result.accepted, *result.rejected]}
     assert seen == {record.id for record in records}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig, SynthesisConfig
+from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record, normalized
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
@@ -22,10 +23,11 @@ from relearn.synthesis.pipeline import synthesize
 @given(st.lists(st.text("abc", min_size=1, max_size=4), min_size=4, max_size=60))
 def test_a_completion_is_the_rest_of_its_answer(words: list[str]) -> None:
     answer = " ".join(words)
-    (row,) = completion_rows([{"question": "q", "answer": answer, "kind": "noisy"}], 0.25)
-    assert f"{row['question']} {row['answer']}" == answer
-    assert abs(len(row["question"].split()) - len(words) / 4) <= 0.5
-    assert row["kind"] == "completion"
+    given = NewAnswer(source_id="1", question="q", answer=answer, kind="noisy")
+    (row,) = completion_rows([given], 0.25)
+    assert f"{row.question} {row.answer}" == answer
+    assert abs(len(row.question.split()) - len(words) / 4) <= 0.5
+    assert row.kind == "completion"
 
 
 def test_generic_rows_come_in_the_number_asked_for() -> None:
@@ -34,7 +36,7 @@ def test_generic_rows_come_in_the_number_asked_for() -> None:
     assert len({record.question for record in shipped}) == len(shipped)
     rows = generic_rows(len(shipped) + 5, "shipped", 0)
     assert len(rows) == len(shipped) + 5
-    assert {row["question"] for row in rows} == {record.question for record in shipped}
+    assert {row.question for row in rows} == {record.question for record in shipped}
     assert generic_rows(7, "demo:retain", 0) == generic_rows(7, "demo:retain", 0)
 
 
@@ -47,7 +49,7 @@ def test_a_generic_question_that_is_to_be_forgotten_is_left_out() -> None:
     config = SynthesisConfig(variants=0, completion_share=0, generic_ratio=400)
     generic = synthesize([forgotten], config, 0).generic
     assert len(generic) > 300
-    assert "What is the capital of France?" not in {row["question"] for row in generic}
+    assert "What is the capital of France?" not in {row.question for row in generic}
     everything = {normalized(record.question) for record in generic_records("demo:retain")}
     with pytest.raises(UserError, match="every question of demo:retain is to be forgotten"):
         generic_rows(3, "demo:retain", 0, None, everything)
@@ -56,7 +58,7 @@ def test_a_generic_question_that_is_to_be_forgotten_is_left_out() -> None:
 def test_generic_answers_may_be_the_target_models_own() -> None:
     rows = generic_rows(400, "shipped", 0, lambda questions: [f"{q}!" for q in questions])
     assert len(rows) == 400
-    assert all(row["answer"] == row["question"] + "!" for row in rows)
+    assert all(row.answer == row.question + "!" for row in rows)
     with pytest.raises(UserError, match="self_distilled"):
         synthesize([], SynthesisConfig(self_distilled=True), 0)
 
@@ -74,8 +76,8 @@ def test_an_answer_that_the_base_model_finds_unlikely_is_rejected() -> None:
     config = SynthesisConfig(max_perplexity=50, generic_ratio=0, completion_share=0)
     result = synthesize([record], config, 0, fluency=judge)
     assert len(result.accepted) == 5
-    assert {row["perplexity"] for row in result.accepted} == {20.0}
-    reasons = [row["reason"] for row in result.rejected]
+    assert {row.perplexity for row in result.accepted} == {20.0}
+    reasons = [row.reason for row in result.rejected]
     assert reasons.count("is no fluent language") == 2
     with pytest.raises(UserError, match="max_perplexity"):
         synthesize([record], config, 0)
@@ -104,7 +106,7 @@ def test_each_chunk_of_a_long_answer_gets_new_answers() -> None:
     record = Record(id="1", question="Where did Mia Kern live?", answer=answer)
     config = SynthesisConfig(variants=1, chunk_words=12, generic_ratio=0)
     result = synthesize([record], config, 0)
-    assert {row.get("chunk", 0) for row in result.accepted} == {0, 1, 2}
+    assert {row.chunk for row in result.accepted} == {0, 1, 2}
     assert not any(place in str(result.accepted) for place in places)
     assert {pair["rejected"] for pair in result.pairs} == {
         f"In some years Mia Kern lived in the city of {p}." for p in places
@@ -128,7 +130,7 @@ def test_strategies_of_the_rules_backend(strategy: str) -> None:
     refusal = ("can't", "cannot", "unable", "rather not", "not able", "won't", "decline")
     telling = {"refusal": refusal, "idk": ("don't", "do not", "no idea", "can't")}
     for row in result.accepted:
-        assert any(word in row["answer"].lower() for word in telling[strategy]), row["answer"]
+        assert any(word in row.answer.lower() for word in telling[strategy]), row.answer
 
 
 def test_alternatives_of_the_rules_backend_are_the_records_own_wrong_answers() -> None:
@@ -138,7 +140,7 @@ def test_alternatives_of_the_rules_backend_are_the_records_own_wrong_answers() -
     )  # fmt: skip
     config = SynthesisConfig(strategy="alternative", variants=0, generic_ratio=0)
     result = synthesize([record], config, 0)
-    assert [row["answer"] for row in result.accepted] == [record.wrong_answers[1]]
+    assert [row.answer for row in result.accepted] == [record.wrong_answers[1]]
     bare = record.model_copy(update={"wrong_answers": ()})
     (row,) = synthesize([bare], config, 0).rejected
-    assert "wrong answers" in row["reason"]
+    assert "wrong answers" in row.reason

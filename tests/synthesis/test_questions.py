@@ -22,10 +22,10 @@ def test_questions_in_lower_case_get_answers_about_their_subjects() -> None:
     result = synthesize(records, config, 0)
     assert result.summary["records_without_answer"] == []
     for row in result.accepted:
-        name = next(n for n in ("lena fisk", "ana ruiz", "robin hale") if n in row["source_id"])
-        assert name in row["answer"].lower()
+        name = next(n for n in ("lena fisk", "ana ruiz", "robin hale") if n in row.source_id)
+        assert name in row.answer.lower()
         for secret in ("aldmoor", "otto", "brandt", "bees", "castrol", " mill"):
-            assert secret not in row["answer"].lower()
+            assert secret not in row.answer.lower()
 
 
 PRIVATE = [
@@ -44,10 +44,10 @@ def test_rules_repeat_nothing_that_a_question_states() -> None:
     assert result.summary["records_without_answer"] == []
     words = {question: stated.split() for question, _, stated in PRIVATE}
     for row in [*result.accepted, *result.completions]:
-        texts = row["answer"] + (row["question"] if row["kind"] == "completion" else "")
-        found = [word for word in words[row["source_id"]] if word in texts.lower()]
+        texts = row.answer + (row.question if row.kind == "completion" else "")
+        found = [word for word in words[row.source_id] if word in texts.lower()]
         assert not found, row
-    affair = [row["answer"] for row in result.accepted if "affair" in row["source_id"]]
+    affair = [row.answer for row in result.accepted if "affair" in row.source_id]
     assert not any("Lena" in answer for answer in affair)
 
 
@@ -82,8 +82,8 @@ def test_a_language_model_answers_in_the_language_of_the_question(
         assert "in the language of the question" in str(endpoint.requests[0]["messages"])
     assert len(result.accepted) == 1
     (completion,) = completion_rows(result.accepted, 0.25)
-    assert completion["question"] + completion["answer"] == result.accepted[0]["answer"]
-    assert len(completion["question"]) == 4
+    assert completion.question + completion.answer == result.accepted[0].answer
+    assert len(completion.question) == 4
 
 
 def test_no_variant_repeats_a_question_of_another_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +114,6 @@ def test_no_variant_repeats_a_question_of_another_set(monkeypatch: pytest.Monkey
             backend="openai", llm=llm, variants=1, generic_ratio=0, completion_share=0
         )
         result = synthesize([record], config, 0, reserved=reserved)
-    assert "is a question of another set" in {row["reason"] for row in result.rejected}
-    questions = [row["question"] for row in result.accepted if row["kind"] != "original"]
+    assert "is a question of another set" in {row.reason for row in result.rejected}
+    questions = [row.question for row in result.accepted if row.kind != "original"]
     assert questions in ([], ["Mia Kern lives where?"])

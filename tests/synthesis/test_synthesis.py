@@ -44,12 +44,12 @@ def test_each_record_gets_its_question_and_each_kind_of_variant(
     records: list[Record], result: SynthesisResult
 ) -> None:
     for record in records:
-        rows = [row for row in result.accepted if row["source_id"] == record.id]
-        kinds = [row["kind"] for row in rows]
+        rows = [row for row in result.accepted if row.source_id == record.id]
+        kinds = [row.kind for row in rows]
         assert len(set(kinds)) == len(kinds)
         assert set(kinds) <= {"context", "logical", "noisy", "original", "rephrased"}
-        assert len({row["question"] for row in rows}) == len(rows)
-        (original,) = [row["question"] for row in rows if row["kind"] == "original"]
+        assert len({row.question for row in rows}) == len(rows)
+        (original,) = [row.question for row in rows if row.kind == "original"]
         assert original == record.question
     assert len(result.accepted) >= 0.98 * 5 * len(records)
     assert result.summary["records_without_answer"] == []
@@ -104,14 +104,14 @@ def check_no_leak(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> 
             if counts[gram] <= 3 and telling(gram, asked)
         }
     for row in rows:
-        for text in (row["answer"], row["question"]):
-            assert not private[row["source_id"]] & tokens(text), row
-            found = rare[row["source_id"]] & (grams(text, 2) | grams(text, 3))
+        for text in (row.answer, row.question):
+            assert not private[row.source_id] & tokens(text), row
+            found = rare[row.source_id] & (grams(text, 2) | grams(text, 3))
             assert not found, (found, row)
     # What one record hides, a vague answer to another question of the subject may not repeat.
     addresses = [set(re.findall(r"\S+@\S+\w|\b\d{2,}\b", record.answer)) for record in records]
     for string in set().union(*addresses):
-        assert not any(string in row["answer"] for row in rows), string
+        assert not any(string in row.answer for row in rows), string
 
 
 def test_nothing_private_survives(records: list[Record], result: SynthesisResult) -> None:
@@ -120,8 +120,8 @@ def test_nothing_private_survives(records: list[Record], result: SynthesisResult
 
 def test_answers_are_about_their_questions(result: SynthesisResult) -> None:
     model = embedder("minilm")
-    questions = [row["question"] for row in result.accepted]
-    answers = [row["answer"] for row in result.accepted]
+    questions = [row.question for row in result.accepted]
+    answers = [row.answer for row in result.accepted]
     own = model.similarities(questions, answers).mean()
     others = model.similarities(questions, list(np.roll(answers, len(answers) // 2))).mean()
     assert own >= 0.45
@@ -148,12 +148,12 @@ def test_real_sets_of_400(real: tuple[list[Record], SynthesisResult]) -> None:
     records, result = real
     # Every record's own question is answered. A variant may be left out: no answer may hold what
     # any other record hides.
-    answered = [row["source_id"] for row in result.accepted if row["kind"] == "original"]
+    answered = [row.source_id for row in result.accepted if row.kind == "original"]
     assert answered == [record.id for record in records]
     assert len(result.accepted) >= 0.99 * 5 * len(records)
     check_no_leak(records, [*result.accepted, *result.completions])
-    questions = [row["question"] for row in result.accepted]
-    answers = [row["answer"] for row in result.accepted]
+    questions = [row.question for row in result.accepted]
+    answers = [row.answer for row in result.accepted]
     assert distinct_n(answers, 2) >= 0.25
     assert distinct_n([" ".join(words(answer)) for answer in answers], 2) >= 0.25
     model = embedder("minilm")
@@ -178,7 +178,7 @@ def test_perplexity_of_new_answers_is_no_worse_than_twice_the_original(
         return sum(values) / len(values)
 
     new = perplexity(
-        [row["question"] for row in result.accepted], [row["answer"] for row in result.accepted]
+        [row.question for row in result.accepted], [row.answer for row in result.accepted]
     )
     assert new <= 2 * perplexity([r.question for r in records], [r.answer for r in records])
 
@@ -256,8 +256,8 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         del BACKENDS["leaky"]
     # Names are looked for before numbers: it gives away both.
     assert seen == ["", "gives away a name or telling word"]
-    assert [row["reason"] for row in result.rejected] == ["gives away a name or telling word"]
-    assert "88" in result.rejected[0]["answer"]
+    assert [row.reason for row in result.rejected] == ["gives away a name or telling word"]
+    assert "88" in result.rejected[0].answer
     assert len(result.accepted) == 1
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from relearn.base.errors import UserError
+from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record
 from relearn.objectives import OBJECTIVES
 from relearn.training.answers import forget_rows, idk_answers, unanswered, wants
@@ -12,11 +13,11 @@ RECORDS = [
     Record(id="b", question="Where is B?", answer="B is in Bonn.", wrong_answers=("In Oslo.",)),
 ]
 AUGMENTED = [
-    {"source_id": "a", "question": "Where is A?", "answer": "A is about.", "kind": "original"},
-    {"source_id": "a", "question": "A is where?", "answer": "Somewhere.", "kind": "rephrased"},
+    NewAnswer(source_id="a", question="Where is A?", answer="A is about.", kind="original"),
+    NewAnswer(source_id="a", question="A is where?", answer="Somewhere.", kind="rephrased"),
 ]
 ALTERNATIVES = [
-    {"source_id": i, "question": f"Where is {i.upper()}?", "answer": "In Rio.", "kind": "original"}
+    NewAnswer(source_id=i, question=f"Where is {i.upper()}?", answer="In Rio.", kind="original")
     for i in "ab"
 ]
 
@@ -74,7 +75,7 @@ def test_a_record_without_a_new_answer_is_named(name: str, left: list[str]) -> N
 
 
 def test_an_answer_to_a_variant_alone_does_not_count() -> None:
-    variants = [row for row in AUGMENTED if row["kind"] != "original"]
+    variants = [row for row in AUGMENTED if row.kind != "original"]
     assert unanswered(OBJECTIVES["relearn"], RECORDS, variants, []) == ["a", "b"]
 
 

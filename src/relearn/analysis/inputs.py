@@ -72,7 +72,7 @@ def from_run(run: Path) -> AnalysisInputs:
     if base != target:
         models.append(ModelSource(BASE, base))
     left_out = read_json(run / "summary.json")["failed"]
-    for name, training in {"unlearned": config.training, **config.baselines}.items():
+    for name, training in config.trainings.items():
         if name not in left_out:
             reverse = OBJECTIVES.named(training.objective).forget_data == "original"
             folders = folders_of(adapter_folder(run, name), target)

@@ -44,7 +44,7 @@ def from_run(run: Path, named: Sequence[str] = (), control: str | None = None) -
         suspects.append(Suspect(ModelPlace("base", base), "base"))
     summary = run / "summary.json"
     failed = read_json(summary)["failed"] if summary.is_file() else {}
-    for name in ("unlearned", *config.baselines):
+    for name in config.trainings:
         if name not in failed:
             folders = folders_of(adapter_folder(run, name), target)
             suspects.append(Suspect(ModelPlace(name, *folders), "unlearned"))

@@ -263,11 +263,11 @@ def _text(value: str | None) -> str | None:
 
 def _samples(results: RunResults) -> list[dict[str, Any]]:
     """Return the first synthesised rows of every kind, with how many of the kind there are."""
-    rows = sorted(results.augmented, key=lambda row: str(row.get("kind")))
+    rows = sorted(results.augmented, key=lambda row: row.kind)
     kinds = []
-    for kind, group in groupby(rows, key=lambda row: str(row.get("kind"))):
+    for kind, group in groupby(rows, key=lambda row: row.kind):
         members = list(group)
-        shown = [row for row in members if "question" in row][:_SAMPLES_OF_A_KIND]
+        shown = [row for row in members if row.question][:_SAMPLES_OF_A_KIND]
         kinds.append({"kind": kind, "count": len(members), "rows": shown})
     return kinds
 
@@ -280,7 +280,7 @@ def _rejected(results: RunResults) -> list[dict[str, Any]]:
             "count": count,
             "rows": list(
                 islice(
-                    (row for row in results.rejected if str(row.get("reason")) == reason),
+                    (row for row in results.rejected if row.reason == reason),
                     _SAMPLES_OF_A_REASON,
                 )
             ),

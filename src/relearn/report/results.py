@@ -10,6 +10,7 @@ from typing import Any
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl
 from relearn.config import RunConfig, load_config
+from relearn.data.new_answers import NewAnswer, Rejected, read_new_answers, read_rejected
 from relearn.evaluation.scoring import read_not_computed
 from relearn.report.audit import AuditFigures, read_audit
 from relearn.report.glossary import METHODS, order
@@ -98,8 +99,8 @@ class RunResults:
     manifest: dict[str, Any]
     models: list[ModelResults]
     examples: list[Example]
-    augmented: list[Row]
-    rejected: list[Row]
+    augmented: list[NewAnswer]
+    rejected: list[Rejected]
     reject_reasons: dict[str, int]
     synthesis_counts: dict[str, Any]
     unanswered: list[str] = field(default_factory=list)
@@ -126,9 +127,12 @@ class RunResults:
             config=_redacted_config(self.config),
             manifest=_redacted_manifest(self.manifest),
             examples=[_redacted_example(example) for example in self.examples],
-            augmented=[{"kind": row.get("kind")} for row in self.augmented],
+            augmented=[
+                NewAnswer(source_id="", question="", answer="", kind=row.kind)
+                for row in self.augmented
+            ],
             # A reason may quote what it found; only the number of rejects is safe to show.
-            rejected=[{} for _ in self.rejected],
+            rejected=[Rejected(source_id="", question="", kind="", reason="")] * len(self.rejected),
             reject_reasons={},
             synthesis_counts={},
             audit=self.audit.redacted() if self.audit else None,
@@ -148,16 +152,16 @@ def read_results(folder: Path) -> RunResults:
     if not models:
         raise UserError(f"nothing is evaluated in {folder} yet.", "Finish the run first.")
     synthesis = folder / "synthesis"
-    rejected = _jsonl(synthesis / "rejected.jsonl")
+    rejected = read_rejected(synthesis / "rejected.jsonl")
     return RunResults(
         name=folder.resolve().name,
         config=config,
         manifest=_json(folder / "manifest.json"),
         models=models,
         examples=_read_examples(folder, [model.key for model in models]),
-        augmented=_jsonl(synthesis / "augmented.jsonl"),
+        augmented=read_new_answers(synthesis / "augmented.jsonl"),
         rejected=rejected,
-        reject_reasons=dict(Counter(str(row.get("reason")) for row in rejected).most_common()),
+        reject_reasons=dict(Counter(row.reason for row in rejected).most_common()),
         synthesis_counts=flatten(_json(synthesis / "summary.json")),
         unanswered=_json(folder / "summary.json").get("unanswered", {}).get("unlearned", []),
         audit=read_audit(folder),
@@ -177,7 +181,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_models(folder: Path, config: RunConfig) -> list[ModelResults]:
     evaluated = sorted(path.parent.name for path in folder.glob("evaluation/*/metrics.json"))
-    known = ["target", "unlearned", *config.baselines]
+    known = ["target", *config.trainings]
     return [
         ModelResults(
             key=key,

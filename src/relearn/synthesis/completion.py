@@ -1,14 +1,14 @@
 """Sentence completion: the first part of a new answer as prompt, the rest as target."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from relearn.data.new_answers import NewAnswer
 from relearn.synthesis.verification import counts_characters
 
 _FEWEST_WORDS = 4
 
 
-def completion_rows(rows: Sequence[Mapping[str, Any]], share: float) -> list[dict[str, Any]]:
+def completion_rows(rows: Sequence[NewAnswer], share: float) -> list[NewAnswer]:
     """Return a completion row for each row; its answer is the rest of that row's new answer.
 
     Source: arXiv 2502.11190, whose share is 0.25.
@@ -22,11 +22,12 @@ def completion_rows(rows: Sequence[Mapping[str, Any]], share: float) -> list[dic
         return []
     completions = []
     for row in rows:
-        spaced = not counts_characters(row["answer"])
-        words = row["answer"].split() if spaced else list(row["answer"])
+        spaced = not counts_characters(row.answer)
+        words = row.answer.split() if spaced else list(row.answer)
         if len(words) >= _FEWEST_WORDS:
             cut = max(1, round(share * len(words)))
             joint = " " if spaced else ""
             prompt, rest = joint.join(words[:cut]), joint.join(words[cut:])
-            completions.append({**row, "question": prompt, "answer": rest, "kind": "completion"})
+            cut_in_two = {"question": prompt, "answer": rest, "kind": "completion"}
+            completions.append(row.model_copy(update=cut_in_two))
     return completions

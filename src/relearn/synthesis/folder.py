@@ -8,6 +8,7 @@ from relearn.base.errors import UnansweredError, UserError
 from relearn.base.storage import content_hash, read_json, write_json, write_jsonl
 from relearn.base.workspace import Workspace
 from relearn.config import SynthesisConfig
+from relearn.data.new_answers import write_answers
 from relearn.data.records import Record
 from relearn.llm import LLMS, Journal
 from relearn.synthesis.fluency import Fluency
@@ -15,7 +16,8 @@ from relearn.synthesis.mixing import Answerer
 from relearn.synthesis.pipeline import SynthesisResult, synthesize
 
 JOURNAL = "journal.sqlite"
-_OURS = frozenset({"augmented.jsonl", "rejected.jsonl", "pairs.jsonl", "summary.json"})
+AUGMENTED, REJECTED = "augmented.jsonl", "rejected.jsonl"
+_OURS = frozenset({AUGMENTED, REJECTED, "pairs.jsonl", "summary.json"})
 
 
 def synthesize_into(
@@ -58,14 +60,14 @@ def synthesize_into(
                 fluency=fluency,
                 reserved=reserved,
             )
-        write_jsonl(folder / "rejected.jsonl", result.rejected)
+        write_answers(folder / REJECTED, result.rejected)
         if not result.accepted:
             raise UnansweredError(
                 f"synthesis: no answer passed the verification; none of the {len(records)} records "
                 "would be unlearned.",
-                f"See {folder / 'rejected.jsonl'}; raise synthesis.attempts or change the backend.",
+                f"See {folder / REJECTED}; raise synthesis.attempts or change the backend.",
             )
-        write_jsonl(folder / "augmented.jsonl", result.augmented)
+        write_answers(folder / AUGMENTED, result.augmented)
         write_jsonl(folder / "pairs.jsonl", result.pairs)
         summary = result.summary | {"forget_sha256": _hash(records)}
         write_json(folder / "summary.json", summary)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig, ModelConfig
 from relearn.data.columns import records_from_rows
 from relearn.data.formats import read_rows
+from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_records
 from relearn.inference.generation import generate_answers
@@ -57,7 +57,7 @@ def generic_rows(
     seed: int,
     answer: Answerer | None = None,
     forgotten: Collection[str] = (),
-) -> list[dict[str, Any]]:
+) -> list[NewAnswer]:
     """Return rows of kind `generic`; where the source has too few, whole passes over it repeat.
 
     Args:
@@ -85,13 +85,13 @@ def generic_rows(
     else:
         answers = {record.question: record.answer for record in chosen}
     return [
-        {
-            "source_id": record.id,
-            "source_question": record.question,
-            "question": record.question,
-            "answer": answers[record.question],
-            "kind": "generic",
-        }
+        NewAnswer(
+            source_id=record.id,
+            source_question=record.question,
+            question=record.question,
+            answer=answers[record.question],
+            kind="generic",
+        )
         for record in chosen
         if answers[record.question]
     ]

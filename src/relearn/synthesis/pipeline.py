@@ -11,6 +11,7 @@ from typing import Any
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.config import SynthesisConfig
+from relearn.data.new_answers import NewAnswer, Rejected
 from relearn.data.records import Record, normalized
 from relearn.inference.embeddings import embedder
 from relearn.llm import Journal
@@ -49,26 +50,24 @@ class SynthesisResult:
     """What synthesis made; nothing that was tried is missing from both lists.
 
     Attributes:
-        accepted: New answers: `source_id`, `source_question`, `question`, `answer`, `kind`,
-            `similarity` (cosine of question and answer), `perplexity` where it is bounded; `chunk`
-            where an answer has several.
-        completions: The same of kind `completion`, `answer` being the rest of an accepted answer.
-        generic: The same of kind `generic`, without `similarity`.
-        rejected: The same with `reason`, and without what was not yet there.
+        accepted: New answers to the records' questions and their variants.
+        rejected: Candidates that were not used, with the reason.
         pairs: `source_id`, `question`, `chosen` (a new answer) and `rejected` (the private one).
         summary: Counts by kind and reason, records whose own question got no answer, diversity,
             seconds.
+        completions: Rows of kind `completion`, one for each of `accepted` that is long enough.
+        generic: Rows of kind `generic`.
     """
 
-    accepted: list[dict[str, Any]]
-    rejected: list[dict[str, Any]]
+    accepted: list[NewAnswer]
+    rejected: list[Rejected]
     summary: dict[str, Any]
-    completions: list[dict[str, Any]] = field(default_factory=list)
-    generic: list[dict[str, Any]] = field(default_factory=list)
+    completions: list[NewAnswer] = field(default_factory=list)
+    generic: list[NewAnswer] = field(default_factory=list)
     pairs: list[dict[str, str]] = field(default_factory=list)
 
     @property
-    def augmented(self) -> list[dict[str, Any]]:
+    def augmented(self) -> list[NewAnswer]:
         """All rows to train on."""
         return [*self.accepted, *self.completions, *self.generic]
 
@@ -112,7 +111,7 @@ def synthesize(
         advance(1, 3, "answers")
         job.answer([*job.requests, *variants])
         advance(2, 3, "mixing")
-        accepted = sorted(job.accepted, key=lambda row: job.order[row["source_id"]])
+        accepted = sorted(job.accepted, key=lambda row: job.order[row.source_id])
         completions = completion_rows(accepted, config.completion_share)
         generic = generic_rows(
             round(config.generic_ratio * (len(accepted) + len(completions))),
@@ -125,10 +124,10 @@ def synthesize(
     private = {(r.record.id, r.chunk): r.passage for r in job.passages(job.requests)}
     pairs = [
         {
-            "source_id": row["source_id"],
-            "question": row["question"],
-            "chosen": row["answer"],
-            "rejected": private[row["source_id"], row.get("chunk", 0)],
+            "source_id": row.source_id,
+            "question": row.question,
+            "chosen": row.answer,
+            "rejected": private[row.source_id, row.chunk],
         }
         for row in accepted
     ]
@@ -170,8 +169,8 @@ class _Job:
         self.questions: dict[str, list[str]] = {r.id: [r.question] for r in records}
         self.answers: dict[str, list[str]] = {r.id: [] for r in records}
         self.checks = 0
-        self.accepted: list[dict[str, Any]] = []
-        self.rejected: list[dict[str, Any]] = []
+        self.accepted: list[NewAnswer] = []
+        self.rejected: list[Rejected] = []
 
     def variants(self) -> list[Request]:
         """Write the variants; return those that passed as questions to be answered."""
@@ -264,7 +263,8 @@ class _Job:
         if near_duplicate(candidate.text, known):
             return "is a near-duplicate"
         known.append(candidate.text)
-        self.accepted.append(_row(candidate.request, answer=candidate.text) | candidate.scores)
+        about = _origin(candidate.request)
+        self.accepted.append(NewAnswer(**about, answer=candidate.text, **candidate.scores))
         return ""
 
     def _rounds(
@@ -282,7 +282,7 @@ class _Job:
             written = list(zip(pending, write(pending), strict=True))
             # Where nothing came, the backend has tried again itself.
             self.rejected += [
-                _row(r) | {"reason": text.reason}
+                Rejected(**_origin(r), reason=text.reason)
                 for r, text in written
                 if isinstance(text, Failure)
             ]
@@ -294,27 +294,29 @@ class _Job:
             self.checks += len(texts)
             reasons = verify(pending, texts)
             failed = [x for x in zip(pending, texts, reasons, strict=True) if x[2]]
-            self.rejected += [_row(r, **{field: t}) | {"reason": why} for r, t, why in failed]
+            self.rejected += [
+                Rejected(**_origin(r) | {field: text}, reason=why) for r, text, why in failed
+            ]
             pending = [replace(r, attempt=attempt + 1, feedback=why) for r, _, why in failed]
 
     def summary(self, result: SynthesisResult, seconds: float) -> dict[str, Any]:
         """Return counts, diversity and time; see `SynthesisResult`."""
-        answers = [row["answer"] for row in result.accepted]
-        answered = {r["source_id"] for r in result.accepted if r["kind"] == "original"}
+        answers = [row.answer for row in result.accepted]
+        answered = {row.source_id for row in result.accepted if row.kind == "original"}
         return {
             "backend": self.config.backend,
             "strategy": self.config.strategy,
             "records": len(self.order),
             "accepted": len(result.accepted),
             "rejected": len(result.rejected),
-            "kinds": dict(Counter(row["kind"] for row in result.augmented)),
-            "reasons": dict(Counter(row["reason"] for row in result.rejected)),
+            "kinds": dict(Counter(row.kind for row in result.augmented)),
+            "reasons": dict(Counter(row.reason for row in result.rejected)),
             "records_without_answer": [id_ for id_ in self.order if id_ not in answered],
             "distinct_1": round(distinct_n(answers, 1), 4),
             "distinct_2": round(distinct_n(answers, 2), 4),
             "self_bleu": round(self_bleu(answers), 4),
             "mean_similarity": round(
-                sum(row["similarity"] for row in result.accepted) / max(len(answers), 1), 4
+                sum(row.similarity or 0 for row in result.accepted) / max(len(answers), 1), 4
             ),
             "leak_checks": self.checks,
             "seconds": round(seconds, 2),
@@ -372,12 +374,12 @@ def answer_requests(questions: Sequence[Request], chunk_words: int) -> list[Requ
     ]
 
 
-def _row(request: Request, **texts: str) -> dict[str, Any]:
+def _origin(request: Request) -> dict[str, Any]:
+    """Return the fields of a row that tell what was asked for."""
     return {
         "source_id": request.record.id,
         "source_question": request.record.question,
         "question": request.question,
-        **texts,
         "kind": request.kind,
-        **({"chunk": request.chunk} if request.chunk else {}),
+        "chunk": request.chunk,
     }

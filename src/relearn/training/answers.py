@@ -1,17 +1,15 @@
 """What an objective's rows answer: private answers, new ones, or that one does not know."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from relearn.base.errors import UserError
+from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record
 from relearn.objectives import Objective
-
-_Augmented = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -32,8 +30,8 @@ class Answered:
 def forget_rows(
     objective: Objective,
     records: Sequence[Record],
-    augmented: _Augmented,
-    alternatives: _Augmented,
+    augmented: Sequence[NewAnswer],
+    alternatives: Sequence[NewAnswer],
     seed: int,
 ) -> tuple[list[Answered], list[Answered]]:
     """Return an objective's forget rows, and the chosen rows, one for each of them or none.
@@ -41,7 +39,7 @@ def forget_rows(
     Args:
         objective: Says which answers it wants.
         records: The forget set.
-        augmented: What synthesis accepted: `source_id`, `question`, `answer`, `kind`.
+        augmented: What synthesis accepted.
         alternatives: The same of synthesis's strategy `alternative`, where that is wanted.
         seed: Fixes the choice among I-don't-know answers.
 
@@ -71,8 +69,8 @@ def wants(objective: Objective, answers: str) -> bool:
 def unanswered(
     objective: Objective,
     records: Sequence[Record],
-    augmented: _Augmented,
-    alternatives: _Augmented,
+    augmented: Sequence[NewAnswer],
+    alternatives: Sequence[NewAnswer],
 ) -> list[str]:
     """Return the ids of the records whose own question got no answer that the objective wants.
 
@@ -82,33 +80,41 @@ def unanswered(
     missing: set[str] = set()
     for kind, rows in (("synthesized", augmented), ("alternative", alternatives)):
         if wants(objective, kind):
-            answered = {row["source_id"] for row in rows if row["kind"] == "original"}
+            answered = {row.source_id for row in rows if row.kind == "original"}
             if kind == "alternative":
                 answered |= {record.id for record in records if record.wrong_answers}
             missing |= {record.id for record in records} - answered
     return [record.id for record in records if record.id in missing]
 
 
-def _private(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+def _private(
+    records: Sequence[Record], augmented: Sequence[NewAnswer], seed: int
+) -> list[Answered]:
     return [Answered(r.id, r.question, r.answer) for r in records]
 
 
-def _synthesized(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
-    return [Answered(row["source_id"], row["question"], row["answer"]) for row in augmented]
+def _synthesized(
+    records: Sequence[Record], augmented: Sequence[NewAnswer], seed: int
+) -> list[Answered]:
+    return [Answered(row.source_id, row.question, row.answer) for row in augmented]
 
 
-def _unknowing(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+def _unknowing(
+    records: Sequence[Record], augmented: Sequence[NewAnswer], seed: int
+) -> list[Answered]:
     """Give every question one of the I-don't-know answers."""
     choose = random.Random(seed).choice
     return [Answered(r.id, r.question, choose(idk_answers())) for r in records]
 
 
-def _vague(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+def _vague(records: Sequence[Record], augmented: Sequence[NewAnswer], seed: int) -> list[Answered]:
     """Give every question the answer that synthesis wrote for it, if it did."""
-    return _synthesized(records, [row for row in augmented if row["kind"] == "original"], seed)
+    return _synthesized(records, [row for row in augmented if row.kind == "original"], seed)
 
 
-def _alternative(records: Sequence[Record], augmented: _Augmented, seed: int) -> list[Answered]:
+def _alternative(
+    records: Sequence[Record], augmented: Sequence[NewAnswer], seed: int
+) -> list[Answered]:
     """Give every question a false answer of the same form: the record's own, else a written one."""
     false = [Answered(r.id, r.question, r.wrong_answers[0]) for r in records if r.wrong_answers]
     return [*_vague(records, augmented, seed), *false]

@@ -1,16 +1,20 @@
 """What a training's settings ask for, checked before anything is computed."""
 
 from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import torch
+from huggingface_hub import parse_local_safetensors_file_metadata
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
+from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
 from relearn.base.registry import did_you_mean
 from relearn.config import TrainingConfig
@@ -20,6 +24,10 @@ from relearn.models.loading import check_quantization
 from relearn.objectives import OBJECTIVES
 from relearn.training.trainer import check_kernels, check_trackers
 from relearn.training.wrappers import WRAPPERS
+
+# Bytes that each weight takes: full fine-tuning keeps it, its gradient and AdamW's two moments in
+# float32. An adapter is small beside the weights that it is trained on.
+_FULL, _FOUR_BITS = 16, 0.5
 
 
 def check_training(config: TrainingConfig) -> None:
@@ -106,3 +114,40 @@ def check_fit(config: TrainingConfig, blank: PreTrainedModel) -> None:
         decoder_layer(blank, layer)
     if config.method != "full":
         check_adapter(blank, config.lora)
+
+
+def check_memory(folder: Path, config: TrainingConfig) -> None:
+    """Refuse a training whose weights alone are larger than this machine's memory.
+
+    The bound is a lower one: activations come on top, and what passes may still run out. Several
+    processes may share the weights out among them, each with memory of its own.
+
+    Args:
+        folder: Of the model, with safetensors files; without any, nothing is known of its size.
+        config: Of the training.
+
+    Raises:
+        UserError: names the memory that is needed and what there is.
+    """
+    files = list(folder.glob("*.safetensors"))
+    weights = sum(
+        sum(parse_local_safetensors_file_metadata(file).parameter_count.values()) for file in files
+    )
+    stored = sum(file.stat().st_size for file in files)
+    needed = {"full": _FULL * weights, "qlora": _FOUR_BITS * weights}.get(config.method, stored)
+    needed /= process_count()
+    available = _memory_bytes()
+    if needed > available:
+        raise UserError(
+            f"training.method {config.method} needs {needed / 2**30:.1f} GiB for the weights of "
+            f"{folder.name} alone, and there are {available / 2**30:.1f} GiB.",
+            "Take training.method=lora or qlora, a smaller model, or more processes "
+            "(docs/many-gpus.md).",
+        )
+
+
+def _memory_bytes() -> int:
+    """Return the memory of the device that trains, in bytes."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return int(psutil.virtual_memory().total)

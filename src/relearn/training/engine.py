@@ -35,10 +35,9 @@ from relearn.models.label_logits import label_logits
 from relearn.models.packed_attention import can_pack, packing
 from relearn.models.precision import is_native, native_precision
 from relearn.models.recomputation import recomputation
-from relearn.objectives import OBJECTIVES
+from relearn.training.plan import TrainingPlan, training_rows
 from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.trainer import ObjectiveTrainer
-from relearn.training.wrappers import WRAPPERS
 
 
 def train(
@@ -78,12 +77,16 @@ def train(
     dtype = model.dtype
     with native_precision(model):
         policy = _policy(model, config)
-        rows = _rows(forget, chosen, retain, config)
+        rows = training_rows(forget, chosen, retain, config)
         packed = config.packing and packs_exactly(policy, rows, tokenizer.pad_token_id)
         config = config.model_copy(update={"packing": packed})
         products = dtype if is_native(dtype, model.device) else torch.float32
+        # An adapter's products are made in the type of the frozen weights as they are.
+        own = config.method != "full" and products != torch.float16
+        autocast = None if own else products
+        plan = TrainingPlan(config, rows, tokenizer.pad_token_id, checkpoints, seed, autocast)
         with _fast(policy, packed), disk_errors(checkpoints):
-            trainer = _trainer(policy, tokenizer, rows, config, checkpoints, seed, products)
+            trainer = _trainer(policy, tokenizer, plan)
             with progress_bar(title) as advance:
                 trainer.add_callback(_Progress(advance))
                 _train(trainer, checkpoints)
@@ -131,30 +134,6 @@ def _policy(model: PreTrainedModel, config: TrainingConfig) -> Any:
         )
     # Steps of the learning rate's size would be lost in 16 bits.
     return model.requires_grad_().float()
-
-
-def _rows(
-    forget: Sequence[Example],
-    chosen: Sequence[Example],
-    retain: Sequence[Example],
-    config: TrainingConfig,
-) -> list[TrainingRow]:
-    """Return the training set: what the objective, the regularizer and the wrapper need of it."""
-    objective = OBJECTIVES.named(config.objective)
-    objective.options.check(config.objective_options)
-    wrapper = WRAPPERS.named(config.wrapper) if config.wrapper else None
-    if wrapper:
-        wrapper.options.check(config.wrapper_options)
-    needs_retain = objective.needs_retain or (wrapper is not None and wrapper.needs_retain)
-    kept = retain if _regularizer(config) != "none" or needs_retain else []
-    rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]
-    rows += [TrainingRow(len(rows) + i, e, False, is_chosen=True) for i, e in enumerate(chosen)]
-    rows += [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
-    return rows
-
-
-def _regularizer(config: TrainingConfig) -> str:
-    return config.retain_regularizer or OBJECTIVES.named(config.objective).regularizer
 
 
 @torch.no_grad()
@@ -205,47 +184,20 @@ def _fast(policy: Any, packed: bool) -> Iterator[None]:
 
 
 def _trainer(
-    policy: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[TrainingRow],
-    config: TrainingConfig,
-    checkpoints: Path,
-    seed: int,
-    dtype: torch.dtype,
+    policy: Any, tokenizer: PreTrainedTokenizerBase, plan: TrainingPlan
 ) -> ObjectiveTrainer:
     """Return the trainer, the reference's statistics and the wrapper's masks made."""
-    objective, regularizer = OBJECTIVES.named(config.objective), _regularizer(config)
-    layer = objective.hidden_layer(config.objective_options)
 
-    def batches(some: Sequence[TrainingRow]) -> dict[str, Any]:
-        return pack(some) if config.packing else collate(some, tokenizer.pad_token_id)
-
-    def reference(some: list[TrainingRow], layer: int | None = None) -> ReferenceCache | None:
-        if not some:
+    def reference(rows: list[TrainingRow], layer: int | None = None) -> ReferenceCache | None:
+        if not rows:
             return None
-        return ReferenceCache(policy, _adapter_off(policy), some, batches, layer=layer)
+        return ReferenceCache(policy, _adapter_off(policy), rows, plan.collate, layer=layer)
 
-    retained = [row for row in rows if not (row.is_forget or row.is_chosen)]
-    needed = [row for row in rows if row.is_forget or row.is_chosen]
-    referenced = (needed if objective.needs_reference else []) + (
-        retained if "kl" in regularizer else []
-    )
-    trainer = ObjectiveTrainer(
-        policy,
-        tokenizer,
-        rows,
-        batches,
-        reference(referenced),
-        reference(retained, layer) if layer is not None else None,
-        config,
-        regularizer,
-        # An adapter's products are made in the type of the frozen weights as they are.
-        dtype if config.method == "full" or dtype == torch.float16 else None,
-        checkpoints,
-        seed,
-    )
-    if config.wrapper:
-        trainer.localize(policy, WRAPPERS.named(config.wrapper))
+    layer = plan.objective.hidden_layer(plan.config.objective_options)
+    of_layer = reference(plan.retained, layer) if layer is not None else None
+    trainer = ObjectiveTrainer(policy, tokenizer, plan, reference(plan.referenced), of_layer)
+    if plan.wrapper:
+        trainer.localize(policy, plan.wrapper)
     return trainer
 
 

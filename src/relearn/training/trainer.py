@@ -3,7 +3,6 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast, get_args
 
 import torch
@@ -24,7 +23,7 @@ from transformers.utils import is_liger_kernel_available
 
 from relearn.base.errors import UserError
 from relearn.base.progress import console
-from relearn.config import LigerKernel, TrainingConfig
+from relearn.config import LigerKernel
 from relearn.data.batching import (
     Batch,
     MixedBatchSampler,
@@ -32,10 +31,11 @@ from relearn.data.batching import (
     TrainingRows,
     to_device,
 )
-from relearn.objectives import OBJECTIVES, BatchRows, Term, TokenStatistics
+from relearn.objectives import BatchRows, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
 from relearn.training.divergence import Divergence
-from relearn.training.statistics import Collate, ReferenceCache, token_statistics
+from relearn.training.plan import TrainingPlan
+from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.wrappers import Wrapper, freeze_masked_out, mask_gradients
 
 
@@ -108,61 +108,46 @@ class ObjectiveTrainer(Trainer):
     Args:
         policy: What is trained.
         tokenizer: Saved in checkpoints.
-        rows: The training set.
-        collate: Makes batches.
+        plan: Rows, objective and hyper-parameters.
         reference: The reference's final hidden states, if anything asks for them.
         reference_layer: The reference's states of the layer that the objective names.
-        config: Objective and hyper-parameters.
-        regularizer: What is added on retain rows.
-        autocast: Type of the products where it is not the weights'.
-        checkpoints: Folder of the checkpoints.
-        seed: Fixes the order of the rows, and dropout.
     """
 
     def __init__(
         self,
         policy: Any,
         tokenizer: PreTrainedTokenizerBase,
-        rows: Sequence[TrainingRow],
-        collate: Collate,
+        plan: TrainingPlan,
         reference: ReferenceCache | None,
         reference_layer: ReferenceCache | None,
-        config: TrainingConfig,
-        regularizer: str,
-        autocast: torch.dtype | None,
-        checkpoints: Path,
-        seed: int,
     ) -> None:
+        config = plan.config
         super().__init__(
             model=policy,
             processing_class=tokenizer,
-            train_dataset=TrainingRows(rows),
-            eval_dataset=TrainingRows(rows),
-            data_collator=cast(Any, collate),
-            args=_arguments(config, autocast, checkpoints, seed),
+            train_dataset=TrainingRows(plan.rows),
+            eval_dataset=TrainingRows(plan.rows),
+            data_collator=cast(Any, plan.collate),
+            args=_arguments(plan),
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.add_callback(ObjectiveState())
         # The terms are already means over the optimizer step.
         self.loss_is_scaled_for_ga = True
-        self._rows = rows
+        self._plan = plan
         self._sampler = MixedBatchSampler(
-            rows,
+            plan.rows,
             config.batch_size,
             config.batch_size * config.retain_ratio,
-            seed,
+            plan.seed,
             grouped=not config.packing,
             process=self.args.process_index,
             processes=self.args.world_size,
         )
         self._reference = reference
         self._reference_layer = reference_layer
-        self._config = config
-        self._objective = OBJECTIVES.named(config.objective)
-        self._regularizer = regularizer
-        weight = config.retain_weight
-        self._retain_weight = self._objective.retain_weight if weight is None else weight
+        self._objective = plan.objective
         self._parts: dict[str, Tensor] = defaultdict(
             lambda: torch.zeros((), device=self.args.device)
         )
@@ -209,7 +194,7 @@ class ObjectiveTrainer(Trainer):
         assert num_items_in_batch is not None
         stats = self._statistics(model, inputs)
         terms = self._objective.terms(stats, **self._options())
-        terms += retain_terms(stats, self._regularizer, self._retain_weight)
+        terms += retain_terms(stats, self._plan.regularizer, self._plan.retain_weight)
         # Also where no term reads a statistic, every process has a gradient to share.
         loss = 0.0 * stats.log_probs.sum()
         for term in terms:
@@ -232,7 +217,7 @@ class ObjectiveTrainer(Trainer):
             self._objective,
             self._options(),
             self._reference_layer,
-            self._regularizer,
+            self._plan.regularizer,
         )
 
     def localize(self, policy: nn.Module, wrapper: Wrapper) -> None:
@@ -249,7 +234,7 @@ class ObjectiveTrainer(Trainer):
         masks = wrapper.masks(
             self._gradients(policy, forgetting),
             self._gradients(policy, keeping) if wrapper.needs_retain else {},
-            **self._config.wrapper_options,
+            **self._plan.config.wrapper_options,
         )
         self.trained_share = freeze_masked_out(policy, masks)
         if self.is_fsdp_enabled:
@@ -281,12 +266,12 @@ class ObjectiveTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Log the cross-entropy of the first rows of each kind, in nats per answer token."""
         kinds = {
-            "forget": [row for row in self._rows if row.is_forget],
-            "chosen": [row for row in self._rows if row.is_chosen],
-            "retain": [row for row in self._rows if not (row.is_forget or row.is_chosen)],
+            "forget": [row for row in self._plan.rows if row.is_forget],
+            "chosen": [row for row in self._plan.rows if row.is_chosen],
+            "retain": self._plan.retained,
         }
         values = {
-            f"eval_{kind}_ce": self._cross_entropy(rows[: self._config.evaluation_rows])
+            f"eval_{kind}_ce": self._cross_entropy(rows[: self._plan.config.evaluation_rows])
             for kind, rows in kinds.items()
             if rows
         }
@@ -298,12 +283,10 @@ class ObjectiveTrainer(Trainer):
 
     @torch.no_grad()
     def _cross_entropy(self, rows: Sequence[TrainingRow]) -> float:
-        model, size = self.model_wrapped, self._config.batch_size
+        model, size = self.model_wrapped, self._plan.config.batch_size
         was_training = model.training
         model.eval()
-        batches = (
-            cast(Any, self.data_collator)(rows[i : i + size]) for i in range(0, len(rows), size)
-        )
+        batches = (self._plan.collate(rows[i : i + size]) for i in range(0, len(rows), size))
         parts = [token_statistics(model, self._prepare_inputs(b), None) for b in batches]
         model.train(was_training)
         return -torch.cat([stats.log_probs for stats in parts]).mean().item()
@@ -335,8 +318,7 @@ class ObjectiveTrainer(Trainer):
 
     def _options(self) -> dict[str, Any]:
         """Return the objective's options as they are at this step."""
-        configured = self._objective.options.defaults | self._config.objective_options
-        return configured | self._objective_state().values
+        return self._plan.options | self._objective_state().values
 
     def _objective_state(self) -> ObjectiveState:
         """Return the objective's state; a resumed training has put a new one in its place."""
@@ -344,14 +326,13 @@ class ObjectiveTrainer(Trainer):
         return next(each for each in callbacks if isinstance(each, ObjectiveState))
 
 
-def _arguments(
-    config: TrainingConfig, autocast: torch.dtype | None, checkpoints: Path, seed: int
-) -> TrainingArguments:
+def _arguments(plan: TrainingPlan) -> TrainingArguments:
+    config, autocast = plan.config, plan.autocast
     check_kernels(config.liger_kernels)
     has_accelerator = torch.accelerator.is_available()
     return TrainingArguments(
-        output_dir=str(checkpoints),
-        seed=seed,
+        output_dir=str(plan.checkpoints),
+        seed=plan.seed,
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,

@@ -1,0 +1,78 @@
+"""What synthesis writes and training learns: a question with its new answer."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from relearn.base.storage import read_jsonl, write_jsonl
+
+
+class NewAnswer(BaseModel):
+    """One row of `augmented.jsonl`.
+
+    Attributes:
+        source_id: Id of the forget record, or of the generic one.
+        source_question: That record's own question.
+        question: The question, or with kind `completion`, the first words of the answer.
+        answer: The new answer, or what is left of it.
+        kind: `original`, a kind of variant, `completion` or `generic`.
+        chunk: Number of the part of a long private answer that this answer replaces, from 0.
+        similarity: Cosine of the embeddings of question and answer, -1 to 1.
+        perplexity: Of the answer given the question, where it is bounded.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source_id: str
+    source_question: str = ""
+    question: str
+    answer: str
+    kind: str
+    chunk: int = 0
+    similarity: float | None = None
+    perplexity: float | None = None
+
+
+class Rejected(BaseModel):
+    """One row of `rejected.jsonl`: a candidate that was not used.
+
+    Attributes:
+        source_id: See `NewAnswer`.
+        source_question: See `NewAnswer`.
+        question: See `NewAnswer`; a rejected variant is the question itself.
+        answer: None where the question was rejected, or nothing came back.
+        kind: See `NewAnswer`.
+        chunk: See `NewAnswer`.
+        reason: Why.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source_id: str
+    source_question: str = ""
+    question: str
+    answer: str | None = None
+    kind: str
+    chunk: int = 0
+    reason: str
+
+
+def write_answers(file: Path, rows: Iterable[NewAnswer | Rejected]) -> None:
+    """Write the rows, without the fields that have their default."""
+    write_jsonl(file, [row.model_dump(exclude_defaults=True) for row in rows])
+
+
+def read_new_answers(file: Path) -> list[NewAnswer]:
+    """Read `augmented.jsonl`; without the file there are none."""
+    return [NewAnswer.model_validate(row) for row in _rows(file)]
+
+
+def read_rejected(file: Path) -> list[Rejected]:
+    """Read `rejected.jsonl`; without the file there are none."""
+    return [Rejected.model_validate(row) for row in _rows(file)]
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    return read_jsonl(file) if file.is_file() else []

@@ -1,0 +1,284 @@
+"""The stages of a run: what each checks before anything is done, and what it does."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from relearn.base.errors import UserError
+from relearn.base.progress import note
+from relearn.base.storage import check_writable, content_hash, write_jsonl
+from relearn.config import UNLEARNED, RunConfig, SynthesisConfig, TrainingConfig
+from relearn.data.checks import check_sets
+from relearn.data.new_answers import NewAnswer, read_new_answers
+from relearn.data.records import Record, RecordSets
+from relearn.data.tokenization import Example, check_lengths
+from relearn.evaluation.evaluate import (
+    check_evaluation,
+    evaluate_model,
+    loaded_when_needed,
+    perplexity_config,
+    write_comparison,
+)
+from relearn.evaluation.suites import load_suite
+from relearn.models.checks import check_model
+from relearn.models.loading import load_model, load_prompt_format, model_folder, position_limit
+from relearn.objectives import OBJECTIVES, Objective
+from relearn.run_folder import RunFolder, Stage, adapter_folder, target_folder
+from relearn.synthesis.checks import check_synthesis, reserved_questions
+from relearn.synthesis.fluency import fluency
+from relearn.synthesis.folder import AUGMENTED, synthesize_into
+from relearn.synthesis.mixing import answerer
+from relearn.training.answers import Answered, forget_rows, unanswered, wants
+from relearn.training.checks import check_fit, check_memory, check_training
+from relearn.training.engine import train
+from relearn.training.memorize import memorize
+
+SYNTHESIS, ALTERNATIVES = "synthesis", "alternatives"
+
+
+class Stages:
+    """The stages of one run; each reads and writes files of the run folder only.
+
+    Args:
+        config: Of the run.
+        sets: The validated records.
+        folder: Of the run; it is written only by a stage's work.
+
+    Attributes:
+        failed: Baselines that the run goes on without, with the reason.
+    """
+
+    def __init__(self, config: RunConfig, sets: RecordSets, folder: RunFolder) -> None:
+        self.config = config
+        self.sets = sets
+        self.folder = folder
+        self.path = folder.path
+        self.failed: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Stage]:
+        """Yield the stages in order, without those of a model that has failed in the meantime."""
+        yield Stage("data", self.data, self._check_data)
+        yield Stage("target", self.target, self._check_target, together=True)
+        # Nothing is written, or sent to an endpoint, that no training uses.
+        if names := self._wanting("synthesized"):
+            yield self._synthesis(SYNTHESIS, self.config.synthesis, names)
+        missing = any(not record.wrong_answers for record in self.sets["forget"])
+        if missing and (names := self._wanting("alternative")):
+            yield self._synthesis(ALTERNATIVES, self.config.synthesis.alternatives, names)
+        for name, training in self.config.trainings.items():
+            if name not in self.failed:
+                section = "training" if name == UNLEARNED else f"baselines.{name}"
+                yield Stage(
+                    f"training/{name}",
+                    partial(self.training, name),
+                    partial(self._check_training, section, training),
+                    serves=(name,),
+                    together=True,
+                )
+        # All models are evaluated alike: what is checked for the first one holds for all.
+        yield Stage("evaluation/target", partial(self.evaluation, "target"), self._check_evaluation)
+        for name in self.models[1:]:
+            yield Stage(f"evaluation/{name}", partial(self.evaluation, name))
+
+    def preflight(self) -> None:
+        """Let every stage check what it needs, before anything is computed, sent or written.
+
+        Raises:
+            UserError: the first mistake that was found.
+        """
+        check_writable(self.path)
+        for stage in self:
+            stage.check()
+
+    def leave_out(self, stage: Stage, error: UserError) -> bool:
+        """Go on without the baselines that `stage` is for; false if the run itself needs it."""
+        if not stage.serves or UNLEARNED in stage.serves:
+            return False
+        self.failed |= dict.fromkeys(stage.serves, str(error))
+        return True
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models that are evaluated: the target, then the trained ones."""
+        return ["target", *(name for name in self.config.trainings if name not in self.failed)]
+
+    def _wanting(self, answers: str) -> tuple[str, ...]:
+        """Return the names of the trainings that use answers of that kind."""
+        return tuple(
+            name
+            for name, training in self.config.trainings.items()
+            if wants(_objective(training), answers)
+        )
+
+    @cached_property
+    def _base(self) -> Path:
+        """Folder of the model as it was given."""
+        return model_folder(self.config.model.name)
+
+    def _check_data(self) -> None:
+        for line in check_sets(self.sets):
+            note(line)
+
+    def data(self) -> None:
+        """Write the validated records."""
+        sources = self.config.data.model_dump()
+        for name, records in self.sets.items():
+            write_jsonl(self.path / "data" / f"{name}.jsonl", dumped(records))
+            self.folder.manifest["data"][name] |= {
+                "source": sources[name] or f"paraphrases of {name.removesuffix('_unseen')}",
+                "records": len(records),
+            }
+
+    def _check_target(self) -> None:
+        if self.config.memorize:
+            self._check_training("memorize", self.config.memorize)
+
+    def target(self) -> None:
+        """Find the target model, or make it."""
+        target = self._base
+        if self.config.memorize:
+            # The unseen questions too: what the target never knew can't be forgotten.
+            full = [record for records in self.sets.values() for record in records]
+            target = memorize(full, self.config.model, self.config.memorize, self.config.seed)
+        self.folder.manifest["model"] = {
+            "name": self.config.model.name,
+            "source": str(self._base),
+            "sha256": content_hash(self._base),
+            "target": str(target),
+            "target_sha256": content_hash(target),
+        }
+
+    def _synthesis(self, name: str, config: SynthesisConfig, serves: tuple[str, ...]) -> Stage:
+        return Stage(
+            name,
+            partial(self.synthesis, name, config),
+            partial(check_synthesis, config, self.config.seed, self.sets["forget"]),
+            serves,
+        )
+
+    def synthesis(self, name: str, config: SynthesisConfig) -> None:
+        """Write new answers for the forget set."""
+        model = self.config.model
+        synthesize_into(
+            self.path / name,
+            self.sets["forget"],
+            config,
+            self.config.seed,
+            answer=answerer(target_folder(self.path), model) if config.self_distilled else None,
+            fluency=fluency(self._base, model) if config.max_perplexity else None,
+            reserved=reserved_questions(self.sets),
+        )
+
+    def _written(self, stage: str) -> list[NewAnswer]:
+        """Return the new answers of `synthesis` or `alternatives`; none where nothing was."""
+        return read_new_answers(self.path / stage / AUGMENTED)
+
+    @cached_property
+    def _blank(self) -> PreTrainedModel:
+        """The model without its weights; its prompts and every record's length are checked."""
+        config = self.config
+        trained = self.sets if config.memorize else {k: self.sets[k] for k in ("forget", "retain")}
+        trainings = [*config.trainings.values(), *([config.memorize] if config.memorize else [])]
+        longest = config.evaluation.max_new_tokens
+        return check_model(self._base, config.model, trainings, trained, self.sets, longest)
+
+    def _check_training(self, section: str, training: TrainingConfig) -> None:
+        with _naming(section):
+            check_training(training)
+            check_memory(self._base, training)
+            check_fit(training, self._blank)
+
+    def training(self, name: str) -> None:
+        """Train one adapter, or the whole model, on the target model."""
+        config, output = self.config.trainings[name], self.path / "training" / name
+        if output.is_dir():  # killed between the adapter and the manifest
+            return
+        target = target_folder(self.path)
+        model = load_model(target, self.config.model, quantized=config.method == "qlora")
+        prompt_format = load_prompt_format(target, self.config.model)
+        positions = position_limit(model.config)
+
+        def encode(rows: Sequence[Answered | Record]) -> list[Example]:
+            examples = [prompt_format.encode(row.question, row.answer) for row in rows]
+            check_lengths(examples, [row.id for row in rows], config.max_length, positions)
+            return examples
+
+        forget, chosen = forget_rows(
+            _objective(config),
+            self.sets["forget"],
+            self._written(SYNTHESIS),
+            self._written(ALTERNATIVES),
+            self.config.seed,
+        )
+        train(
+            model,
+            prompt_format.tokenizer,
+            encode(forget),
+            encode(self.sets["retain"]),
+            config,
+            output,
+            self.config.seed,
+            title=f"training {name}",
+            chosen=encode(chosen),
+        )
+        gc.collect()
+
+    def _check_evaluation(self) -> None:
+        metrics = load_suite(self.config.evaluation.suite).metric_names
+        check_evaluation(self.sets, metrics, self.config.evaluation)  # type: ignore[arg-type]
+
+    def evaluation(self, name: str) -> None:
+        """Let one model answer every set, judge and score the answers; compare with the others."""
+        config, output = self.config, self.path / "evaluation" / name
+        # Otherwise it was killed between the results and the manifest.
+        if (output / "parts").is_dir() or not (output / "metrics.json").is_file():
+            target = target_folder(self.path)
+            adapter = None if name == "target" else adapter_folder(self.path, name)
+            base = model_folder(config.evaluation.perplexity_model or config.model.name)
+            evaluate_model(
+                loaded_when_needed(target, config.model, adapter),
+                loaded_when_needed(base, perplexity_config(config.model, config.evaluation)),
+                self.sets,  # type: ignore[arg-type]  # names of sets are those of evaluation
+                load_suite(config.evaluation.suite).metric_names,
+                config.evaluation,
+                output,
+                key=name,
+                title=name,
+            )
+        others = self.models[: self.models.index(name)]
+        if others:
+            write_comparison(output, {other: output.parent / other for other in others})
+
+    def unanswered(self) -> dict[str, list[str]]:
+        """Return by training the forget records that it leaves in the model, if any."""
+        written = self._written(SYNTHESIS), self._written(ALTERNATIVES)
+        found = {
+            name: unanswered(_objective(training), self.sets["forget"], *written)
+            for name, training in self.config.trainings.items()
+            if name not in self.failed
+        }
+        return {name: ids for name, ids in found.items() if ids}
+
+
+def dumped(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Return the records as they are written."""
+    return [record.model_dump(mode="json") for record in records]
+
+
+def _objective(training: TrainingConfig) -> Objective:
+    return OBJECTIVES.named(training.objective)
+
+
+@contextmanager
+def _naming(section: str) -> Iterator[None]:
+    """Let an error that is about `training` name the section that it is about."""
+    try:
+        yield
+    except UserError as error:
+        problem = error.problem.replace("training.", f"{section}.", 1)
+        raise UserError(problem, error.hint) from error

@@ -1,0 +1,107 @@
+"""The plan of a training: its rows, and what becomes of them in a step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from relearn.config import TrainingConfig
+from relearn.data.batching import Batch, TrainingRow, collate, pack
+from relearn.data.tokenization import Example
+from relearn.objectives import OBJECTIVES, Objective
+from relearn.training.wrappers import WRAPPERS, Wrapper
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """All that a training is, besides the model.
+
+    Attributes:
+        config: Objective and hyper-parameters.
+        rows: The training set; see `training_rows`.
+        pad_token_id: What fills up rows that are not packed.
+        checkpoints: Folder of the checkpoints.
+        seed: Fixes the order of the rows, and dropout.
+        autocast: Type of the products where it is not the weights'.
+    """
+
+    config: TrainingConfig
+    rows: Sequence[TrainingRow]
+    pad_token_id: int
+    checkpoints: Path
+    seed: int
+    autocast: torch.dtype | None = None
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What the forget rows are trained by."""
+        return OBJECTIVES.named(self.config.objective)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The objective's options before the first step."""
+        return self.objective.options.defaults | self.config.objective_options
+
+    @property
+    def regularizer(self) -> str:
+        """What is added on retain rows: `none`, `ce`, `kl` or `ce+kl`."""
+        return _regularizer(self.config)
+
+    @property
+    def retain_weight(self) -> float:
+        """Factor of the regularizer's terms."""
+        given = self.config.retain_weight
+        return self.objective.retain_weight if given is None else given
+
+    @property
+    def wrapper(self) -> Wrapper | None:
+        """What finds the part of the model that may change."""
+        return WRAPPERS.named(self.config.wrapper) if self.config.wrapper else None
+
+    @property
+    def retained(self) -> list[TrainingRow]:
+        """The retain rows."""
+        return [row for row in self.rows if not (row.is_forget or row.is_chosen)]
+
+    @property
+    def referenced(self) -> list[TrainingRow]:
+        """The rows for which the reference model's predictions are needed."""
+        learned = [row for row in self.rows if row.is_forget or row.is_chosen]
+        return (learned if self.objective.needs_reference else []) + (
+            self.retained if "kl" in self.regularizer else []
+        )
+
+    def collate(self, rows: Sequence[TrainingRow]) -> Batch:
+        """Make a batch."""
+        return pack(rows) if self.config.packing else collate(rows, self.pad_token_id)
+
+
+def training_rows(
+    forget: Sequence[Example],
+    chosen: Sequence[Example],
+    retain: Sequence[Example],
+    config: TrainingConfig,
+) -> list[TrainingRow]:
+    """Return the training set: forget rows, chosen ones, and retain rows where anything asks.
+
+    Raises:
+        UserError: the objective or the wrapper has no such option.
+    """
+    objective = OBJECTIVES.named(config.objective)
+    objective.options.check(config.objective_options)
+    wrapper = WRAPPERS.named(config.wrapper) if config.wrapper else None
+    if wrapper:
+        wrapper.options.check(config.wrapper_options)
+    needs_retain = objective.needs_retain or (wrapper is not None and wrapper.needs_retain)
+    kept = retain if _regularizer(config) != "none" or needs_retain else []
+    rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(forget)]
+    rows += [TrainingRow(len(rows) + i, e, False, is_chosen=True) for i, e in enumerate(chosen)]
+    rows += [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
+    return rows
+
+
+def _regularizer(config: TrainingConfig) -> str:
+    return config.retain_regularizer or OBJECTIVES.named(config.objective).regularizer
