@@ -345,6 +345,24 @@ class ReportConfig(Section):
     redact: bool = False
 
 
+Budget = Literal["quick", "standard", "thorough"]
+"""How hard an audit tries."""
+
+
+class AuditConfig(Section):
+    """How the models are attacked after the evaluation; see docs/audit.md.
+
+    Attributes:
+        budget: How hard to try: quick, standard or thorough.
+        attacks: Only these attacks (`relearn list attacks`); without any all those of the budget.
+        baselines: Attack the baselines too, not only the unlearned model and the controls.
+    """
+
+    budget: Budget = "quick"
+    attacks: list[str] = []
+    baselines: bool = False
+
+
 UNLEARNED = "unlearned"
 """Name of the run's main model; its training is `training`."""
 
@@ -356,6 +374,7 @@ class RunConfig(Section):
         seed: Fixes everything that is random.
         memorize: Make a target model first; the fields are those of `training`.
         baselines: Trained beside, by name, on the same data; the fields are those of `training`.
+        audit: Attack the models after the evaluation; `none` leaves that out.
     """
 
     seed: int = 0
@@ -366,7 +385,13 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     baselines: dict[str, TrainingConfig] = {}
     evaluation: EvaluationConfig = EvaluationConfig()
+    audit: AuditConfig | None = AuditConfig()
     report: ReportConfig = ReportConfig()
+
+    @field_validator("audit", mode="before")
+    @classmethod
+    def _may_be_none(cls, given: Any) -> Any:
+        return None if given == "none" else given
 
     @property
     def trainings(self) -> dict[str, TrainingConfig]:

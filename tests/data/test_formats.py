@@ -189,7 +189,11 @@ GOOD = '{"question": "Q", "answer": "A"}'
         ("rows.zip", b"PK\x03\x04no", "rows.zip is a damaged zip file"),
         ("rows.zip", as_zip({"a.csv": b"", "b.csv": b""}), "rows.zip is a zip archive of 2 files"),
         ("rows.docx", as_zip({"word/document.xml": b""}), "rows.docx is a Word document"),
-        ("rows.tar.gz", gzip.compress(b"x" * 257 + b"ustar", mtime=0), "rows.tar.gz is a tar archive"),
+        (
+            "rows.tar.gz",
+            gzip.compress(b"x" * 257 + b"ustar", mtime=0),
+            "rows.tar.gz is a tar archive",
+        ),
         ("rows.xls", b"\xd0\xcf\x11\xe0\xa1", "rows.xls is a file of Excel or Word before 2007"),
         ("rows.pdf", b"%PDF-1.7", "rows.pdf is a PDF document"),
         ("rows.csv", b"<!DOCTYPE html><html>", "rows.csv is an HTML page"),

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from relearn.audit.facts import Fact, Score
 from relearn.audit.model import AttackedModel
 from relearn.base.registry import Registry
+from relearn.config import Budget
 
-BudgetName = Literal["quick", "standard", "thorough"]
-BUDGETS: tuple[BudgetName, ...] = ("quick", "standard", "thorough")
+BUDGETS: tuple[Budget, ...] = get_args(Budget)
 # Facts that are attacked, evenly spread over the forget set; None means all of it.
-FACTS: Mapping[BudgetName, int | None] = {"quick": 16, "standard": 64, "thorough": None}
+FACTS: Mapping[Budget, int | None] = {"quick": 16, "standard": 64, "thorough": None}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Attack:
     """
 
     work: Work
-    knobs: Mapping[BudgetName, Mapping[str, Any]]
+    knobs: Mapping[Budget, Mapping[str, Any]]
     about: Literal["forget", "retain"] = "forget"
     curve: str = ""
 
