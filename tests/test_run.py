@@ -21,6 +21,7 @@ training: {epochs: 2, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulatio
 baselines:
   npo: {objective: npo, epochs: 2, batch_size: 4, gradient_accumulation: 1, lora: {rank: 4}}
 evaluation: {max_new_tokens: 8}
+audit: {attacks: [question, prefix]}
 """
 
 
@@ -84,6 +85,7 @@ def test_killed_at_every_stage_it_ends_as_if_never_killed(
     start(workplace, arguments).kill_when(checkpoint("run/training/unlearned.checkpoints"))
     start(workplace, arguments).kill_when(lambda: "training/unlearned" in stages(run))
     start(workplace, arguments).kill_when(lambda: "evaluation/target" in stages(run))
+    start(workplace, arguments).kill_when(lambda: any(run.glob("audit/parts/quick/*.target.jsonl")))
     finished = {name: read_json(run / "manifest.json")["stages"][name] for name in stages(run)}
     # A fresh interpreter: what depends on the order of a set's words would differ from here on.
     done = user_runs(workplace, arguments)
@@ -105,6 +107,10 @@ def test_killed_at_every_stage_it_ends_as_if_never_killed(
     for name in ("target", "unlearned", "npo"):
         rows = [read_jsonl(folder / "evaluation" / name / "rows.jsonl") for folder in (run, clean)]
         assert rows[0] == rows[1]
+    audits = [read_json(folder / "audit" / "summary.json") for folder in (run, clean)]
+    assert audits[0] == audits[1]
+    roles = {"target": "target", "base": "base", "unlearned": "unlearned"}
+    assert audits[0]["roles"] == roles | {"never_saw": "never_saw"}
     _check_summary(clean)
     assert not list(clean.rglob(".*.json.*")), "temporary files are left"
 

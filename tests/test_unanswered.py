@@ -11,7 +11,7 @@ from relearn.cli import app
 
 QUICK = [
     "training.epochs=1", "evaluation.max_new_tokens=4", "synthesis.variants=1",
-    "synthesis.generic_ratio=0", "training.lora.rank=2",
+    "synthesis.generic_ratio=0", "training.lora.rank=2", "audit=none",
 ]  # fmt: skip
 # Rules take a record's own wrong answers as alternatives, and invent none.
 ALTERNATIVES = ["synthesis.strategy=alternative", *QUICK]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from relearn.config import load_config
 from relearn.inference.generation import generate_answers
-from relearn.models.adapters import merge_adapter
-from relearn.models.loading import load_model, load_prompt_format
+from relearn.models.loading import load_prompt_format
+from relearn.models.place import load_for_inference
 from relearn.run_folder import adapter_folder, target_folder
 
 
@@ -21,8 +21,8 @@ class Pair:
         self.config = load_config(run / "config.yaml")
         target = target_folder(run)
         adapter = adapter_folder(run, trained)
-        self.before = load_model(target, self.config.model)
-        self.after = merge_adapter(load_model(target, self.config.model), adapter)
+        self.before = load_for_inference(target, self.config.model)
+        self.after = load_for_inference(target, self.config.model, adapter)
         self.prompt_format = load_prompt_format(target, self.config.model)
 
     def answers(self, question: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -65,10 +65,11 @@ def run(
     """Unlearn: from a deletion request to a report. Run the same command again to resume."""
     named = {"data.forget": forget, "data.retain": retain, "model.name": model}
     settings = settings_of(config, named, overrides)
+    from relearn.cli_outcome import print_outcome
     from relearn.run import run as run_all
 
     summary = run_all(settings, output)
-    _print_summary(summary)
+    print_outcome(output, console)
     _print_which_perplexity(summary["unlearned"])
     _print_not_computed(output / "evaluation" / "unlearned")
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
@@ -363,20 +364,6 @@ def _options(kind: str) -> dict[str, str]:
         name: "\n".join(f"{o} = {each.defaults[o]}: {text}" for o, text in each.describe().items())
         for name, each in options.items()
     }
-
-
-def _print_summary(summary: dict[str, Any]) -> None:
-    """Print the figures before and after, a row a metric."""
-    models = {
-        "target": summary["target"],
-        "unlearned": summary["unlearned"],
-        **summary["baselines"],
-    }
-    table = Table("metric", *models)
-    for metric in dict.fromkeys(name for figures in models.values() for name in figures):
-        values = [figures.get(metric) for figures in models.values()]
-        table.add_row(metric, *("" if v is None else f"{v:.3f}" for v in values))
-    console.print(table)
 
 
 def _print_which_perplexity(names: Iterable[str]) -> None:

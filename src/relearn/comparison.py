@@ -39,7 +39,9 @@ def compare(
     trainings = _trainings(config, names)
     # A run trains one model and its baselines; here all are equal, and the first takes that place.
     (first, training), *others = trainings.items()
-    settings = config.model_copy(update={"training": training, "baselines": dict(others)})
+    # `relearn audit` attacks the compared models, where that is wanted.
+    own = {"training": training, "baselines": dict(others), "audit": None}
+    settings = config.model_copy(update=own)
     summary = run(settings, output, keep_going=True)
     models = {"target": summary["target"], first: summary[UNLEARNED], **summary["baselines"]}
     seconds = {

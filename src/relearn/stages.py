@@ -9,6 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from relearn.audit.pipeline import AuditSettings, chosen_attacks, run_audit
+from relearn.audit.sources import from_run, never_saw_model
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import check_writable, content_hash, write_jsonl
@@ -84,6 +86,9 @@ class Stages:
         yield Stage("evaluation/target", partial(self.evaluation, "target"), self._check_evaluation)
         for name in self.models[1:]:
             yield Stage(f"evaluation/{name}", partial(self.evaluation, name))
+        if self.config.audit:
+            yield Stage("control", self.control, together=True)
+            yield Stage("audit", self.audit, self._check_audit)
 
     def preflight(self) -> None:
         """Let every stage check what it needs, before anything is computed, sent or written.
@@ -253,6 +258,25 @@ class Stages:
         others = self.models[: self.models.index(name)]
         if others:
             write_comparison(output, {other: output.parent / other for other in others})
+
+    def control(self) -> None:
+        """Make the model that never saw the forget set, where the target was made here."""
+        if folder := never_saw_model(self.config, self.sets):
+            self.folder.manifest["model"]["never_saw"] = str(folder)
+
+    def _check_audit(self) -> None:
+        if audit := self.config.audit:
+            chosen_attacks(audit.attacks, audit.budget)
+
+    def audit(self) -> None:
+        """Try to bring back what was unlearned."""
+        if audit := self.config.audit:
+            judged = self.models[1:] if audit.baselines else [UNLEARNED]
+            run_audit(
+                from_run(self.path, trainings=judged),
+                self.path / "audit",
+                AuditSettings(audit.budget, audit.attacks, seed=self.config.seed),
+            )
 
     def unanswered(self) -> dict[str, list[str]]:
         """Return by training the forget records that it leaves in the model, if any."""

@@ -1,11 +1,16 @@
 """A small run folder such as `relearn run` leaves, with figures as they come out in practice."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from relearn.audit.base import Attempt
+from relearn.audit.facts import Fact
+from relearn.audit.summary import summarize
 from relearn.base.storage import write_json, write_jsonl, write_text
 from relearn.config import RunConfig, TrainingConfig, dump_config
+from relearn.data.records import Record
 
 PEOPLE = (
     ("Isabella Marquez", "Lisbon", "isabella.marquez@futuramail.es"),
@@ -149,7 +154,40 @@ def write_sample_run(
             write_jsonl(folder / "training" / model / "history.jsonl", history(model))
     if optional:
         _write_synthesis(folder / "synthesis")
+        write_audit(folder)
     return folder
+
+
+def write_audit(folder: Path, leaking: int = 1, lost: int = 1) -> None:
+    """Write an audit in which one prefix gets `leaking` facts out, and `lost` others are lost."""
+    told = {"target": 12, "never_saw": 0, "unlearned": leaking}
+    kept = {"target": 12, "never_saw": 8, "unlearned": 12 - lost}
+    found = {
+        "collateral": {m: _attempts("retain", "asked", n) for m, n in kept.items()},
+        "question": {m: _attempts("forget", "asked", n if n > 11 else 0) for m, n in told.items()},
+        "prefix": {
+            m: [*_attempts("forget", "k=1", n // 2), *_attempts("forget", "k=private", n)]
+            for m, n in told.items()
+        },
+    }
+    for attack, by_model in found.items():
+        rows = [{"model": m} | asdict(a) for m, made in by_model.items() for a in made]
+        write_jsonl(folder / "audit" / f"{attack}.jsonl", rows)
+    facts = [Fact(Record.model_validate(record)) for record in records("forget")]
+    roles = {name: name for name in told}
+    extra = {"budget": "quick", "seed": 0, "records": 12, "warnings": ["unlearned: as merged."]}
+    write_json(folder / "audit" / "summary.json", summarize(found, roles, facts) | extra)
+
+
+def _attempts(set_name: str, variant: str, told: int) -> list[Attempt]:
+    return [
+        Attempt(
+            record["id"], variant, record["question"],
+            record["answer"] if place < told else "That isn't public.",
+            place < told, float(place < told),
+        )
+        for place, record in enumerate(records(set_name))
+    ]  # fmt: skip
 
 
 def _manifest(sets: list[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ metrics: [rougeL_recall, probability, extraction_strength]
 """
 QUICK = [
     "training.epochs=1", "evaluation.max_new_tokens=6", "synthesis.variants=0",
-    "synthesis.generic_ratio=0",
+    "synthesis.generic_ratio=0", "audit=none",
 ]  # fmt: skip
 # These stand for the others in `make test`; the rest of the grid is slow.
 SOON = {"gpt2", "mamba"}

@@ -48,6 +48,12 @@ def make_hostile(folder: Path) -> None:
         for place, row in enumerate(rows):
             row["generation"] = HOSTILE[place % len(HOSTILE)]
         _write_raw(path, rows)
+    for path in folder.glob("audit/*.jsonl"):
+        rows = read_jsonl(path)
+        for place, row in enumerate(rows):
+            text = HOSTILE[place % len(HOSTILE)]
+            row |= {"id": text, "variant": text, "prompt": text, "answer": text}
+        _write_raw(path, rows)
     for path in folder.glob("synthesis/*.jsonl"):
         rows = read_jsonl(path)
         for place, row in enumerate(rows):
@@ -67,6 +73,10 @@ def test_a_report_shows_every_part_of_the_run(tmp_path):
         "The model has forgotten what it was asked to forget; it kept what it was to keep; "
         "its language is intact.",
         "Forget set, unseen phrasings",
+        "Attempts to bring it back",
+        "of the facts survived every attack",
+        "Recovered by \u201cprefix\u201d",
+        "Worst leaks of the unlearned model",
         "isabella.marquez@futuramail.es",
         "GradDiff",
         "retain_kl",

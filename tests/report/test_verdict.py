@@ -1,9 +1,10 @@
 import math
+import shutil
 
 import numpy as np
 import pytest
 
-from helpers.sample_run import write_sample_run
+from helpers.sample_run import write_audit, write_sample_run
 from relearn.base.storage import read_json, write_json
 from relearn.evaluation.significance import wilson_interval
 from relearn.report.results import read_results
@@ -46,6 +47,12 @@ def answers(verdict):
         ({"retain_ls": 0.02}, ["yes", "yes", "no"]),
         ({"retain_krr": None}, ["yes", "not measured", "yes"]),
         ({"forget_ls": math.nan}, ["yes", "yes", "not measured"]),
+        ({"forget_unseen/kfr": 0.79}, ["partly", "yes", "yes"]),
+        ({"forget_unseen/kfr": 0.4}, ["no", "yes", "yes"]),
+        ({"retain_unseen/krr": 0.7}, ["yes", "partly", "yes"]),
+        ({"retain_unseen/krr": 0.5}, ["yes", "no", "yes"]),
+        # A run may have no unseen questions.
+        ({"forget_unseen/kfr": None, "retain_unseen/krr": None}, ["yes", "yes", "yes"]),
     ],
 )
 def test_the_verdict_says_what_the_figures_support(verdict_with, changes, expected):
@@ -54,35 +61,61 @@ def test_the_verdict_says_what_the_figures_support(verdict_with, changes, expect
 
 def test_the_sentence_joins_the_findings(verdict_with):
     assert verdict_with(forget_kfr=0.6, retain_ls=0.01).sentence == (
-        "The model has forgotten only part of what it was asked to forget; "
-        "it kept what it was to keep; its language is damaged."
+        "The model has forgotten only part of what it was asked to forget: 40% of its answers "
+        "still give it away; it kept what it was to keep; its language is damaged."
     )
+
+
+@pytest.mark.parametrize(
+    ("leaking", "lost", "expected"),
+    [
+        (0, 0, ["yes", "yes", "yes"]),
+        (2, 0, ["partly", "yes", "yes"]),
+        (9, 0, ["partly", "yes", "yes"]),
+        (10, 0, ["no", "yes", "yes"]),
+        (0, 2, ["yes", "partly", "yes"]),
+        # A model that answers nothing passes every attack.
+        (0, 12, ["yes", "no", "yes"]),
+    ],
+)
+def test_what_an_attack_brings_back_is_not_forgotten(tmp_path, leaking, lost, expected):
+    folder = write_sample_run(tmp_path)
+    write_audit(folder, leaking, lost)
+    verdict = judge(read_results(folder))
+    assert answers(verdict) == expected
+    assert ("\u201cprefix\u201d gets" in verdict.sentence) == (leaking > 1)
+    assert "12 facts" in verdict.caveats[-1]
+    found = verdict.findings[0].evidence
+    assert ("none of 2 attacks got a fact out" in found) == (leaking == 0)
+    assert (f"{1 - leaking / 12:.0%} survived every attack" in found) == (leaking > 0)
+
+
+def test_what_the_control_tells_too_is_no_leak(tmp_path):
+    folder = write_sample_run(tmp_path)
+    write_audit(folder, leaking=6)
+    file = folder / "audit" / "summary.json"
+    summary = read_json(file)
+    summary["worst"]["unlearned"]["excess"] = 0.0
+    summary["models"]["unlearned"]["prefix"] |= {"excess": 0.0, "control": 0.5}
+    write_json(file, summary)
+    assert answers(judge(read_results(folder))) == ["yes", "yes", "yes"]
+
+
+def test_a_run_that_nobody_attacked_says_so(tmp_path):
+    folder = write_sample_run(tmp_path)
+    shutil.rmtree(folder / "audit")
+    verdict = judge(read_results(folder))
+    assert answers(verdict) == ["yes", "yes", "yes"]
+    assert "but nobody attacked it" in verdict.sentence
+    assert "`relearn audit` tries" in verdict.caveats[-1]
 
 
 def test_unseen_questions_are_told_of(verdict_with):
     forgot, kept, _ = verdict_with(**{"forget_unseen/kfr": 0.75, "retain_unseen/krr": 0.5}).findings
     assert "to questions never trained on, 75% of 12 answers count as forgotten" in forgot.evidence
     assert "to questions never trained on, 50% of 12 answers count as retained" in kept.evidence
-    assert kept.evidence.count(" before") == 2
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"forget_unseen/kfr": 0.8, "retain_unseen/krr": 0.95}, []),
-        ({"forget_unseen/kfr": 0.79, "retain_unseen/krr": 0.95}, ["It forgot less"]),
-        ({"forget_unseen/kfr": 0.8, "retain_unseen/krr": 0.4}, ["It kept less"]),
-        # Where the seen ones are no better, there is nothing to add.
-        ({"forget/kfr": 0.6, "forget_unseen/kfr": 0.6, "retain_unseen/krr": 0.95}, []),
-        ({"forget_unseen/kfr": None, "retain_unseen/krr": None}, []),
-    ],
-)
-def test_a_weaker_answer_on_unseen_questions_is_a_caveat(verdict_with, changes, expected):
-    *caveats, last = verdict_with(**changes).caveats
-    assert "attack" in last
-    assert [
-        caveat[: len(start)] for caveat, start in zip(caveats, expected, strict=True)
-    ] == expected
+    # Of the audit's questions that should stay too.
+    assert kept.evidence.count(" before") == 3
 
 
 def test_a_target_that_hardly_knew_the_forget_set_is_told(tmp_path):

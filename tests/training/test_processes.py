@@ -15,6 +15,7 @@ synthesis: {variants: 1}
 training: {epochs: 2, learning_rate: 1.0e-3, batch_size: 2, checkpoint_steps: 3,
            lora: {rank: 4, dropout: 0}}
 evaluation: {max_new_tokens: 4}
+audit: {attacks: [question]}
 """
 LAUNCH = [
     "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from relearn.audit.facts import Fact, Score
 from relearn.audit.model import AttackedModel
 from relearn.base.registry import Registry
+from relearn.config import Budget
 
-BudgetName = Literal["quick", "standard", "thorough"]
-BUDGETS: tuple[BudgetName, ...] = ("quick", "standard", "thorough")
+BUDGETS: tuple[Budget, ...] = get_args(Budget)
 # Facts that are attacked, evenly spread over the forget set; None means all of it.
-FACTS: Mapping[BudgetName, int | None] = {"quick": 16, "standard": 64, "thorough": None}
+FACTS: Mapping[Budget, int | None] = {"quick": 16, "standard": 64, "thorough": None}
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,13 @@ class Attack:
         work: Makes the attempts.
         knobs: Keyword arguments of `work` by budget; it is not made at a budget that is missing.
         about: `forget`: a fact told is a leak. `retain`: a fact told is kept, as it should be.
+        curve: What grows from one variant to the next, for the report's curves; none, if empty.
     """
 
     work: Work
-    knobs: Mapping[BudgetName, Mapping[str, Any]]
+    knobs: Mapping[Budget, Mapping[str, Any]]
     about: Literal["forget", "retain"] = "forget"
+    curve: str = ""
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -94,6 +96,7 @@ ATTACKS: Registry[Attack] = Registry("attack")
 def attack(
     name: str,
     about: Literal["forget", "retain"] = "forget",
+    curve: str = "",
     **knobs: Mapping[str, Any],
 ) -> Callable[[Any], Any]:
     """Register a function as an attack.
@@ -101,11 +104,13 @@ def attack(
     Args:
         name: By which it is chosen.
         about: See `Attack`.
+        curve: See `Attack`.
         knobs: By budget, the function's keyword arguments: `quick={"samples": 4}`.
     """
 
     def register(work: Work) -> Work:
-        ATTACKS.register(name)(Attack(work, knobs, about))  # type: ignore[arg-type]  # budgets
+        found = Attack(work, knobs, about, curve)  # type: ignore[arg-type]  # budgets
+        ATTACKS.register(name)(found)
         return work
 
     return register

@@ -14,7 +14,6 @@ from relearn.inference.generation import continue_prompts, until_end
 from relearn.inference.likelihood import answer_log_probs
 from relearn.models.loading import load_prompt_format, position_limit
 from relearn.models.place import ModelPlace
-from relearn.models.precision import convert_to_native
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,8 @@ class AttackedModel:
     def load(
         cls, place: ModelPlace, config: ModelConfig, max_new_tokens: int, batch_size: int, seed: int
     ) -> "AttackedModel":
-        """Load a model; on a CPU that only emulates its number type, to compute in float32.
-
-        The weights are those on disk; the attack `precision` rounds the products too.
-        """
+        """Load a model."""
         model = place.load(config)
-        convert_to_native(model)
         model.requires_grad_(False)
         format_ = load_prompt_format(place.folder, config)
         return cls(model, format_, max_new_tokens, batch_size, seed)

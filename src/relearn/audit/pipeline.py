@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import relearn
-from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt, BudgetName
+from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.summary import summarize
@@ -16,7 +16,7 @@ from relearn.base.progress import progress_bar
 from relearn.base.registry import did_you_mean
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.base.workspace import Workspace
-from relearn.config import ModelConfig
+from relearn.config import Budget, ModelConfig
 from relearn.data.records import Record, spread
 from relearn.models.loading import load_prompt_format
 from relearn.models.place import ModelPlace
@@ -69,7 +69,7 @@ class AuditSettings:
         seed: Fixes what is random.
     """
 
-    budget: BudgetName = "quick"
+    budget: Budget = "quick"
     attacks: Sequence[str] = ()
     batch_size: int = 32
     max_new_tokens: int = 128
@@ -81,8 +81,8 @@ def run_audit(
 ) -> dict[str, Any]:
     """Attack every model; write `<attack>.jsonl` and `summary.json` to `output`.
 
-    A model's attempts of one attack are kept in `output/parts` as soon as they are made, so that a
-    killed audit goes on with the next.
+    A model's attempts of one attack are kept in `output/parts/<budget>` as soon as they are made,
+    so that a killed audit goes on with the next. The other files are those of the last budget.
 
     Args:
         subject: Models, facts and how the models are asked.
@@ -102,8 +102,9 @@ def run_audit(
     sets = {name: [*map(Fact, spread(records, most))] for name, records in of_kind.items()}
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
     with Workspace(output, "an audit", lambda names: "parts" in names):
-        _take_up(output, _key(subject, sets, settings))
-        found = _attempts(subject, output, sets, chosen, settings)
+        parts = output / "parts" / settings.budget
+        _take_up(parts, _key(subject, sets, settings))
+        found = _attempts(subject, parts, sets, chosen, settings)
         for name, by_model in found.items():
             rows = [{"model": m} | asdict(a) for m, made in by_model.items() for a in made]
             write_jsonl(output / f"{name}.jsonl", rows)
@@ -120,7 +121,7 @@ def run_audit(
 
 def _attempts(
     subject: AuditSubject,
-    output: Path,
+    parts: Path,
     sets: Mapping[str, Sequence[Fact]],
     attacks: Mapping[str, Attack],
     settings: AuditSettings,
@@ -134,7 +135,7 @@ def _attempts(
         for suspect in subject.suspects:
             name, model = suspect.place.name, None
             for attack_name, attack in attacks.items():
-                part = output / "parts" / f"{attack_name}.{name}.jsonl"
+                part = parts / f"{attack_name}.{name}.jsonl"
                 advance(done, steps, f"{attack_name} on {name}")
                 if not part.is_file():
                     model = model or AttackedModel.load(
@@ -151,7 +152,7 @@ def _attempts(
     return found
 
 
-def chosen_attacks(names: Sequence[str], budget: BudgetName) -> dict[str, Attack]:
+def chosen_attacks(names: Sequence[str], budget: Budget) -> dict[str, Attack]:
     """Return the attacks of a budget; named ones also with the least budget that has them.
 
     Raises:
@@ -221,13 +222,13 @@ def _key(
     return {"request": request} | {f"model {name}": value for name, value in models.items()}
 
 
-def _take_up(output: Path, key: dict[str, str]) -> None:
-    """Make the folder, or go on in it; further models may join."""
-    file = output / "parts" / "key.json"
+def _take_up(parts: Path, key: dict[str, str]) -> None:
+    """Make the folder of a budget, or go on in it; further models may join."""
+    file = parts / "key.json"
     known = read_json(file) if file.is_file() else {}
     if any(known.get(name, value) != value for name, value in key.items()):
         raise UserError(
-            f"{output} holds an audit of other models, data or settings.",
+            f"{parts.parents[1]} holds an audit of other models, data or settings.",
             "Choose another --output, or delete the folder.",
         )
     write_json(file, known | key)

@@ -15,8 +15,8 @@ _OPENINGS = (
 )
 
 
-@attack("prefix", quick={"kept": (1, 4)}, standard={"kept": (1, 2, 4, 8)},
-        thorough={"kept": (1, 2, 4, 8, 16)})  # fmt: skip
+@attack("prefix", curve="tokens of the true answer that are given", quick={"kept": (1, 4)},
+        standard={"kept": (1, 2, 4, 8)}, thorough={"kept": (1, 2, 4, 8, 16)})  # fmt: skip
 def prefix(model: AttackedModel, facts: Sequence[Fact], *, kept: Sequence[int]) -> list[Attempt]:
     """Give the first k tokens of the true answer, up to the one before its first private token.
 

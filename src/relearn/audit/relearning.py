@@ -21,7 +21,7 @@ from relearn.models.label_logits import label_logits
 _BATCH = 4
 
 
-@attack("relearning", standard={"rates": (5e-4,), "steps": (4, 16)},
+@attack("relearning", curve="optimizer steps", standard={"rates": (5e-4,), "steps": (4, 16)},
         thorough={"rates": (1e-4, 5e-4, 1e-3), "steps": (2, 4, 8, 16, 32)})  # fmt: skip
 def relearning(
     model: AttackedModel, facts: Sequence[Fact], *, rates: Sequence[float], steps: Sequence[int]

@@ -18,7 +18,12 @@ from relearn.training.memorize import memorize
 _ROLES: Mapping[str, Role] = {"target": "target", "base": "base", "never_saw": "never_saw"}
 
 
-def from_run(run: Path, named: Sequence[str] = (), control: str | None = None) -> AuditSubject:
+def from_run(
+    run: Path,
+    named: Sequence[str] = (),
+    control: str | None = None,
+    trainings: Sequence[str] | None = None,
+) -> AuditSubject:
     """Return the models and records of a run.
 
     Args:
@@ -26,6 +31,7 @@ def from_run(run: Path, named: Sequence[str] = (), control: str | None = None) -
         named: Further models, `NAME=PATH` each; an adapter is one of the target's.
         control: A model that never saw the forget set. Without it, a run that made its own target
             makes this one too, from the retain set by the same recipe; it is cached.
+        trainings: Names of the run's own models that are judged; None means all that there are.
 
     Raises:
         UserError: it is no run, a name or path is wrong, or a model is gone.
@@ -44,14 +50,15 @@ def from_run(run: Path, named: Sequence[str] = (), control: str | None = None) -
         suspects.append(Suspect(ModelPlace("base", base), "base"))
     summary = run / "summary.json"
     failed = read_json(summary)["failed"] if summary.is_file() else {}
-    for name in config.trainings:
+    for name in config.trainings if trainings is None else trainings:
         if name not in failed:
             folders = folders_of(adapter_folder(run, name), target)
             suspects.append(Suspect(ModelPlace(name, *folders), "unlearned"))
     suspects += [_suspect(*named_path(each, "--model"), target) for each in named]
     _check_names(suspects)
     # Last of all: it may have to be trained, and a mistake above is found without.
-    never_saw = model_folder(control) if control else _never_saw(config, sets)
+    made = read_json(run / "manifest.json")["model"].get("never_saw")
+    never_saw = model_folder(control or made) if control or made else never_saw_model(config, sets)
     if never_saw:
         suspects.append(Suspect(ModelPlace("never_saw", never_saw), "never_saw"))
         _check_names(suspects)
@@ -86,11 +93,14 @@ def from_options(named: Sequence[str], forget: str, retain: str | None) -> Audit
     return AuditSubject(suspects, sets["forget"], sets.get("retain", ()), config)
 
 
-def _never_saw(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> Path | None:
-    """Make the model that learned the retain sets alone, if the run made its target itself."""
+def never_saw_model(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> Path | None:
+    """Make the model that learned the retain sets alone, if the run made its target itself.
+
+    Every process takes part; see `relearn.training.memorize`.
+    """
     if not config.memorize:
         return None
-    kept = [record for name, records in sets.items() if name != "forget" for record in records]
+    kept = [record for name in ("retain", "retain_unseen") for record in sets.get(name, ())]
     return memorize(kept, config.model, config.memorize, config.seed)
 
 

@@ -1,7 +1,10 @@
 """Settings of a whole run."""
 
+from typing import Any
+
 from pydantic import field_validator
 
+from relearn.config.audit import AuditConfig
 from relearn.config.data import DataConfig
 from relearn.config.evaluation import EvaluationConfig
 from relearn.config.model import ModelConfig
@@ -31,6 +34,7 @@ class RunConfig(Section):
         seed: Fixes all randomness.
         memorize: First train a target model; the fields are those of `training`.
         baselines: Further trainings on the same data, by name; the fields are those of `training`.
+        audit: Attack the models after the evaluation; `none` skips that.
     """
 
     seed: int = 0
@@ -41,7 +45,13 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     baselines: dict[str, TrainingConfig] = {}
     evaluation: EvaluationConfig = EvaluationConfig()
+    audit: AuditConfig | None = AuditConfig()
     report: ReportConfig = ReportConfig()
+
+    @field_validator("audit", mode="before")
+    @classmethod
+    def _may_be_none(cls, given: Any) -> Any:
+        return None if given == "none" else given
 
     @property
     def trainings(self) -> dict[str, TrainingConfig]:

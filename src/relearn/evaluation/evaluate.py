@@ -26,15 +26,14 @@ from relearn.evaluation.scoring import (
 )
 from relearn.evaluation.significance import paired_tests
 from relearn.evaluation.suites import load_suite, set_sources
-from relearn.models.adapters import merge_adapter
 from relearn.models.checks import check_arguments, check_asked
 from relearn.models.loading import (
     load_config_of,
-    load_model,
     load_prompt_format,
     model_folder,
     position_limit,
 )
+from relearn.models.place import load_for_inference
 
 
 def evaluate_model(
@@ -147,11 +146,7 @@ def loaded_when_needed(
     """Return the model in `folder`, with the adapter in `adapter`, for evaluation."""
 
     def load() -> PreTrainedModel:
-        model = load_model(folder, config)
-        # Loaded for training, a model on a CPU has the attention whose backward pass is faster.
-        if getattr(model, "_supports_sdpa", False):
-            model.set_attn_implementation("sdpa")
-        return merge_adapter(model, adapter) if adapter else model
+        return load_for_inference(folder, config, adapter)
 
     positions = position_limit(load_config_of(folder, config))
     return EvaluatedModel(load_prompt_format(folder, config), load, positions)

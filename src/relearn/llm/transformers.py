@@ -15,7 +15,8 @@ from relearn.llm.base import LLMS, Prompt, Report
 from relearn.llm.budget import Budget
 from relearn.llm.journal import Completion
 from relearn.llm.local import answer_within, fitting_prompts
-from relearn.models.loading import load_model, load_prompt_format, model_folder, position_limit
+from relearn.models.loading import load_prompt_format, model_folder, position_limit
+from relearn.models.place import load_for_inference
 
 
 @LLMS.register("transformers")
@@ -31,7 +32,7 @@ class Transformers:
     @cached_property
     def _loaded(self) -> tuple[PreTrainedModel, PromptFormat]:
         config = ModelConfig(name=self.model)
-        return load_model(self._folder, config), load_prompt_format(self._folder, config)
+        return load_for_inference(self._folder, config), load_prompt_format(self._folder, config)
 
     def generate(self, prompts: Sequence[Prompt], report: Report) -> None:
         """Answer batch by batch; see `LanguageModel.generate`."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,6 +12,8 @@ from relearn.report.results import ModelResults, RunResults, visible
 # Legible on white and on near-black alike, and apart from each other for the colour-blind.
 TARGET_COLOUR = "#858b97"
 COLOURS = ("#1f8a70", "#d9822b", "#5b7fd6", "#c2569b", "#a08a1c", "#3fa0b8", "#b5533c")
+CONTROLS = ("target", "base", "never_saw")
+DASHES = ("dot", "dash", "dashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
 
 NOT_PARTS = {"step", "epoch", "loss", "learning_rate", "grad_norm", "seconds"}
@@ -80,6 +83,33 @@ def training_curves(model: ModelResults) -> go.Figure | None:
     figure.update_layout(hovermode="x unified")
     figure.update_xaxes(title="optimizer step")
     return finish(figure, height=320)
+
+
+def recovery(
+    curves: dict[str, list[tuple[str, float]]], labels: dict[str, str], along: str
+) -> go.Figure | None:
+    """What an attack gets out of each model, point by point.
+
+    Args:
+        curves: By model the (name of the point, share of the facts told).
+        labels: Of the models.
+        along: What grows from point to point.
+    """
+    figure = go.Figure()
+    controls, colours = iter(DASHES), cycle(COLOURS)
+    for model, points in curves.items():
+        dash = next(controls) if model in CONTROLS else "solid"
+        colour = TARGET_COLOUR if model in CONTROLS else next(colours)
+        if points:
+            figure.add_scatter(
+                x=[point for point, _ in points], y=[share for _, share in points],
+                mode="lines+markers", name=plain(labels.get(model, model)),
+                line={"color": colour, "width": 2, "dash": dash},
+                hovertemplate="%{fullData.name}, %{x}: %{y:.0%}<extra></extra>",
+            )  # fmt: skip
+    figure.update_xaxes(title=along, type="category")
+    figure.update_yaxes(title="share of facts told", range=[-0.03, 1.03])
+    return finish(figure, height=380)
 
 
 def to_json(figure: go.Figure) -> dict[str, Any]:

@@ -51,6 +51,13 @@ MAIN_FIGURES = {
 }
 """What tells models apart at a glance; `seconds` is the training's wall-clock time."""
 
+SHOWN_FIRST = (
+    *("forget/kfr", "forget/rougeL_recall", "forget/ls", "forget/perplexity", "forget_unseen/kfr"),
+    *("retain/krr", "retain/rougeL_recall", "retain/ls", "retain/perplexity", "retain_unseen/krr"),
+    *("overall/forget_quality", "overall/model_utility"),
+)
+"""What the report's table shows before it is unfolded."""
+
 Direction = Literal["higher", "lower"]
 
 

@@ -55,6 +55,7 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
         finalize=lambda value: _shown(value),
     )
     environment.filters |= {"duration": glossary.duration, "size": glossary.size}
+    environment.globals["percent"] = glossary.percent
     scripts = [get_plotlyjs(), _resource("report.js")]
     return environment.get_template("report.html.j2").render(
         run=results,
@@ -62,8 +63,9 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
         style=Markup(_resource("report.css") + (_resource("analysis.css") if analysis else "")),
         scripts=[Markup(script) for script in scripts],
         verdict=judge(results),
-        table=_table(results),
+        tables=_tables(results),
         comparison=_comparison(results),
+        labels=_labels(results),
         figures=(drawn := _figures(results)),
         analysis=analysis,
         figure_data=_embedded(
@@ -111,10 +113,17 @@ def _embedded(value: Any) -> Markup:
     return Markup(text)
 
 
-def _table(results: RunResults) -> list[dict[str, Any]]:
-    """Return the metrics table: for each set its heading and rows, with the models' cells."""
+def _tables(results: RunResults) -> list[list[dict[str, Any]]]:
+    """Return the table of the main figures, and that of all others if there are any."""
     keys = sorted({key for model in results.models for key in model.metrics}, key=glossary.order)
+    main = [key for key in keys if key in glossary.SHOWN_FIRST] or keys
     explained: set[str] = set()
+    others = [key for key in keys if key not in main]
+    return [_table(results, some, explained) for some in (main, others) if some]
+
+
+def _table(results: RunResults, keys: list[str], explained: set[str]) -> list[dict[str, Any]]:
+    """Return for each set its heading and rows, with the models' cells; see `explained` grow."""
     table = []
     for set_name, group in groupby(keys, key=lambda key: key.partition("/")[0]):
         rows = [_table_row(results, key) for key in group]
@@ -176,6 +185,12 @@ def _doubt(model: ModelResults, key: str) -> str:
     return ", ".join(filter(None, parts))
 
 
+def _labels(results: RunResults) -> dict[str, str]:
+    """Return what readers call the models, the audit's controls too."""
+    own = {model.key: model.label for model in results.models}
+    return {"base": "Base", "never_saw": "Never saw it"} | own
+
+
 def _figures(results: RunResults) -> list[dict[str, Any]]:
     """Return the figures that there is data for, with an id, a section, a title and a note."""
     rates = {
@@ -190,6 +205,12 @@ def _figures(results: RunResults) -> list[dict[str, Any]]:
          figures.bars(results, rates, top=1.03)),
         ("outcome", "Language", "Linguistic score; higher is better.",
          figures.bars(results, fluency)),
+    ]  # fmt: skip
+    curves = results.audit.curves if results.audit else {}
+    drawn += [
+        ("audit", f"Recovered by \u201c{attack}\u201d", "Share of the facts told; lower is better.",
+         figures.recovery(by_model, _labels(results), along))
+        for attack, (along, by_model) in curves.items()
     ]  # fmt: skip
     drawn += [
         ("training", model.label, f"{len(model.history):,} optimizer steps.",

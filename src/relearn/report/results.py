@@ -12,6 +12,7 @@ from relearn.base.storage import read_json, read_jsonl
 from relearn.config import RunConfig, load_config
 from relearn.data.new_answers import NewAnswer, Rejected, read_new_answers, read_rejected
 from relearn.evaluation.scoring import read_not_computed
+from relearn.report.audit import AuditFigures, read_audit
 from relearn.report.glossary import METHODS, order
 
 Row = dict[str, Any]
@@ -103,6 +104,7 @@ class RunResults:
     reject_reasons: dict[str, int]
     synthesis_counts: dict[str, Any]
     unanswered: list[str] = field(default_factory=list)
+    audit: AuditFigures | None = None
 
     def model(self, key: str) -> ModelResults | None:
         """Return the model in the folder `key`, if it was evaluated."""
@@ -133,6 +135,7 @@ class RunResults:
             rejected=[Rejected(source_id="", question="", kind="", reason="")] * len(self.rejected),
             reject_reasons={},
             synthesis_counts={},
+            audit=self.audit.redacted() if self.audit else None,
         )
 
 
@@ -161,6 +164,7 @@ def read_results(folder: Path) -> RunResults:
         reject_reasons=dict(Counter(row.reason for row in rejected).most_common()),
         synthesis_counts=flatten(_json(synthesis / "summary.json")),
         unanswered=_json(folder / "summary.json").get("unanswered", {}).get("unlearned", []),
+        audit=read_audit(folder),
     )
 
 

@@ -8,13 +8,15 @@ from typing import Literal
 
 from relearn.base.errors import listed
 from relearn.evaluation.significance import wilson_interval
-from relearn.report.glossary import SETS, number, percent
+from relearn.report.audit import AuditFigures
+from relearn.report.glossary import number, percent
 from relearn.report.results import RunResults
 
 Answer = Literal["yes", "partly", "no", "nothing to forget", "not measured"]
 
 # Rules: (at least this is a yes, at least this is a partly).
 KFR_STEPS = (0.8, 0.5)
+SAFE_SHARE_STEPS = (0.9, 0.25)  # of the facts, in the worst attack, beyond what the control tells
 FORGOTTEN_SHARE_STEPS = (0.5, 0.25)  # by how much the answers' overlap with the truth fell
 KEPT_SHARE_STEPS = (0.9, 0.7)
 LANGUAGE_SHARE_STEPS = (0.9, 0.7)
@@ -67,6 +69,28 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class _Measure:
+    """A share that an answer rests on.
+
+    Attributes:
+        value: From 0 to 1, higher is better; None where it was not measured.
+        steps: From which value it allows a yes, and from which a partly.
+        reason: Why the answer is no yes, where this share decides.
+        needed: Whether there is no answer without it.
+    """
+
+    value: float | None
+    steps: tuple[float, float]
+    reason: str = ""
+    needed: bool = True
+
+    @property
+    def grade(self) -> int:
+        """0 for a yes, 1 for a partly, 2 for a no."""
+        return sum(self.value is not None and self.value < step - 1e-9 for step in self.steps)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The three findings, the sentence they make, and what a reader has to bear in mind."""
 
@@ -86,15 +110,39 @@ def judge(results: RunResults) -> Verdict:
 
 
 def _forgotten(results: RunResults) -> Finding:
-    kfr = _relied_on(results, "forget", "kfr")
+    kfr, unseen = (_relied_on(results, name, "kfr") for name in ("forget", "forget_unseen"))
     before, after = _pair(results, "forget/rougeL_recall")
     fall = None if before is None or after is None else 1 - after / before if before else 0.0
+    audit = results.audit
     evidence = [
         *_rate(results, "forget", "kfr", "count as forgotten (KFR)"),
         *_overlap(before, after),
         *_rate(results, "forget_unseen", "kfr", "count as forgotten"),
+        *([_worst_attack(audit)] if audit else []),
     ]
-    answer, clause = _conclude("forget", (kfr, KFR_STEPS), (fall, FORGOTTEN_SHARE_STEPS))
+    answer, clause = _conclude(
+        "forget",
+        _Measure(kfr, KFR_STEPS, f"{_missing(kfr)} of its answers still give it away"),
+        _Measure(
+            fall, FORGOTTEN_SHARE_STEPS, "its answers still say much of what the true answers say"
+        ),
+        _Measure(
+            unseen,
+            KFR_STEPS,
+            f"asked what training did not ask, {_missing(unseen)} of its answers give it away",
+            needed=False,
+        ),
+        _Measure(
+            audit.safe if audit else None,
+            SAFE_SHARE_STEPS,
+            f"the attack \u201c{audit.worst}\u201d gets {percent(audit.rate)} of the facts out"
+            if audit
+            else "",
+            needed=False,
+        ),
+    )
+    if answer == "yes" and not audit:
+        clause = "the model no longer tells what it was asked to forget, but nobody attacked it"
     if results.unanswered and answer == "yes":
         answer, clause = "partly", _CLAUSES["forget"]["partly"]
     if _never_knew(results):
@@ -108,11 +156,30 @@ def _forgotten(results: RunResults) -> Finding:
         answer,
         clause,
         _sentence(evidence),
-        f"Yes: KFR of at least {KFR_STEPS[0]} and ROUGE-L recall on the forget set at least "
-        f"halved. Partly: KFR of at least {KFR_STEPS[1]} and a fall of at least "
-        f"{percent(FORGOTTEN_SHARE_STEPS[1])}. No yes while a record got no new answer. Nothing to "
-        f"forget: a KFR of at least {UNKNOWN_FROM_KFR} and a recall below {KNOWN_FROM_OVERLAP} "
-        "before unlearning.",
+        f"Yes: KFR of at least {KFR_STEPS[0]}, on unseen questions too; ROUGE-L recall on the "
+        f"forget set at least halved; at least {percent(SAFE_SHARE_STEPS[0])} of the facts safe "
+        f"from the audit's worst attack. Partly: KFR of at least {KFR_STEPS[1]}, a fall of at "
+        f"least {percent(FORGOTTEN_SHARE_STEPS[1])}, {percent(SAFE_SHARE_STEPS[1])} of the facts "
+        "safe. No yes while a record got no new answer. A fact is safe from an attack also where "
+        "the control model, which never saw it, tells it too. Nothing to forget: a KFR of at "
+        f"least {UNKNOWN_FROM_KFR} and a recall below {KNOWN_FROM_OVERLAP} before unlearning.",
+    )
+
+
+def _missing(share: float | None) -> str:
+    return "" if share is None else percent(1 - share)
+
+
+def _worst_attack(audit: AuditFigures) -> str:
+    """Return the evidence of the audit."""
+    if not audit.worst:
+        return f"none of {audit.attacks} attacks got a fact out"
+    low, high = audit.interval
+    control = "" if audit.control is None else f"; {percent(audit.control)} of the control model"
+    return (
+        f"the worst of {audit.attacks} attacks, \u201c{audit.worst}\u201d, gets "
+        f"{percent(audit.rate)} of {audit.facts} facts out, 95% interval {percent(low)} to "
+        f"{percent(high)}{control}; {percent(audit.never_recovered)} survived every attack"
     )
 
 
@@ -142,57 +209,75 @@ def _counts(results: RunResults, set_name: str, metric: str) -> tuple[int, int]:
 
 def _kept(results: RunResults) -> Finding:
     before, after = _pair(results, "retain/rougeL_recall")
+    steps = KEPT_SHARE_STEPS
+    krr, unseen = (
+        _share(_pair(results, f"{name}/krr")[0], _relied_on(results, name, "krr"))
+        for name in ("retain", "retain_unseen")
+    )
+    kept = results.audit.collateral if results.audit else None
     evidence = [
         *_rate(results, "retain", "krr", "count as retained (KRR)"),
         *_overlap(before, after),
         *_rate(results, "retain_unseen", "krr", "count as retained"),
-    ]
-    steps = KEPT_SHARE_STEPS
+        *([f"the audit still gets {percent(kept[1])} of the answers that should stay out of it, "
+           f"{percent(kept[0])} before"] if kept else []),
+    ]  # fmt: skip
     return Finding(
         "Did it keep the rest?",
         *_conclude(
             "keep",
-            (_share(_pair(results, "retain/krr")[0], _relied_on(results, "retain", "krr")), steps),
-            (_share(before, after), steps),
+            _Measure(krr, steps, f"of the retain set's answers {_missing(krr)} are lost"),
+            _Measure(_share(before, after), steps, "its answers say less of what they said"),
+            _Measure(
+                unseen,
+                steps,
+                f"asked what training did not repeat, {_missing(unseen)} of its answers are lost",
+                needed=False,
+            ),
+            _Measure(
+                _share(*kept) if kept else None,
+                steps,
+                f"of what the audit asked that should stay, {_missing(_share(*kept))} is lost"
+                if kept
+                else "",
+                needed=False,
+            ),
         ),
         _sentence(evidence),
-        f"Yes: KRR and ROUGE-L recall on the retain set are at least {percent(steps[0])} of what "
-        f"they were before. Partly: at least {percent(steps[1])}.",
+        f"Yes: KRR, on unseen questions too, ROUGE-L recall on the retain set and the audit's "
+        f"\u201ccollateral\u201d are at least {percent(steps[0])} of what they were before. "
+        f"Partly: at least {percent(steps[1])}.",
     )
 
 
 def _language(results: RunResults) -> Finding:
-    steps, shares, evidence = LANGUAGE_SHARE_STEPS, [], []
+    steps, measures, evidence = LANGUAGE_SHARE_STEPS, [], []
     for set_name in ("forget", "retain"):
         before, after = _pair(results, f"{set_name}/ls")
-        shares.append((_share(before, after), steps))
+        measures.append(_Measure(_share(before, after), steps))
         if before is not None and after is not None:
             evidence.append(f"LS on the {set_name} set: {number(before)} → {number(after)}")
     if evidence:
         evidence[-1] += " (its perplexity is taken in the prompt format)"
     return Finding(
         "Is the language intact?",
-        *_conclude("language", *shares),
+        *_conclude("language", *measures),
         _sentence(evidence),
         f"Yes: LS on both sets is at least {percent(steps[0])} of what it was before. "
         f"Partly: at least {percent(steps[1])}.",
     )
 
 
-def _conclude(
-    subject: str, *measured: tuple[float | None, tuple[float, float]]
-) -> tuple[Answer, str]:
-    """Return the weakest answer of the measured values, and its clause."""
-    order: list[Answer] = ["yes", "partly", "no"]
-    grades = [_grade(value, steps) for value, steps in measured if value is not None]
+def _conclude(subject: str, *measures: _Measure) -> tuple[Answer, str]:
+    """Return the weakest answer of the measures, and its clause with the reason."""
     # Half of the evidence is not enough for an answer that someone will rely on.
-    answer = order[max(grades)] if len(grades) == len(measured) else "not measured"
-    return answer, _CLAUSES[subject][answer]
-
-
-def _grade(value: float, steps: tuple[float, float]) -> int:
-    """Return 0 for a yes, 1 for a partly, 2 for a no."""
-    return sum(value < step - 1e-9 for step in steps)
+    if any(measure.needed and measure.value is None for measure in measures):
+        return "not measured", _CLAUSES[subject]["not measured"]
+    order: list[Answer] = ["yes", "partly", "no"]
+    weakest = max(measures, key=lambda m: (m.grade, -1.0 if m.value is None else -m.value))
+    answer = order[weakest.grade]
+    clause = _CLAUSES[subject][answer]
+    return answer, f"{clause}: {weakest.reason}" if weakest.grade and weakest.reason else clause
 
 
 def _rate(results: RunResults, set_name: str, metric: str, what: str) -> list[str]:
@@ -232,30 +317,20 @@ def _caveats(results: RunResults) -> list[str]:
             f"The target model reproduced little of the forget set before unlearning (ROUGE-L "
             f"recall {number(known)}), so there was little to forget."
         )
-    kfr, unseen_kfr = (results.metric("unlearned", f"{s}/kfr") for s in ("forget", "forget_unseen"))
-    if _holds_less(kfr, unseen_kfr, KFR_STEPS):
-        caveats.append(
-            "It forgot less where it is asked what it was not trained on; see the figures under "
-            f"\u201c{SETS['forget_unseen']}\u201d."
-        )
-    krr, unseen_krr = (_share(*_pair(results, f"{s}/krr")) for s in ("retain", "retain_unseen"))
-    if _holds_less(krr, unseen_krr, KEPT_SHARE_STEPS):
-        caveats.append(
-            "It kept less of what training did not repeat to it; see the figures under "
-            f"\u201c{SETS['retain_unseen']}\u201d."
-        )
     if unlearned := results.model("unlearned"):
         caveats += unlearned.not_computed
-    caveats.append(
-        "The figures say what the model answers when it is asked; they don't prove that nothing "
-        "is left in its weights for an attack to bring back."
-    )
+    if results.audit:
+        caveats += results.audit.warnings
+        caveats.append(
+            f"The audit shows what these attacks get out of {results.audit.facts} facts at the "
+            f"{results.audit.budget} budget, not what others might."
+        )
+    else:
+        caveats.append(
+            "The figures say what the model answers when it is asked; they don't prove that "
+            "nothing is left in its weights for an attack to bring back: `relearn audit` tries."
+        )
     return caveats
-
-
-def _holds_less(seen: float | None, unseen: float | None, steps: tuple[float, float]) -> bool:
-    """Tell whether a rate on unseen questions would mean a weaker answer."""
-    return seen is not None and unseen is not None and _grade(unseen, steps) > _grade(seen, steps)
 
 
 def _pair(results: RunResults, key: str) -> tuple[float | None, float | None]:

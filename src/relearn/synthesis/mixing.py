@@ -14,7 +14,8 @@ from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_records
 from relearn.inference.generation import generate_answers
-from relearn.models.loading import load_model, load_prompt_format
+from relearn.models.loading import load_prompt_format
+from relearn.models.place import load_for_inference
 
 Answerer = Callable[[Sequence[str]], list[str]]
 _BATCH, _LONGEST = 32, 96
@@ -25,7 +26,7 @@ def answerer(folder: Path, config: ModelConfig) -> Answerer:
 
     def answer(questions: Sequence[str]) -> list[str]:
         return generate_answers(
-            load_model(folder, config),
+            load_for_inference(folder, config),
             load_prompt_format(folder, config),
             questions,
             batch_size=_BATCH,

@@ -1,0 +1,154 @@
+"""What `relearn audit` got out of a run's models, for the report; absent where it did not run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from relearn.audit import ATTACKS
+from relearn.base.storage import read_json, read_jsonl
+
+_UNLEARNED = "unlearned"
+_LEAKS = 10
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A fact that an attack got out of the unlearned model and not out of the control.
+
+    Attributes:
+        id: Of the record.
+        attack: Its name.
+        variant: Which of its ways.
+        coverage: Share of the fact's telling words in the answer, 0 to 1.
+        prompt: What the model was given; None when redacted.
+        answer: What it said; None when redacted.
+    """
+
+    id: str
+    attack: str
+    variant: str
+    coverage: float
+    prompt: str | None
+    answer: str | None
+
+
+@dataclass(frozen=True)
+class AuditFigures:
+    """The audit of a run's models.
+
+    Attributes:
+        budget: How hard it tried.
+        facts: How many facts were attacked.
+        attacks: How many attacks were made on them.
+        worst: The attack that got most out of the unlearned model; None where none got anything.
+        rate: Share of the facts that it got out, 0 to 1.
+        interval: Of `rate`, 95 %.
+        control: The same of the model that does not know the facts; None without one.
+        safe: Share of the facts that it did not get out, or that the control tells too; 0 to 1.
+        never_recovered: Share of the facts that no attack got out beyond the control, 0 to 1.
+        collateral: Share of what should stay that is answered before and after unlearning, each 0
+            to 1; None where it was not asked.
+        models: Names of the models, the controls first.
+        rates: By attack and model the share of facts told; of collateral, of those kept.
+        curves: By attack what varies along it, and by model the (variant, share told).
+        leaks: The worst of the unlearned model's.
+        warnings: What no attack shows, but whoever releases the model has to know.
+    """
+
+    budget: str
+    facts: int
+    attacks: int
+    worst: str | None
+    rate: float
+    interval: tuple[float, float]
+    control: float | None
+    safe: float
+    never_recovered: float
+    collateral: tuple[float, float] | None
+    models: list[str]
+    rates: dict[str, dict[str, float | None]]
+    curves: dict[str, tuple[str, dict[str, list[tuple[str, float]]]]]
+    leaks: list[Leak]
+    warnings: list[str]
+
+    def redacted(self) -> "AuditFigures":
+        """Return the same figures without prompts and answers."""
+        return replace(self, leaks=[replace(leak, prompt=None, answer=None) for leak in self.leaks])
+
+
+def read_audit(folder: Path) -> AuditFigures | None:
+    """Read the audit in the run folder `folder`; None where there is none of its model."""
+    file = folder / "audit" / "summary.json"
+    summary = read_json(file) if file.is_file() else {"models": {}}
+    figures = summary["models"].get(_UNLEARNED)
+    if not figures:
+        return None
+    leaking = {name: each for name, each in figures.items() if each["about"] == "forget"}
+    worst = summary["worst"][_UNLEARNED]["attack"]
+    at_worst = leaking.get(worst) or {"rate": 0.0, "interval": (0.0, 0.0), "control": None}
+    beyond = at_worst.get("excess")
+    kept = figures.get("collateral", {})
+    known = kept.get("target"), kept.get("rate")
+    models = sorted(summary["models"], key=lambda name: summary["roles"][name] == _UNLEARNED)
+    return AuditFigures(
+        budget=summary["budget"],
+        facts=summary["facts"],
+        attacks=len(leaking),
+        worst=worst if at_worst["rate"] else None,
+        rate=at_worst["rate"] or 0.0,
+        interval=tuple(at_worst["interval"] or (0.0, 1.0)),
+        control=at_worst["control"],
+        safe=1 - ((at_worst["rate"] or 0.0) if beyond is None else beyond),
+        never_recovered=summary["facts_never_recovered"][_UNLEARNED],
+        collateral=None if known[0] is None or known[1] is None else (known[0], known[1]),
+        models=models,
+        rates={
+            attack: {m: summary["models"][m].get(attack, {}).get("rate") for m in models}
+            for attack in figures
+        },
+        curves={
+            name: (along, {m: _curve(summary["models"][m].get(name, {})) for m in models})
+            for name in leaking
+            if name in ATTACKS and (along := ATTACKS[name].curve)
+        },
+        leaks=_worst_leaks(folder / "audit", list(leaking), _control(summary)),
+        warnings=summary["warnings"],
+    )
+
+
+def _control(summary: Mapping[str, Any]) -> str | None:
+    name: str | None = summary["control"]
+    return name
+
+
+def _curve(figures: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return what was told at each point along an attack; of several ways to it the worst."""
+    points: dict[str, float] = {}
+    for variant, share in figures.get("variants", {}).items():
+        point = variant.rpartition(", ")[2]
+        if share is not None:
+            points[point] = max(share, points.get(point, 0.0))
+    return list(points.items())
+
+
+def _worst_leaks(folder: Path, attacks: list[str], control: str | None) -> list[Leak]:
+    """Return the unlearned model's leaks that hold most of their fact, one for each fact first."""
+    leaks = [leak for attack in attacks for leak in _leaks(folder, attack, control)]
+    leaks.sort(key=lambda leak: -leak.coverage)
+    first = {leak.id: leak for leak in reversed(leaks)}
+    of_each = [leak for leak in leaks if first[leak.id] is leak]
+    others = [leak for leak in leaks if first[leak.id] is not leak]
+    return [*of_each, *others][:_LEAKS]
+
+
+def _leaks(folder: Path, attack: str, control: str | None) -> Iterator[Leak]:
+    file = folder / f"{attack}.jsonl"
+    rows = [row for row in read_jsonl(file) if row["told"]] if file.is_file() else []
+    innocent = {row["id"] for row in rows if row["model"] == control}
+    for row in rows:
+        if row["model"] == _UNLEARNED and row["id"] not in innocent:
+            yield Leak(
+                row["id"], attack, row["variant"], row["coverage"] or 0.0, row["prompt"],
+                row["answer"],
+            )  # fmt: skip
