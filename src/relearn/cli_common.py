@@ -28,6 +28,10 @@ ModelName = Annotated[
     str | None,
     typer.Option("--model", help="Embedded model, hub name, local folder or .gguf file."),
 ]
+BackendModel = Annotated[str | None, typer.Option("--llm", help="Language model of the backend.")]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="URL of an OpenAI-compatible endpoint.")
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder to write to.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 AllowUnanswered = Annotated[

@@ -1,22 +1,21 @@
-"""`relearn judge`: what judges say about text, by themselves."""
+"""`relearn judge`: ask a judge about text."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from relearn.config import load_config
+from relearn.cli_common import BackendModel, BaseUrl, Config, Overrides, console, settings_of
 
-app = typer.Typer(help="Ask a judge about text of any origin.", no_args_is_help=True)
-console = Console()
+app = typer.Typer(help="Ask a judge about any text.", no_args_is_help=True)
 
 
 @app.command()
 def entailment(
     pairs: Annotated[
-        Path, typer.Option("--input", help="Tab-separated, with columns premise and hypothesis.")
+        Path,
+        typer.Option("--input", help="Tab-separated, with the columns premise and hypothesis."),
     ],
     output: Annotated[Path, typer.Option(help="File to write, .tsv or .jsonl.")],
     judge: Annotated[
@@ -38,27 +37,24 @@ def rate(
     output: Annotated[Path, typer.Option(help="File to write, JSON lines.")],
     aspect: Annotated[
         list[str] | None,
-        typer.Option(help="relevance, fluency, forgetting or retention; may be given repeatedly."),
+        typer.Option(help="relevance, fluency, forgetting or retention; repeat for more."),
     ] = None,
-    votes: Annotated[int, typer.Option(min=1, help="Votes on each answer.")] = 3,
+    votes: Annotated[int, typer.Option(min=1, help="Votes per answer.")] = 3,
     backend: Annotated[
-        str | None, typer.Option(help="Where the model is: openai, transformers, vllm.")
+        str | None, typer.Option(help="Where the model runs: openai, transformers or vllm.")
     ] = None,
-    llm: Annotated[str | None, typer.Option(help="The backend's model.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible endpoint.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Override.")
-    ] = None,
+    llm: BackendModel = None,
+    base_url: BaseUrl = None,
+    config: Config = None,
+    overrides: Overrides = None,
 ) -> None:
-    """Have a language model rate answers from 1 to 5. The same command resumes a killed job."""
+    """Have a language model rate answers from 1 to 5. Run the same command again to resume."""
     named = {
         "evaluation.backend": backend,
         "evaluation.llm.model": llm,
         "evaluation.llm.base_url": base_url,
     }
-    given = {field: value for field, value in named.items() if value is not None}
-    settings = load_config(config, overrides or [], given).evaluation
+    settings = settings_of(config, named, overrides).evaluation
     from relearn.evaluation.judges.ratings_file import rate_file
 
     summaries = rate_file(generations, output, aspect, settings, votes)

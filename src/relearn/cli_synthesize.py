@@ -8,6 +8,8 @@ from rich.text import Text
 
 from relearn.cli_common import (
     AllowUnanswered,
+    BackendModel,
+    BaseUrl,
     Config,
     ModelName,
     Output,
@@ -24,10 +26,8 @@ def synthesize(
     backend: Annotated[
         str | None, typer.Option(help="What writes the text: rules, openai, transformers or vllm.")
     ] = None,
-    llm: Annotated[str | None, typer.Option(help="Language model of the backend.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="URL of an OpenAI-compatible endpoint.")
-    ] = None,
+    llm: BackendModel = None,
+    base_url: BaseUrl = None,
     dry_run: Annotated[
         bool,
         typer.Option(
