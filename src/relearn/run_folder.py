@@ -13,15 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from omegaconf import OmegaConf
-
 import relearn
 from relearn.base.distributed import by_leader, is_leader, leaders
 from relearn.base.distributed import together as by_all
 from relearn.base.errors import UserError
 from relearn.base.storage import content_hash, read_json, write_json, write_text
 from relearn.base.workspace import Workspace
-from relearn.config import RunConfig, dump_config
+from relearn.config import RunConfig, dump_config, load_config
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
 
@@ -120,7 +118,8 @@ class RunFolder:
         ours = self.config.model_dump(mode="json")
         if self.manifest["config_hash"] != content_hash(ours):
             file = self.path / "config.yaml"
-            theirs = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
+            # Read as a configuration: settings that did not exist then have their defaults.
+            theirs = load_config(file).model_dump(mode="json") if file.is_file() else None
             if not _adds_baselines(theirs, ours):
                 field = _first_difference(theirs, ours)
                 raise UserError(
