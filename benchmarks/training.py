@@ -13,8 +13,8 @@ model with ReLearn's loss, CE(forget) + CE(retain) + KL(reference || policy on r
   a deep copy of the model as reference, retain rows forwarded twice, the first time for nothing;
 - *relearn*: `relearn.training.engine.train` as it is.
 
-Both recipes are written anew here, on transformers and peft as one would, with a bare loop instead
-of a Trainer. Each side runs in a process of its own. The clock runs from the loaded model to the
+Both recipes are rewritten in `sides.py`, on transformers and peft, with a bare loop instead of a
+Trainer. Each side runs in a process of its own. The clock runs from the loaded model to the
 adapter on disk: so it counts the second model, and what relearn computes once before training. A
 first training, on rows of its own, is not timed. The KL is averaged over padding too in both
 recipes, so what is compared are the cross-entropies. Products are made in bfloat16, on a CPU that
@@ -286,7 +286,7 @@ def in_process(side: str, workload: Workload) -> dict[str, float]:
         command, stdout=subprocess.PIPE, text=True, check=False, env=setting | os.environ
     )
     if done.returncode == -signal.SIGKILL:
-        sys.exit(f"{SIDES[side]}: killed, as it seems for want of memory; try --batch-size 2")
+        sys.exit(f"{SIDES[side]}: killed, probably out of memory; try --batch-size 2")
     done.check_returncode()
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures

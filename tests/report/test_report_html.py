@@ -191,7 +191,7 @@ def test_hostile_text_is_inert_and_visible_in_a_browser(tmp_path):
       const texts = [...page.querySelectorAll("#rows .text")].map((text) => text.innerText);
       return {title: page.title, pwned: window.pwned || 0, texts, scripts: page.scripts.length,
               images: page.querySelectorAll("#rows img, #rows svg, #synthesis img").length,
-              samples: page.querySelector(".texts").innerText};
+              samples: page.querySelector("#synthesis .texts").innerText};
     """
     result, console = drive(write_report(folder), script, tmp_path)
     assert (result["title"], result["pwned"]) == ("Unlearning report: demo", 0)
@@ -226,7 +226,7 @@ def test_the_page_never_scrolls_sideways_and_the_figures_are_drawn(tmp_path, wid
     report = write_report(write_sample_run(tmp_path / "demo"))
     result, console = drive(report, script, tmp_path, width)
     assert result["overflow"] <= 0
-    assert len(result["drawn"]) == 3 + 4
+    assert len(result["drawn"]) == 3 + 1 + 4  # of metrics, the audit, and trainings
     assert all(result["drawn"])
     assert console == ""
 
