@@ -18,15 +18,19 @@ demo: setup
 	@if [ -f runs/demo/summary.json ]; then rm -rf runs/demo; fi
 	$(BIN)/relearn run --config demo --output runs/demo
 
+# A process for each core, which computes on that core; the tests of a file stay together.
+PARALLEL := OMP_NUM_THREADS=1
+WORKERS := -n auto --maxprocesses 8 --dist loadfile
+
 test: setup
-	$(BIN)/python -m pytest
+	$(PARALLEL) $(BIN)/python -m pytest $(WORKERS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 # The oldest versions that pyproject.toml allows. TORCH=X.Y.Z takes another torch than the oldest.
 test-lowest: .venv-lowest/ready
-	.venv-lowest/bin/python -m pytest
+	$(PARALLEL) .venv-lowest/bin/python -m pytest $(WORKERS)
 
 .venv-lowest/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas
 import pytest
-from record_files import ROWS, as_csv, as_lines, as_parquet, load, pairs, refused
 
+from helpers.record_files import ROWS, as_csv, as_lines, as_parquet, load, pairs, refused
 from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
 from relearn.data.records import Record

@@ -3,8 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_files import as_csv, as_lines, as_parquet, load, pairs, refused
 
+from helpers.record_files import as_csv, as_lines, as_parquet, load, pairs, refused
 from relearn.config import ColumnsConfig
 
 

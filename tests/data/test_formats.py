@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
-from record_files import ROWS, as_csv, as_json, as_lines, as_parquet, load, pairs, refused
 
+from helpers.record_files import ROWS, as_csv, as_json, as_lines, as_parquet, load, pairs, refused
 from relearn.base.errors import UserError
 from relearn.data.formats import SUFFIXES, read_rows
 

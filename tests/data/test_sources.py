@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_files import ROWS, as_lines, pairs
 
+from helpers.record_files import ROWS, as_lines, pairs
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig, load_config
 from relearn.data.checks import check_sets

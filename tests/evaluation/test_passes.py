@@ -362,3 +362,16 @@ def test_killed_command_resumes_and_ends_as_if_never_killed(
         evaluate_named(settings, [str(tmp_path)], ["rougeL_recall", "ls"], tmp_path / output)
     for name in ("rows.jsonl", "metrics.json", "intervals.json"):
         assert (tmp_path / "killed" / name).read_text() == (tmp_path / "clean" / name).read_text()
+
+
+def test_sets_that_ask_the_same_are_refused_before_anything_is_asked(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    for name in ("retain", "retain_unseen"):
+        row = {"question": "What is tea?", "answer": "A drink."}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    settings = load_config(None, [], {"model.name": str(tiny_model), "evaluation.suite": "custom"})
+    data = [f"{name}={tmp_path / name}.jsonl" for name in ("retain", "retain_unseen")]
+    with pytest.raises(UserError, match="retain and retain_unseen sets ask the same"):
+        evaluate_named(settings, data, ["rougeL_recall"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -4,9 +4,9 @@ import html
 import re
 
 import pytest
-from browser import drive, needs_chromium
 from plotly.offline import get_plotlyjs
 
+from helpers.browser import drive, needs_chromium
 from helpers.sample_run import write_sample_run
 from relearn.base.storage import write_json
 from relearn.report.html import write_report

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from browser import drive, needs_chromium
 from plotly.offline import get_plotlyjs
 
-from helpers.sample_run import evaluated, generation, records, write_sample_run
+from helpers.browser import drive, needs_chromium
+from helpers.sample_run import evaluated, generation, records, write_audit, write_sample_run
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_json, write_jsonl
 from relearn.report.html import write_report
@@ -185,20 +185,21 @@ def test_hostile_text_is_escaped_in_the_file(tmp_path):
 @needs_chromium
 def test_hostile_text_is_inert_and_visible_in_a_browser(tmp_path):
     folder = write_sample_run(tmp_path / "demo")
+    write_audit(folder, leaking=12)
     make_hostile(folder)
     script = """
       page.getElementById("all").click();
       const texts = [...page.querySelectorAll("#rows .text")].map((text) => text.innerText);
       return {title: page.title, pwned: window.pwned || 0, texts, scripts: page.scripts.length,
-              images: page.querySelectorAll("#rows img, #rows svg, #synthesis img").length,
-              samples: page.querySelector("#synthesis .texts").innerText};
+              images: page.querySelectorAll("#rows svg, #audit table svg, main img").length,
+              tables: [...page.querySelectorAll(".texts")].map((table) => table.innerText)};
     """
     result, console = drive(write_report(folder), script, tmp_path)
     assert (result["title"], result["pwned"]) == ("Unlearning report: demo", 0)
     assert (result["scripts"], result["images"]) == (4, 0)
     for expected in (HOSTILE[0], HOSTILE[1], HOSTILE[2], HOSTILE[4], HOSTILE[5]):
         assert any(expected in text for text in result["texts"])
-        assert expected in result["samples"]
+        assert all(expected in table for table in result["tables"][:2])
     assert any("nul ⟨U+0000⟩ bell ⟨U+0007⟩ override ⟨U+202E⟩gnitirw" in t for t in result["texts"])
     assert console == ""
 
@@ -226,7 +227,7 @@ def test_the_page_never_scrolls_sideways_and_the_figures_are_drawn(tmp_path, wid
     report = write_report(write_sample_run(tmp_path / "demo"))
     result, console = drive(report, script, tmp_path, width)
     assert result["overflow"] <= 0
-    assert len(result["drawn"]) == 3 + 1 + 4  # of metrics, the audit, and trainings
+    assert len(result["drawn"]) == 3 + 1 + 4
     assert all(result["drawn"])
     assert console == ""
 

@@ -171,6 +171,14 @@ def test_wilson_bounds_solve_the_score_equation():
             assert abs(error) < 1e-7
 
 
+def test_a_target_that_knew_nothing_of_the_retain_set_kept_nothing(tmp_path):
+    folder = write_sample_run(tmp_path)
+    for name in ("target", "unlearned"):
+        path = folder / "evaluation" / name / "metrics.json"
+        write_json(path, read_json(path) | {"retain/krr": 0.0, "retain/rougeL_recall": 0.0})
+    assert answers(judge(read_results(folder))) == ["yes", "not measured", "yes"]
+
+
 def test_records_that_were_not_unlearned_are_named_and_allow_no_yes(tmp_path):
     folder = write_sample_run(tmp_path / "run")
     write_json(folder / "summary.json", {"unanswered": {"unlearned": ["f-3", "f-7"]}})

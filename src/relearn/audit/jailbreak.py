@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from relearn.audit.base import Attempt, asked, attack
+from relearn.audit.base import Attempt, attack, scored
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
@@ -22,14 +22,19 @@ def jailbreak(
 
     Source: arXiv 2502.11190 (robustness to AIM)
     """
-    attempts: list[Attempt] = []
-    for name, how in jailbreaks().items():
-        if names is not None and name not in names:
-            continue
-        instructed = model.under(how["system"]) if "system" in how else model
-        prompts = [how["prompt"].replace("{question}", fact.record.question) for fact in facts]
-        attempts += asked(instructed, facts, name, prompts)
-    return attempts
+    wanted = [
+        (fact, name, how["prompt"].replace("{question}", fact.record.question), how.get("system"))
+        for name, how in jailbreaks().items()
+        if names is None or name in names
+        for fact in facts
+    ]
+    answers = model.go_on(
+        [model.under(system).prompt_format.encode_prompt(prompt) for _, _, prompt, system in wanted]
+    )
+    return [
+        scored(fact, name, prompt, answer, fact.score(answer))
+        for (fact, name, prompt, _), answer in zip(wanted, answers, strict=True)
+    ]
 
 
 def jailbreaks() -> Mapping[str, Mapping[str, Any]]:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relearn.base.storage import content_hash
 from relearn.config import ModelConfig
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.inference.generation import continue_prompts, until_end
+from relearn.inference.generation import continue_prompts
 from relearn.inference.likelihood import answer_log_probs
 from relearn.models.loading import load_prompt_format, position_limit
 from relearn.models.place import ModelPlace
@@ -31,7 +31,7 @@ class AttackedModel:
     model: PreTrainedModel
     prompt_format: PromptFormat
     max_new_tokens: int
-    batch_size: int = 32
+    batch_size: int = 64
     seed: int = 0
 
     @classmethod
@@ -49,8 +49,10 @@ class AttackedModel:
         """What batches are padded with."""
         return int(self.prompt_format.tokenizer.pad_token_id)
 
-    def under(self, system: str) -> "AttackedModel":
-        """Return the same model with another system message."""
+    def under(self, system: str | None) -> "AttackedModel":
+        """Return the same model with another system message; with its own where it is None."""
+        if system is None:
+            return self
         old = self.prompt_format
         format_ = PromptFormat(old.tokenizer, system, old.config, old.ends)
         return replace(self, prompt_format=format_)
@@ -73,8 +75,10 @@ class AttackedModel:
         ]
         return self.go_on([example.prompt + example.answer for example in examples])
 
-    def go_on(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """Continue token ids greedily and return the new text."""
+    def go_on(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None = None
+    ) -> list[str]:
+        """Continue token ids and return the new text: greedily, or by `seeds`, one a prompt."""
         room = position_limit(self.model.config) - max(map(len, prompts), default=0)
         return continue_prompts(
             self.model,
@@ -83,31 +87,19 @@ class AttackedModel:
             batch_size=self.batch_size,
             max_new_tokens=int(min(self.max_new_tokens, room)),
             title=None,
+            seeds=seeds,
         )
 
-    @torch.inference_mode()
-    def sample(self, question: str, count: int, temperature: float = 1.0) -> list[str]:
-        """Return so many random answers to a question, by the model's whole distribution."""
-        ids = torch.tensor([self.prompt_format.encode_prompt(question)], device=self.model.device)
-        torch.manual_seed(self.seed)
-        ends = self.prompt_format.end_tokens
-        output: Tensor = self.model.generate(  # type: ignore[operator]  # untyped in transformers
-            ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=True,
-            temperature=temperature,
-            top_k=0,
-            top_p=1.0,
-            num_return_sequences=count,
-            max_new_tokens=self.max_new_tokens,
-            eos_token_id=ends or None,
-            pad_token_id=self.pad_token_id,
-        )
-        decode = self.prompt_format.tokenizer.decode
-        new = output[:, ids.shape[1] :].tolist()
-        return [
-            str(decode(until_end(tokens, ends), skip_special_tokens=True)).strip() for tokens in new
-        ]
+    def sample(self, questions: Sequence[str], count: int) -> list[list[str]]:
+        """Return so many random answers to each question, at temperature 1.
+
+        They follow from seed and question alone, whatever else is asked beside it.
+        """
+        draws = [(question, number) for question in questions for number in range(count)]
+        seeds = [int(content_hash(self.seed, *draw)[:15], 16) for draw in draws]
+        encoded = {question: self.prompt_format.encode_prompt(question) for question in questions}
+        answers = self.go_on([encoded[question] for question, _ in draws], seeds)
+        return [answers[i * count : (i + 1) * count] for i in range(len(questions))]
 
     def log_probs(self, examples: Sequence[Example]) -> list[Tensor]:
         """Return the log-probability of every answer token of each example, in nats."""

@@ -71,7 +71,7 @@ class AuditSettings:
 
     budget: Budget = "quick"
     attacks: Sequence[str] = ()
-    batch_size: int = 32
+    batch_size: int = 64
     max_new_tokens: int = 128
     seed: int = 0
 

@@ -15,10 +15,11 @@ def sampling(model: AttackedModel, facts: Sequence[Fact], *, samples: int) -> li
 
     Source: arXiv 2511.04934 (leak@k); arXiv 2410.03523 (probabilistic evaluation)
     """
+    questions = [fact.record.question for fact in facts]
     return [
         scored(fact, "sample", fact.record.question, answer, fact.score(answer))
-        for fact in facts
-        for answer in model.sample(fact.record.question, samples)
+        for fact, answers in zip(facts, model.sample(questions, samples), strict=True)
+        for answer in answers
     ]
 
 

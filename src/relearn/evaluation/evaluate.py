@@ -6,8 +6,10 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from relearn.base.errors import UserError
+from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
 from relearn.config import EvaluationConfig, ModelConfig, RunConfig
+from relearn.data.checks import check_sets
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
 from relearn.evaluation.batches import finished_batches
@@ -34,6 +36,8 @@ from relearn.models.loading import (
     position_limit,
 )
 from relearn.models.place import load_for_inference
+
+_OF_A_RUN = ("forget", "retain", "forget_unseen", "retain_unseen")
 
 
 def evaluate_model(
@@ -117,6 +121,9 @@ def evaluate_named(
     suite = load_suite(settings.evaluation.suite)
     chosen_metrics(metrics)
     records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
+    # A benchmark's further sets may share questions with these, as its authors made them.
+    for line in check_sets({name: records[name] for name in _OF_A_RUN if name in records}):
+        note(line)
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
     chosen = list(metrics) or suite.metric_names

@@ -1,12 +1,12 @@
-"""Batched greedy generation."""
+"""Batched generation: greedy, and by random numbers of each prompt's own."""
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
 from relearn.base.errors import UserError
 from relearn.data.tokenization import PromptFormat
@@ -18,7 +18,10 @@ from relearn.models.loading import position_limit
 _LEAVE = 1 / 8
 
 
-@torch.inference_mode()
+Choose = Callable[[Tensor, Sequence[int], int], Tensor]
+"""From (rows, vocabulary) logits, which prompt each row belongs to, and the step, to tokens."""
+
+
 def greedy_continuations(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -42,19 +45,69 @@ def greedy_continuations(
     Returns:
         The new tokens of each prompt, the end token left out.
     """
+    return _continuations(model, prompts, _likeliest, max_new_tokens, pad_token_id, end_tokens)
+
+
+def sampled_continuations(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    *,
+    max_new_tokens: int,
+    pad_token_id: int,
+    end_tokens: Sequence[int] = (),
+    temperature: float = 1.0,
+) -> list[list[int]]:
+    """Continue one batch of prompts with tokens drawn from the model's whole distribution.
+
+    Each prompt has random numbers of its own, so that its continuation does not depend on the
+    prompts beside it (but for the rounding that any batch brings).
+
+    Args:
+        model: As `greedy_continuations`, like the others not named here.
+        prompts: Token ids, one list a prompt; those of one prompt given again are read once.
+        seeds: Of each prompt's random numbers.
+        max_new_tokens: Longest continuation.
+        pad_token_id: Any token.
+        end_tokens: At which a continuation ends.
+        temperature: Logits are divided by it; above 0.
+    """
+    drawn = torch.stack(
+        [torch.rand(max_new_tokens, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    )
+
+    def choose(logits: Tensor, rows: Sequence[int], step: int) -> Tensor:
+        cumulative = (logits.float() / temperature).softmax(-1).cumsum(-1)
+        places = drawn[list(rows), step, None].to(logits.device) * cumulative[:, -1:]
+        found = torch.searchsorted(cumulative, places, right=True)
+        return found[:, 0].clamp(max=logits.shape[-1] - 1)
+
+    return _continuations(model, prompts, choose, max_new_tokens, pad_token_id, end_tokens)
+
+
+def _likeliest(logits: Tensor, _rows: Sequence[int], _step: int) -> Tensor:
+    return logits.argmax(-1)
+
+
+@torch.inference_mode()
+def _continuations(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    choose: Choose,
+    max_new_tokens: int,
+    pad_token_id: int,
+    end_tokens: Sequence[int],
+) -> list[list[int]]:
+    """Continue one batch of prompts with the tokens that `choose` takes."""
     _check_positions(model, prompts, max_new_tokens)
     ends = _end_tokens(model, end_tokens).to(model.device)
     known = inspect.signature(model.forward).parameters
     cache_name = next((name for name in ("cache", "past_key_values") if name in known), None)
     if cache_name is None or getattr(model, "_is_stateful", False):
-        return _recurrent_continuations(model, prompts, ends, max_new_tokens, pad_token_id)
-    ids, mask = _padded_left(prompts, pad_token_id)
-    ids, mask = ids.to(model.device), mask.to(model.device)
-    continuations: list[list[int]] = [[] for _ in prompts]
-    rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
-    alive = torch.ones(len(rows), dtype=torch.bool, device=model.device)
-    cache = None
-    for _ in range(max_new_tokens):
+        return _recurrent_continuations(model, prompts, choose, ends, max_new_tokens, pad_token_id)
+
+    def forward(ids: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Return the (rows, vocabulary) logits of the next tokens, and the cache after `ids`."""
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         also = {"position_ids": positions, "logits_to_keep": 1}
         output = model(
@@ -64,13 +117,20 @@ def greedy_continuations(
             **{cache_name: cache},
             **{name: value for name, value in also.items() if name in known},
         )
-        cache = output.get(cache_name)
-        ids = output.logits[:, -1].argmax(-1, keepdim=True)
+        return output.logits[:, -1], output.get(cache_name)
+
+    ids, mask = (each.to(model.device) for each in _padded_left(prompts, pad_token_id))
+    continuations: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
+    alive = torch.ones(len(rows), dtype=torch.bool, device=model.device)
+    logits, cache, mask = _read_once(forward, ids, mask)
+    for step in range(max_new_tokens):
+        ids = choose(logits, rows, step)[:, None]
         alive &= ~torch.isin(ids[:, 0], ends)
         for row, token, lives in zip(rows, ids[:, 0].tolist(), alive.tolist(), strict=True):
             if lives:
                 continuations[row].append(token)
-        if not alive.any():
+        if not alive.any() or step + 1 == max_new_tokens:
             break
         if (~alive).float().mean() >= _LEAVE and _can_leave(cache):
             kept = alive.nonzero()[:, 0]
@@ -78,7 +138,21 @@ def greedy_continuations(
             rows = [rows[i] for i in kept.tolist()]
             ids, mask, alive = ids[kept], mask[kept], alive[kept]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        logits, cache = forward(ids, mask, cache)
     return continuations
+
+
+def _read_once(
+    forward: Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]], ids: Tensor, mask: Tensor
+) -> tuple[Tensor, Any, Tensor]:
+    """Read the prompts, those that are alike only once; return logits, cache and mask of all."""
+    distinct, places = torch.unique(torch.stack([ids, mask]), dim=1, return_inverse=True)
+    if distinct.shape[1] < len(ids):
+        logits, cache = forward(*distinct, None)
+        if _can_leave(cache):
+            cache.batch_select_indices(places)
+            return logits[places], cache, mask
+    return *forward(ids, mask, None), mask
 
 
 def _check_positions(
@@ -96,6 +170,7 @@ def _check_positions(
 def _recurrent_continuations(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
+    choose: Choose,
     ends: Tensor,
     max_new_tokens: int,
     pad_token_id: int,
@@ -121,14 +196,29 @@ def _recurrent_continuations(
     for length, same in by_length.items():
         ids = torch.tensor([list(prompts[i]) for i in same], device=model.device)
         output = model.generate(  # type: ignore[operator]  # untyped in transformers
-            ids, attention_mask=torch.ones_like(ids), generation_config=settings
+            ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=settings,
+            logits_processor=[_Chosen(choose, same, length)],
         )
         for i, new in zip(same, output[:, length:].tolist(), strict=True):
-            continuations[i] = until_end(new, stops)
+            continuations[i] = _until_end(new, stops)
     return continuations
 
 
-def until_end(tokens: list[int], ends: Collection[int]) -> list[int]:
+class _Chosen(LogitsProcessor):
+    """Leaves the one token that `choose` takes."""
+
+    def __init__(self, choose: Choose, rows: Sequence[int], length: int) -> None:
+        self._choose, self._rows, self._length = choose, rows, length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return `scores` with every other token at minus infinity; both (rows, vocabulary)."""
+        tokens = self._choose(scores, self._rows, input_ids.shape[1] - self._length)
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
+
+
+def _until_end(tokens: list[int], ends: Collection[int]) -> list[int]:
     """Return the tokens before the first end token."""
     stop = next((at for at, token in enumerate(tokens) if token in ends), len(tokens))
     return tokens[:stop]
@@ -193,22 +283,32 @@ def continue_prompts(
     batch_size: int,
     max_new_tokens: int,
     title: str | None,
+    seeds: Sequence[int] | None = None,
 ) -> list[str]:
-    """Continue token ids greedily, in batches of like length, and return the new text.
+    """Continue token ids in batches of like length, and return the new text.
+
+    Greedily, or with `seeds` by drawing, see `sampled_continuations`; there is one for each prompt.
 
     Returns:
         The continuations in the order of the prompts, without special tokens and outer white space.
     """
     tokenizer = prompt_format.tokenizer
+    options: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens,
+        "pad_token_id": tokenizer.pad_token_id,
+        "end_tokens": prompt_format.end_tokens,
+    }
 
-    def answer(batch: list[Sequence[int]]) -> list[str]:
-        new = greedy_continuations(
-            model,
-            batch,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            end_tokens=prompt_format.end_tokens,
-        )
+    def answer(batch: list[tuple[Sequence[int], int | None]]) -> list[str]:
+        some = [prompt for prompt, _ in batch]
+        if seeds is None:
+            new = greedy_continuations(model, some, **options)
+        else:
+            own = [seed for _, seed in batch if seed is not None]
+            new = sampled_continuations(model, some, own, **options)
         return [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in new]
 
-    return in_length_batches(prompts, answer, length=len, size=batch_size, title=title)
+    items = list(zip(prompts, seeds or [None] * len(prompts), strict=True))
+    return in_length_batches(
+        items, answer, length=lambda item: len(item[0]), size=batch_size, title=title
+    )

@@ -338,9 +338,10 @@ def _pair(results: RunResults, key: str) -> tuple[float | None, float | None]:
 
 
 def _share(before: float | None, after: float | None) -> float | None:
-    if before is None or after is None:
+    """Return what is left, 0 and up; None where nothing was measured, or nothing was there."""
+    if after is None or not before:
         return None
-    return after / before if before > 0 else 1.0
+    return after / before
 
 
 def _sentence(parts: list[str]) -> str:
