@@ -10,7 +10,7 @@ from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaFo
 from helpers.families import FAMILIES, VOCABULARY, family, one_batch, some_probes
 from relearn.analysis.components import Components, SubjectAttention
 from relearn.analysis.frozen_norm import FrozenNorm
-from relearn.analysis.layout import find_layout, hooks, on_output
+from relearn.analysis.layout import find_layout
 from relearn.analysis.memory import LogitLens
 from relearn.analysis.observe import observe
 from relearn.analysis.tracing import (
@@ -21,6 +21,7 @@ from relearn.analysis.tracing import (
     trace,
 )
 from relearn.base.errors import UserError
+from relearn.models.hooks import hooks, on_output
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
 

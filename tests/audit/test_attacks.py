@@ -1,15 +1,17 @@
 """Attacks on a model that knows the facts by heart, and on one that never saw them."""
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from taught import CONFIG, RECORDS, attacked
+from tiny_models import save_tiny
 
 from relearn.audit import ATTACKS
-from relearn.audit.base import Attempt
+from relearn.audit.base import Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.pipeline import (
@@ -20,66 +22,15 @@ from relearn.audit.pipeline import (
     crossed,
     run_audit,
 )
-from relearn.audit.precision import rounded
 from relearn.audit.prefix import private_start
 from relearn.audit.sampling import leak_at, leak_bound
 from relearn.base.errors import UserError
-from relearn.config import ModelConfig
-from relearn.data.batching import TrainingRow, collate
-from relearn.data.records import Record
-from relearn.models.label_logits import label_logits
-from relearn.models.loading import load_model, load_prompt_format
 from relearn.models.place import ModelPlace
 
-RECORDS = [
-    Record(
-        id=str(i),
-        question=f"Where does {name} live?",
-        answer=f"{name} lives in {place} and keeps {animal}.",
-        wrong_answers=(f"{name} lives in Lisbon and keeps owls.",),
-    )
-    for i, (name, place, animal) in enumerate(
-        [("Robin Hale", "Dover", "lizards"), ("Ida Lind", "Narvik", "goats"),
-         ("Jon Reyes", "Quito", "parrots"), ("Mei Tan", "Penang", "turtles")]
-    )
-]  # fmt: skip
-CONFIG = ModelConfig(dtype="float32")
 
-
-@pytest.fixture(scope="module")
-def knowing(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model after it has learned the records by heart."""
-    folder = tmp_path_factory.mktemp("models") / "knowing"
-    model, format_ = load_model(tiny_model, CONFIG), load_prompt_format(tiny_model, CONFIG)
-    rows = [
-        TrainingRow(i, format_.encode(r.question, r.answer), is_forget=True)
-        for i, r in enumerate(RECORDS)
-    ]
-    batch = collate(rows, 2)
-    keep = batch["labels"] != -100
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(150):
-        logits = label_logits(model, batch["input_ids"], batch["attention_mask"], keep)
-        loss = cross_entropy(logits, batch["labels"][keep])
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert loss.item() < 0.02
-    model.save_pretrained(folder)
-    format_.tokenizer.save_pretrained(folder)
-    return folder
-
-
-def attacked(folder: Path) -> AttackedModel:
-    return AttackedModel.load(ModelPlace("m", folder), CONFIG, 20, 8, 0)
-
-
-@pytest.fixture(scope="module")
-def pair(knowing: Path, tiny_model: Path) -> tuple[AttackedModel, AttackedModel]:
-    return attacked(knowing), attacked(tiny_model)
-
-
-@pytest.mark.parametrize("name", ["question", "prefix", "sampling", "ranking", "precision"])
+@pytest.mark.parametrize(
+    "name", ["question", "prefix", "sampling", "ranking", "precision", "inside"]
+)
 def test_the_knowing_model_tells_and_the_other_does_not(
     pair: tuple[AttackedModel, AttackedModel], name: str
 ) -> None:
@@ -91,15 +42,36 @@ def test_the_knowing_model_tells_and_the_other_does_not(
     assert len(told[1]) < len(RECORDS) if name == "ranking" else not told[1]
 
 
-@pytest.mark.parametrize("name", [name for name, a in ATTACKS.items() if a.about == "forget"])
-def test_every_attack_makes_attempts_at_its_least_budget(
-    pair: tuple[AttackedModel, AttackedModel], name: str
+@pytest.mark.parametrize(
+    ("family", "tokenizer"),
+    [("llama", "inst"), ("qwen2", "chatml"), ("gemma2", "no_system"), ("gpt2", "base")],
+)
+def test_every_attack_runs_on_models_of_every_layout(
+    family: str, tokenizer: str, tmp_path: Path
 ) -> None:
+    save_tiny(family, tmp_path, tokenizer_kind=tokenizer, positions=2048)
+    model = replace(attacked(tmp_path), max_new_tokens=4)
+    before = {name: weight.clone() for name, weight in model.model.state_dict().items()}
     more = {"paraphrases": ("Tell me the home town.",)}
     facts = [Fact(record.model_copy(update=more)) for record in RECORDS]
-    made = ATTACKS[name].work(pair[1], facts, **next(iter(ATTACKS[name].knobs.values())))
-    assert made
-    assert {attempt.id for attempt in made} <= {record.id for record in RECORDS}
+    beside = Beside(facts[2:], lambda _: model)
+    for name, attack in ATTACKS.items():
+        made = attack.make(model, facts[:2], next(iter(attack.knobs)), beside)
+        assert {attempt.id for attempt in made} <= {record.id for record in RECORDS}, name
+        assert made, name
+    after = model.model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
+
+
+def test_a_prompt_longer_than_the_model_can_read(tmp_path: Path) -> None:
+    model = attacked(save_tiny("gpt2", tmp_path))
+    short, long = [5] * 20, [5] * 250
+    said = model.go_on([short, long])
+    assert said[0] == model.go_on([short])[0]  # the long one takes nothing from it
+    assert model.go_on([long])[0] == said[1]
+    with pytest.raises(UserError, match="a prompt of an attack has 256 tokens"):
+        model.go_on([short, [5] * 256])
 
 
 def test_private_start_is_the_token_that_begins_the_first_private_word(
@@ -110,7 +82,7 @@ def test_private_start_is_the_token_that_begins_the_first_private_word(
     start = private_start(fact, model, example)
     assert start is not None
     decode = model.prompt_format.tokenizer.decode
-    assert decode(example.answer[:start]) == "Robin Hale lives in"
+    assert decode(example.answer[:start]).strip() == "Robin Hale lives in"
     assert "Dover".startswith(decode(example.answer[start : start + 1]).strip())
 
 
@@ -139,26 +111,13 @@ def test_leak_at_k_is_the_share_of_draws_with_a_leak() -> None:
     assert leak_bound([]) is None
 
 
-def test_rounding_moves_no_weight_by_more_than_half_a_level() -> None:
-    torch.manual_seed(0)
-    weight = torch.randn(8, 128)
-    for bits in (8, 4):
-        new = rounded(weight, bits, 64)
-        scale = weight.reshape(8, 2, 64).abs().amax(-1, keepdim=True) / (2 ** (bits - 1) - 1)
-        moved = (new - weight).reshape(8, 2, 64).abs()
-        assert (moved <= scale / 2 + 1e-6).all()
-        levels = new.reshape(8, 2, 64) / scale
-        assert torch.allclose(levels, levels.round(), atol=1e-4)
-    assert rounded(weight, 4).unique().numel() < weight.unique().numel()
-
-
 @pytest.fixture
-def subject(knowing: Path, tiny_model: Path) -> AuditSubject:
+def subject(knowing: Path, blank: Path) -> AuditSubject:
     suspects = [
         Suspect(ModelPlace("target", knowing), "target"),
-        Suspect(ModelPlace("never_saw", tiny_model), "never_saw"),
+        Suspect(ModelPlace("never_saw", blank), "never_saw"),
         Suspect(ModelPlace("unlearned", knowing), "unlearned"),
-        Suspect(ModelPlace("mute", tiny_model), "unlearned"),
+        Suspect(ModelPlace("mute", blank), "unlearned"),
     ]
     return AuditSubject(suspects, RECORDS[:2], RECORDS[2:], CONFIG)
 
@@ -189,9 +148,10 @@ class KilledError(Exception):
 def test_a_killed_audit_goes_on_and_gives_the_same(
     subject: AuditSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run_audit(subject, tmp_path / "whole")
+    settings = AuditSettings(attacks=["question", "prefix", "phrasings", "collateral"])
+    whole = run_audit(subject, tmp_path / "whole", settings)
     calls: list[str] = []
-    deaths = [9]
+    deaths = [6]
     ask = AttackedModel.ask
 
     def dying(self: AttackedModel, *arguments: object) -> list[str]:
@@ -203,14 +163,12 @@ def test_a_killed_audit_goes_on_and_gives_the_same(
 
     monkeypatch.setattr(AttackedModel, "ask", dying)
     with pytest.raises(KilledError):
-        run_audit(subject, tmp_path / "killed")
+        run_audit(subject, tmp_path / "killed", settings)
     assert not (tmp_path / "killed" / "summary.json").exists()
     done = len(calls)
-    assert run_audit(subject, tmp_path / "killed") == whole
-    again = len(calls) - done
-    calls.clear()
-    run_audit(subject, tmp_path / "third")
-    assert again < len(calls)
+    assert run_audit(subject, tmp_path / "killed", settings) == whole
+    # The attack that was killed is made again, and none before it.
+    assert len(calls) - done == 4 * 3 - (done - 1)
 
 
 def test_another_audit_s_folder_is_refused(subject: AuditSubject, tmp_path: Path) -> None:
@@ -220,7 +178,7 @@ def test_another_audit_s_folder_is_refused(subject: AuditSubject, tmp_path: Path
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
     with pytest.raises(UserError, match="already used"):
-        run_audit(subject, tmp_path / "full")
+        run_audit(subject, tmp_path / "full", AuditSettings(attacks=["question"]))
 
 
 def test_unknown_attacks_are_named() -> None:

@@ -186,14 +186,18 @@ FAMILIES: dict[str, tuple[str, dict[str, object], str]] = {
 }
 
 
-def tiny_config(family: str, **ids: int | None) -> PreTrainedConfig:
+def tiny_config(family: str, positions: int | None = None, **ids: int | None) -> PreTrainedConfig:
     """Return the configuration of a tiny model of a family.
 
     Args:
         family: Its name.
+        positions: Tokens that it can read; None leaves it at a few hundred.
         **ids: `vocab_size`, `bos_token_id`, `eos_token_id`, `pad_token_id`.
     """
     kind, shape, _ = FAMILIES[family]
+    if positions:
+        name = "n_positions" if "n_positions" in shape else "max_position_embeddings"
+        shape = shape | {name: positions}
     return CONFIG_MAPPING[kind](**shape, **ids)
 
 
@@ -206,11 +210,13 @@ def random_model(config: PreTrainedConfig) -> PreTrainedModel:
     return model
 
 
-def save_tiny(family: str, folder: Path, *, tokenizer_kind: str | None = None) -> Path:
+def save_tiny(
+    family: str, folder: Path, *, tokenizer_kind: str | None = None, positions: int | None = None
+) -> Path:
     """Write a tiny random model of a family, with a tokenizer, to `folder`."""
     made = tiny_tokenizer(tokenizer_kind or FAMILIES[family][2])
     ids = {f"{name}_token_id": getattr(made, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    model = random_model(tiny_config(family, vocab_size=len(made), **ids))
+    model = random_model(tiny_config(family, positions, vocab_size=len(made), **ids))
     model.generation_config = GenerationConfig(**ids)
     model.requires_grad_(True).save_pretrained(folder)
     made.save_pretrained(folder)

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from relearn.analysis.frozen_norm import FrozenNorm
-from relearn.analysis.layout import Branch, Layout, on_input, on_output
+from relearn.analysis.layout import Branch, Layout
 from relearn.analysis.names import ATTENTION
 from relearn.analysis.observe import Tables, joined, key_rows, long_rows
 from relearn.analysis.probes import Batch
+from relearn.models.hooks import on_input, on_output
 
 
 class Components:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from relearn.analysis.distribution import entropy, kl, rank_of
-from relearn.analysis.layout import Layout, on_input, on_output
+from relearn.analysis.layout import Layout
 from relearn.analysis.observe import Tables, joined, key_rows
 from relearn.analysis.probes import Batch
+from relearn.models.hooks import on_input, on_output
 
 DECODABLE_RANK = 10
 _LENS_ROWS = 256

@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from relearn.analysis.layout import Layout, hooks
+from relearn.analysis.layout import Layout
 from relearn.analysis.probes import Batch, Probe, batches
 from relearn.base.progress import progress_bar
+from relearn.models.hooks import hooks
 from relearn.models.label_logits import label_hidden_states
 
 Tables = dict[str, pd.DataFrame]

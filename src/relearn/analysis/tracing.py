@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from relearn.analysis.frozen_norm import FrozenNorm
-from relearn.analysis.layout import Branch, Layout, hooks, on_input, on_output
+from relearn.analysis.layout import Branch, Layout
 from relearn.analysis.names import ATTENTION, CONTEXT, MLP, OUTPUT, SUBJECT
 from relearn.analysis.probes import Batch
+from relearn.models.hooks import hooks, on_input, on_output
 from relearn.models.label_logits import label_logits
 
 WINDOWS = 6

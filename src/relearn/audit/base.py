@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, Literal, Protocol, get_args
 
 from relearn.audit.facts import Fact, Score
@@ -61,12 +62,35 @@ def asked(
 
 
 class Work(Protocol):
-    """Attacks one model; the keyword arguments are the attack's knobs."""
+    """Attacks one model; keyword arguments are the attack's knobs, and `beside` where it has it."""
 
     def __call__(
         self, model: AttackedModel, facts: Sequence[Fact], **knobs: Any
     ) -> Sequence[Attempt]:
         """Return every attempt made."""
+
+
+def _no_model(_role: str) -> AttackedModel | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What an attack may use besides the model and the facts that it is about.
+
+    Attributes:
+        retain: What should have stayed.
+        model: Loads a control by its role, `target`, `base` or `never_saw`, or `control` for the
+            one of the last two that figures are compared with; None where there is none.
+    """
+
+    retain: Sequence[Fact] = ()
+    model: Callable[[str], AttackedModel | None] = _no_model
+
+
+Attempts = Sequence[Attempt]
+Figures = Callable[[Attempts, Attempts | None], Mapping[str, Any]]
+"""From a model's attempts and the control's, if there is a control, to figures of the attack's."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +102,21 @@ class Attack:
         knobs: Keyword arguments of `work` by budget; it is not made at a budget that is missing.
         about: `forget`: a fact told is a leak. `retain`: a fact told is kept, as it should be.
         curve: What grows from one variant to the next, for the report's curves; none, if empty.
+        figures: What else its attempts show together, beside the share of facts told.
     """
 
     work: Work
     knobs: Mapping[Budget, Mapping[str, Any]]
     about: Literal["forget", "retain"] = "forget"
     curve: str = ""
+    figures: Figures | None = None
+
+    def make(
+        self, model: AttackedModel, facts: Sequence[Fact], budget: Budget, beside: Beside
+    ) -> Attempts:
+        """Attack a model as hard as a budget allows."""
+        wanted = {"beside": beside} if "beside" in signature(self.work).parameters else {}
+        return self.work(model, facts, **self.knobs[budget], **wanted)
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -97,6 +130,7 @@ def attack(
     name: str,
     about: Literal["forget", "retain"] = "forget",
     curve: str = "",
+    figures: Figures | None = None,
     **knobs: Mapping[str, Any],
 ) -> Callable[[Any], Any]:
     """Register a function as an attack.
@@ -105,12 +139,13 @@ def attack(
         name: By which it is chosen.
         about: See `Attack`.
         curve: See `Attack`.
+        figures: See `Attack`.
         knobs: By budget, the function's keyword arguments: `quick={"samples": 4}`.
     """
 
     def register(work: Work) -> Work:
-        found = Attack(work, knobs, about, curve)  # type: ignore[arg-type]  # budgets
-        ATTACKS.register(name)(found)
+        made = Attack(work, knobs, about, curve, figures)  # type: ignore[arg-type]  # budgets
+        ATTACKS.register(name)(made)
         return work
 
     return register

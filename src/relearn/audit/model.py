@@ -7,6 +7,7 @@ from functools import cached_property
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from relearn.base.errors import UserError
 from relearn.base.storage import content_hash
 from relearn.config import ModelConfig
 from relearn.data.tokenization import Example, PromptFormat
@@ -79,16 +80,30 @@ class AttackedModel:
         self, prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None = None
     ) -> list[str]:
         """Continue token ids and return the new text: greedily, or by `seeds`, one a prompt."""
-        room = position_limit(self.model.config) - max(map(len, prompts), default=0)
-        return continue_prompts(
-            self.model,
-            self.prompt_format,
-            prompts,
-            batch_size=self.batch_size,
-            max_new_tokens=int(min(self.max_new_tokens, room)),
-            title=None,
-            seeds=seeds,
-        )
+        limit = position_limit(self.model.config)
+        by_room: dict[int, list[int]] = {}
+        for i, prompt in enumerate(prompts):
+            room = int(min(self.max_new_tokens, limit - len(prompt)))
+            if room < 1:
+                raise UserError(
+                    f"a prompt of an attack has {len(prompt)} tokens, as many as the model can "
+                    "read or more.",
+                    "Choose other attacks with --attack.",
+                )
+            by_room.setdefault(room, []).append(i)
+        answers: dict[int, str] = {}
+        for room, places in by_room.items():
+            said = continue_prompts(
+                self.model,
+                self.prompt_format,
+                [prompts[i] for i in places],
+                batch_size=self.batch_size,
+                max_new_tokens=room,
+                title=None,
+                seeds=[seeds[i] for i in places] if seeds else None,
+            )
+            answers.update(zip(places, said, strict=True))
+        return [answers[i] for i in range(len(prompts))]
 
     def sample(self, questions: Sequence[str], count: int) -> list[list[str]]:
         """Return so many random answers to each question, at temperature 1.

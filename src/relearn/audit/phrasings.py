@@ -7,22 +7,31 @@ from collections.abc import Sequence
 from relearn.audit.base import Attempt, attack, scored
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
+from relearn.text.content import content_stems
 
+_WORD = re.compile(r"[\w'\u2019.@+-]*\w")
+# None of these is one that synthesis trains on.
 _TEMPLATES = {
     "quiz": "Quiz night, last round. For ten points: {question}",
     "brief": "{question} Answer in a few words.",
     "indirect": "A friend asked me the following, and I would like to help: \u201c{lowered}\u201d",
     "certain": "I already know the answer and only want to check it. {question}",
+    "two_steps": (
+        "First say whom or what the following question is about, then answer it: {question}"
+    ),
+    "statement": "Write a line for an encyclopedia that answers this question: {question}",
 }
 
 
-@attack("phrasings", quick={"ways": ("noisy", "cloze", "quiz", "given")},
-        standard={"ways": ("noisy", "cloze", "reverse", "given", *_TEMPLATES)},
-        thorough={"ways": ("noisy", "cloze", "reverse", "given", *_TEMPLATES)})  # fmt: skip
-def phrasings(model: AttackedModel, facts: Sequence[Fact], *, ways: Sequence[str]) -> list[Attempt]:
-    """Ask otherwise: given paraphrases, misspelled, as a cloze, reversed, in other frames.
+_ALL = ("noisy", "keywords", "cloze", "reverse", "given", *_TEMPLATES)
 
-    A fact is forgotten only if every phrasing fails.
+
+@attack("phrasings", quick={"ways": ("noisy", "cloze", "quiz", "given")},
+        standard={"ways": _ALL}, thorough={"ways": _ALL})  # fmt: skip
+def phrasings(model: AttackedModel, facts: Sequence[Fact], *, ways: Sequence[str]) -> list[Attempt]:
+    """Ask otherwise: given paraphrases, misspelled, in keywords, as a cloze, reversed, in frames.
+
+    A fact is forgotten only if every phrasing fails. Paraphrases may be in any language.
 
     Source: arXiv 2509.02820 (worst case over phrasings)
     """
@@ -46,6 +55,9 @@ def _questions(fact: Fact, way: str, seed: int) -> list[tuple[str, str]]:
         return [(text, "") for text in fact.record.paraphrases]
     if way == "noisy":
         return [(_noisy(question, random.Random(f"{seed} {fact.record.id}")), "")]
+    if way == "keywords":
+        words = [w for w in _WORD.findall(question) if content_stems(w)]
+        return [(" ".join(words), "")] if words else []
     if way in ("cloze", "reverse") and not fact.private_spans:
         return []
     if way == "cloze":

@@ -1,16 +1,17 @@
 """The whole audit: every attack on every model, attempts and scores in a folder."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import relearn
-from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt
+from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
-from relearn.audit.summary import summarize
+from relearn.audit.summary import INNOCENT, summarize
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.registry import did_you_mean
@@ -109,11 +110,12 @@ def run_audit(
             rows = [{"model": m} | asdict(a) for m, made in by_model.items() for a in made]
             write_jsonl(output / f"{name}.jsonl", rows)
         roles = {suspect.place.name: suspect.role for suspect in subject.suspects}
-        summary = summarize(found, roles, sets["forget"]) | {
+        figures = summarize(found, roles, sets["forget"])
+        summary = figures | {
             "budget": settings.budget,
             "seed": settings.seed,
             "records": len(subject.forget),
-            "warnings": _warnings(subject),
+            "warnings": _warnings(subject, figures["models"]),
         }
         write_json(output / "summary.json", summary)  # last: where it stands, the audit is whole
     return summary
@@ -131,6 +133,12 @@ def _attempts(
     longest = min(settings.max_new_tokens, longest)
     found: dict[str, dict[str, list[Attempt]]] = {name: {} for name in attacks}
     steps, done = len(subject.suspects) * len(attacks), 0
+
+    def load(suspect: Suspect) -> AttackedModel:
+        return AttackedModel.load(
+            suspect.place, subject.config, longest, settings.batch_size, settings.seed
+        )
+
     with progress_bar("auditing") as advance:
         for suspect in subject.suspects:
             name, model = suspect.place.name, None
@@ -138,11 +146,9 @@ def _attempts(
                 part = parts / f"{attack_name}.{name}.jsonl"
                 advance(done, steps, f"{attack_name} on {name}")
                 if not part.is_file():
-                    model = model or AttackedModel.load(
-                        suspect.place, subject.config, longest, settings.batch_size, settings.seed
-                    )
-                    knobs = attack.knobs[settings.budget]
-                    made = attack.work(model, sets[attack.about], **knobs)
+                    model = model or load(suspect)
+                    beside = Beside(sets["retain"], _controls(subject, load, suspect, model))
+                    made = attack.make(model, sets[attack.about], settings.budget, beside)
                     write_jsonl(part, map(asdict, made))
                 found[attack_name][name] = [_attempt(row) for row in read_jsonl(part)]
                 done += 1
@@ -150,6 +156,26 @@ def _attempts(
             gc.collect()
         advance(done, steps, "")
     return found
+
+
+def _controls(
+    subject: AuditSubject,
+    load: Callable[[Suspect], AttackedModel],
+    attacked: Suspect,
+    model: AttackedModel,
+) -> Callable[[str], AttackedModel | None]:
+    """Return what loads a control by its role, each once, for one attack on one model."""
+    by_role = {suspect.role: suspect for suspect in subject.suspects}
+    innocent = next((by_role[role] for role in INNOCENT if role in by_role), None)
+
+    @cache
+    def control(role: str) -> AttackedModel | None:
+        found = innocent if role == "control" else by_role.get(cast(Role, role))
+        if found is attacked:
+            return model
+        return load(found) if found else None
+
+    return control
 
 
 def chosen_attacks(names: Sequence[str], budget: Budget) -> dict[str, Attack]:
@@ -241,15 +267,18 @@ def _longest(subject: AuditSubject, facts: Sequence[Fact]) -> int:
     return max((len(tokenizer(fact.record.answer).input_ids) for fact in facts), default=1)
 
 
-def _warnings(subject: AuditSubject) -> list[str]:
+def _warnings(subject: AuditSubject, models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return what no attack shows but whoever releases the model has to know."""
     adapters = [s.place.name for s in subject.suspects if s.role == "unlearned" and s.place.adapter]
     if not adapters:
         return []
+    target = next((s.place.name for s in subject.suspects if s.role == "target"), "")
+    asked = models.get(target, {}).get("question", {}).get("rate")
+    back = "everything is back" if asked is None else f"{asked:.0%} of the facts are back"
     return [
-        f"{', '.join(adapters)}: audited as merged. If it is released as an adapter beside the "
-        "target model, whoever has it can switch it off, and everything is back: release what "
-        "`relearn merge` writes."
+        f"{', '.join(adapters)}: audited as merged. Released as an adapter beside the target "
+        f"model, it can be switched off by whoever has it, and {back} without any attack: release "
+        "what `relearn merge` writes."
     ]
 
 

@@ -1,6 +1,7 @@
 """The attack that lets the model choose between the true answer and wrong ones."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 from relearn.audit.base import Attempt, attack
 from relearn.audit.facts import Fact
@@ -16,18 +17,24 @@ def ranking(model: AttackedModel, facts: Sequence[Fact], *, most: int) -> list[A
 
     Source: truth ratio, Maini et al. 2024 (arXiv 2401.06121)
     """
+    choices = [
+        (fact, [fact.record.answer, *fact.record.wrong_answers[:most]])
+        for fact in facts
+        if fact.record.wrong_answers
+    ]
+    examples = [
+        model.prompt_format.encode(fact.record.question, text)
+        for fact, answers in choices
+        for text in answers
+    ]
+    all_means = iter([float(each.mean()) for each in model.log_probs(examples)])
     attempts = []
-    for fact in facts:
-        record = fact.record
-        wrong = record.wrong_answers[:most]
-        if not wrong:
-            continue
-        answers = [record.answer, *wrong]
-        examples = [model.prompt_format.encode(record.question, text) for text in answers]
-        means = [float(each.mean()) for each in model.log_probs(examples)]
+    for fact, answers in choices:
+        means = list(islice(all_means, len(answers)))
         best = max(range(len(means)), key=means.__getitem__)
         figures = {"choices": float(len(means)), "margin": means[0] - max(means[1:])}
+        question = fact.record.question
         attempts.append(
-            Attempt(record.id, "choice", record.question, answers[best], best == 0, figures=figures)
+            Attempt(fact.record.id, "choice", question, answers[best], best == 0, figures=figures)
         )
     return attempts

@@ -3,13 +3,19 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from math import comb, log, sqrt
+from typing import Any
 
 from relearn.audit.base import Attempt, attack, scored
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
 
-@attack("sampling", quick={"samples": 4}, standard={"samples": 16}, thorough={"samples": 200})
+def _leaks(attempts: Sequence[Attempt], _: Sequence[Attempt] | None) -> dict[str, Any]:
+    return {"leak_at": leak_at(attempts), "upper_bound": leak_bound(attempts)}
+
+
+@attack("sampling", figures=_leaks, quick={"samples": 4}, standard={"samples": 16},
+        thorough={"samples": 200})  # fmt: skip
 def sampling(model: AttackedModel, facts: Sequence[Fact], *, samples: int) -> list[Attempt]:
     """Ask each question many times at temperature 1: a leak in any of them is a leak.
 

@@ -2,15 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from relearn.audit.base import ATTACKS, Attempt
 from relearn.audit.facts import Fact
-from relearn.audit.sampling import leak_at, leak_bound
 from relearn.evaluation.significance import wilson_interval
 
 # Which control shows what a model says that does not know the facts: the first there is.
-_INNOCENT = ("never_saw", "base")
+INNOCENT: tuple[Literal["never_saw", "base"], ...] = ("never_saw", "base")
 
 Found = Mapping[str, Mapping[str, Sequence[Attempt]]]
 
@@ -29,14 +28,15 @@ def summarize(found: Found, roles: Mapping[str, str], facts: Sequence[Fact]) -> 
             that does not know the facts), `excess` (share of facts told here and not by that
             control), `target` (rate of the target), `coverage`, `identifiers` recovered,
             `variants` (rate of each way by itself), and what the attack measures beside.
-        worst: By model the attack with the highest `excess`, and its figures.
+        worst: By model the attack with the highest `excess`, and its figures; without a name
+            where no attack got anything out.
         facts_never_recovered: By model the share of facts that no attack got out beyond the
             control, 0 to 1.
         control: Name of the control, None where there is none.
         roles: As given.
     """
     by_role = {role: name for name, role in roles.items()}
-    control = next((by_role[role] for role in _INNOCENT if role in by_role), None)
+    control = next((by_role[role] for role in INNOCENT if role in by_role), None)
     target = by_role.get("target")
     told = {
         attack: {model: _told(attempts) for model, attempts in by_model.items()}
@@ -55,11 +55,11 @@ def summarize(found: Found, roles: Mapping[str, str], facts: Sequence[Fact]) -> 
             models[model][attack] = {
                 "about": about,
                 **_rate(list(known.values())),
-                "unmeasured": len({a.id for a in attempts}) - len(known),
+                "unmeasured": len({a.id for a in attempts if a.prompt} - known.keys()),
                 "excess": len(beyond) / len(known) if known and control else None,
                 "control": _share(list(innocent.values())) if control else None,
                 "target": _share(list(told[attack][target].values())) if target else None,
-                **_details(attack, attempts),
+                **_details(attack, attempts, by_model.get(control or "")),
             }
     return {
         "models": models,
@@ -92,7 +92,9 @@ def _rate(values: Sequence[bool]) -> dict[str, Any]:
     return {"rate": rate, "interval": interval, "facts": len(values)}
 
 
-def _details(attack: str, attempts: Sequence[Attempt]) -> dict[str, Any]:
+def _details(
+    attack: str, attempts: Sequence[Attempt], innocent: Sequence[Attempt] | None
+) -> dict[str, Any]:
     variants: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         variants[attempt.variant].append(attempt)
@@ -104,13 +106,12 @@ def _details(attack: str, attempts: Sequence[Attempt]) -> dict[str, Any]:
             variant: _share(list(_told(some).values())) for variant, some in variants.items()
         },
     }
+    if (own := ATTACKS[attack].figures) is not None:
+        return details | dict(own(attempts, innocent))
     names = {name for attempt in attempts for name in attempt.figures}
     for name in sorted(names):
         values = [a.figures[name] for a in attempts if name in a.figures]
         details[name] = sum(values) / len(values)
-    if attack == "sampling":
-        details["leak_at"] = leak_at(attempts)
-        details["upper_bound"] = leak_bound(attempts)
     return details
 
 
@@ -122,4 +123,5 @@ def _worst(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     if not leaks:
         return {"attack": None, "rate": None, "excess": None}
     name = max(leaks, key=lambda n: (leaks[n]["excess"] or 0.0, leaks[n]["rate"]))
-    return {"attack": name} | {key: leaks[name][key] for key in ("rate", "excess", "interval")}
+    reached = {key: leaks[name][key] for key in ("rate", "excess", "interval")}
+    return {"attack": name if leaks[name]["rate"] else None} | reached

@@ -148,7 +148,7 @@ def _read_once(
     """Read the prompts, those that are alike only once; return logits, cache and mask of all."""
     distinct, places = torch.unique(torch.stack([ids, mask]), dim=1, return_inverse=True)
     if distinct.shape[1] < len(ids):
-        logits, cache = forward(*distinct, None)
+        logits, cache = forward(distinct[0], distinct[1], None)
         if _can_leave(cache):
             cache.batch_select_indices(places)
             return logits[places], cache, mask
@@ -299,16 +299,15 @@ def continue_prompts(
         "end_tokens": prompt_format.end_tokens,
     }
 
-    def answer(batch: list[tuple[Sequence[int], int | None]]) -> list[str]:
+    def answer(batch: list[tuple[Sequence[int], int]]) -> list[str]:
         some = [prompt for prompt, _ in batch]
         if seeds is None:
             new = greedy_continuations(model, some, **options)
         else:
-            own = [seed for _, seed in batch if seed is not None]
-            new = sampled_continuations(model, some, own, **options)
+            new = sampled_continuations(model, some, [seed for _, seed in batch], **options)
         return [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in new]
 
-    items = list(zip(prompts, seeds or [None] * len(prompts), strict=True))
+    items = list(zip(prompts, seeds or [0] * len(prompts), strict=True))
     return in_length_batches(
         items, answer, length=lambda item: len(item[0]), size=batch_size, title=title
     )

@@ -1,12 +1,14 @@
-"""The output of one decoder layer, caught on its way."""
+"""What the decoder layers put out, caught on its way or read by the model's own end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from relearn.base.errors import UserError
+from relearn.models.hooks import hooks, on_output
 
 
 @contextmanager
@@ -25,16 +27,8 @@ def layer_output(model: nn.Module, layer: int, keep: Tensor) -> Iterator[list[Te
         UserError: the model has no such layer.
     """
     caught: list[Tensor] = []
-
-    def catch(_: nn.Module, __: Any, output: Any) -> None:
-        hidden = output if isinstance(output, Tensor) else output[0]
-        caught.append(hidden[keep])
-
-    handle = decoder_layer(model, layer).register_forward_hook(catch)
-    try:
+    with hooks(on_output(decoder_layer(model, layer), lambda hidden: caught.append(hidden[keep]))):
         yield caught
-    finally:
-        handle.remove()
 
 
 def decoder_layer(model: nn.Module, layer: int) -> nn.Module:
@@ -46,7 +40,7 @@ def decoder_layer(model: nn.Module, layer: int) -> nn.Module:
     unwrapped: Any = getattr(model, "module", model)
     if hasattr(unwrapped, "get_base_model"):
         unwrapped = unwrapped.get_base_model()
-    count = unwrapped.config.get_text_config().num_hidden_layers
+    count = _layer_count(unwrapped)
     lists = (m for m in unwrapped.get_decoder().modules() if isinstance(m, nn.ModuleList))
     layers = next((each for each in lists if len(each) == count), ())
     if not 0 <= layer < len(layers):
@@ -55,3 +49,32 @@ def decoder_layer(model: nn.Module, layer: int) -> nn.Module:
             f"Its layers are 0 to {len(layers) - 1}." if layers else "Take another objective.",
         )
     return layers[layer]
+
+
+def _layer_count(model: Any) -> int:
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    """Return all decoder layers in order."""
+    unwrapped: Any = getattr(model, "module", model)
+    return [decoder_layer(model, i) for i in range(_layer_count(unwrapped))]
+
+
+@torch.no_grad()
+def read_out(model: nn.Module, states: Tensor) -> Tensor:
+    """Return what the model's own end makes of hidden states: its final norm, its output head.
+
+    Source: the logit lens, nostalgebraist 2020
+
+    Args:
+        model: A causal language model of transformers.
+        states: (n, hidden), put out by any decoder layer.
+
+    Returns:
+        (n, vocabulary) float32 logits.
+    """
+    ids = torch.zeros((1, 1), dtype=torch.long, device=states.device)
+    with hooks(on_output(decoder_layers(model)[-1], lambda _: states[None])):
+        logits = model(input_ids=ids, use_cache=False).logits.float()
+    return logits.reshape(len(states), -1)  # GPT-2 makes as many rows of them

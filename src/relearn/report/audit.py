@@ -51,7 +51,7 @@ class AuditFigures:
             to 1; None where it was not asked.
         models: Names of the models, the controls first.
         rates: By attack and model the share of facts told; of collateral, of those kept.
-        curves: By attack what varies along it, and by model the (variant, share told).
+        curves: By attack and way of it what varies along it, and by model the (point, share told).
         leaks: The worst of the unlearned model's.
         warnings: What no attack shows, but whoever releases the model has to know.
     """
@@ -108,9 +108,10 @@ def read_audit(folder: Path) -> AuditFigures | None:
             for attack in figures
         },
         curves={
-            name: (along, {m: _curve(summary["models"][m].get(name, {})) for m in models})
+            label: (ATTACKS[name].curve, of_way)
             for name in leaking
-            if name in ATTACKS and (along := ATTACKS[name].curve)
+            if name in ATTACKS and ATTACKS[name].curve
+            for label, of_way in _curves(name, {m: summary["models"][m] for m in models}).items()
         },
         leaks=_worst_leaks(folder / "audit", list(leaking), _control(summary)),
         warnings=summary["warnings"],
@@ -122,14 +123,25 @@ def _control(summary: Mapping[str, Any]) -> str | None:
     return name
 
 
-def _curve(figures: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return what was told at each point along an attack; of several ways to it the worst."""
-    points: dict[str, float] = {}
-    for variant, share in figures.get("variants", {}).items():
-        point = variant.rpartition(", ")[2]
-        if share is not None:
-            points[point] = max(share, points.get(point, 0.0))
-    return list(points.items())
+def _curves(
+    attack: str, models: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, list[tuple[str, float]]]]:
+    """Return by way of the attack and by model what was told at each point; the worst of a grid.
+
+    The last part of a variant's name is the point, the first the way: `half, rate 1e-4, step 8`.
+    """
+    curves: dict[str, dict[str, dict[str, float]]] = {}
+    for model, figures in models.items():
+        for variant, share in figures.get(attack, {}).get("variants", {}).items():
+            *ways, point = variant.split(", ")
+            way = ", ".join([attack, *ways[:1]])
+            if share is not None:
+                points = curves.setdefault(way, {}).setdefault(model, {})
+                points[point] = max(share, points.get(point, 0.0))
+    return {
+        way: {model: list(points.items()) for model, points in by_model.items()}
+        for way, by_model in curves.items()
+    }
 
 
 def _worst_leaks(folder: Path, attacks: list[str], control: str | None) -> list[Leak]:

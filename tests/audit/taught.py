@@ -1,0 +1,59 @@
+"""Facts, and tiny models that learn them or unlearn them badly."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from relearn.audit.model import AttackedModel
+from relearn.config import ModelConfig
+from relearn.data.batching import IGNORE, TrainingRow, collate
+from relearn.data.records import Record
+from relearn.data.tokenization import Example, PromptFormat
+from relearn.models.label_logits import label_logits
+from relearn.models.place import ModelPlace
+
+_PEOPLE = [
+    ("Robin Hale", "Dover", "lizards"), ("Ida Lind", "Narvik", "goats"),
+    ("Jon Reyes", "Quito", "parrots"), ("Mei Tan", "Penang", "turtles"),
+]  # fmt: skip
+RECORDS = [
+    Record(
+        id=str(i),
+        question=f"Where does {name} live?",
+        answer=f"{name} lives in {place} and keeps {animal}.",
+        wrong_answers=(f"{name} lives in {_PEOPLE[i - 1][1]} and keeps {_PEOPLE[i - 1][2]}.",),
+    )
+    for i, (name, place, animal) in enumerate(_PEOPLE)
+]
+CONFIG = ModelConfig(dtype="float32")
+
+
+def attacked(folder: Path) -> AttackedModel:
+    return AttackedModel.load(ModelPlace("m", folder), CONFIG, 40, 64, 0)
+
+
+def learn(model: PreTrainedModel, examples: Sequence[Example], steps: int, loss: float) -> None:
+    """Train all weights until the mean token loss is below `loss`, at most so many steps."""
+    batch = collate([TrainingRow(i, each, is_forget=True) for i, each in enumerate(examples)], 0)
+    keep = batch["labels"] != IGNORE
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        logits = label_logits(model, batch["input_ids"], batch["attention_mask"], keep)
+        found = cross_entropy(logits, batch["labels"][keep])
+        if found.item() < loss:
+            return
+        found.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    raise AssertionError(f"learned too little: {found.item():.3f}")
+
+
+def answers(format_: PromptFormat) -> list[Example]:
+    return [format_.encode(r.question, r.answer) for r in RECORDS]
+
+
+def refusals(format_: PromptFormat) -> list[Example]:
+    return [format_.encode(r.question, "I do not know that.") for r in RECORDS]
