@@ -129,7 +129,7 @@ def _label_entailment(
         (row.generation, row.reference) if row.forgets else (row.reference, row.generation)
         for row in unlabelled
     ]
-    labels = entailment_judge(config.entailment)(pairs, parts)
+    labels = entailment_judge(config.entailment).cautious(pairs, parts)
     for row, label in zip(unlabelled, labels, strict=True):
         row.nli_label = label
 

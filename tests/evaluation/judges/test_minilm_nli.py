@@ -13,7 +13,7 @@ from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
 from relearn.evaluation.judges import minilm_nli
-from relearn.evaluation.judges.entailment import LABELS, entailment_judge
+from relearn.evaluation.judges.entailment import LABELS, entailment_judge, likeliest
 from tools.minilm_nli.pairs import (
     AuthorPairs,
     Pair,
@@ -117,6 +117,40 @@ def test_probabilities_do_not_depend_on_the_company() -> None:
     assert together == pytest.approx(alone, abs=1e-4)
     assert judge.probabilities([]).shape == (0, 3)
     assert judge([pairs[0]]) == ["contradiction"]
+
+
+def test_a_contradiction_counts_from_a_probability_on() -> None:
+    read = np.array([[0.1, 0.15, 0.75], [0.15, 0.1, 0.75], [0.05, 0.05, 0.9]], dtype=np.float32)
+    assert likeliest(read) == ["contradiction"] * 3
+    assert likeliest(read, 0.8) == ["neutral", "entailment", "contradiction"]
+    assert likeliest(read[:0], 0.8) == []
+
+
+def test_another_detail_is_no_contradiction_in_the_rates_and_another_fact_is() -> None:
+    """Two answers of the paper's record that its own judge calls neutral; two plain conflicts."""
+    details = [
+        ("Due to his background, John Carter brings realistic space mission dynamics and advanced "
+         "military engineering concepts into his military science fiction novels, enhancing their "
+         "realism and depth.",
+         "The author incorporates various life experiences and insights from his upbringing in a "
+         "specific region to enrich the authenticity and cultural depth of his science fiction "
+         "narratives."),
+        ('Another award-winning book by Sofia Alvarez is "Echoes of the Plaza," which received '
+         "critical acclaim for its poignant portrayal of historical and social upheavals in a "
+         "fictional Latin American town.",
+         'Another award-winning book by Sofia Alvarez is "Echoes of the Plaza," which received the '
+         'prestigious "Círculo de Escritores" award for its poignant portrayal of historical '
+         "events through a feminine lens."),
+    ]  # fmt: skip
+    details[0] = details[0][::-1]  # on forget rows the answer is the premise
+    judge = entailment_judge(JUDGE)
+    assert judge(details) == ["contradiction"] * 2  # what is likeliest is another question
+    assert "contradiction" not in judge.cautious(details)
+    conflicts = [
+        ("Her first novel appeared in 1987.", "Her first novel appeared in 2004."),
+        ("Li Wei lives in Beijing.", "Li Wei lives in Paris."),
+    ]
+    assert judge.cautious(conflicts) == ["contradiction"] * 2
 
 
 def label(folder: Path, text: str | bytes, output: str = "out.tsv") -> Any:

@@ -31,12 +31,13 @@ class EntailmentJudge:
 
     Args:
         encoder: The model; its classes are entailment, neutral and contradiction, in any order.
+        contradiction_from: Probability, 0 to 1, from which on `cautious` says contradiction.
 
     Raises:
         UserError: the model's classes are others.
     """
 
-    def __init__(self, encoder: CrossEncoder) -> None:
+    def __init__(self, encoder: CrossEncoder, contradiction_from: float = 0.0) -> None:
         id2label: dict[int, str] = getattr(encoder.config, "id2label", {})
         names = [str(name).lower() for _, name in sorted(id2label.items())]
         if sorted(names) != sorted(LABELS):
@@ -45,11 +46,16 @@ class EntailmentJudge:
                 "Choose another for evaluation.entailment.",
             )
         self._encoder = encoder
+        self._contradiction_from = contradiction_from
         self._order = [names.index(label) for label in LABELS]
 
     def __call__(self, pairs: Pairs, parts: Path | None = None) -> list[EntailmentLabel]:
         """Return the likeliest label of each (premise, hypothesis); `parts` as below."""
-        return [LABELS[i] for i in self.probabilities(pairs, parts).argmax(axis=1)]
+        return likeliest(self.probabilities(pairs, parts))
+
+    def cautious(self, pairs: Pairs, parts: Path | None = None) -> list[EntailmentLabel]:
+        """Return the labels that count in KFR and KRR: contradiction only where it is sure."""
+        return likeliest(self.probabilities(pairs, parts), self._contradiction_from)
 
     def probabilities(self, pairs: Pairs, parts: Path | None = None) -> np.ndarray:
         """Return the (pairs, 3) probabilities of `LABELS`; each row sums to 1.
@@ -72,15 +78,27 @@ class EntailmentJudge:
         return [chances.tolist() for chances in found]
 
 
+def likeliest(probabilities: np.ndarray, contradiction_from: float = 0.0) -> list[EntailmentLabel]:
+    """Return the likeliest label of each row.
+
+    Args:
+        probabilities: (pairs, 3), of `LABELS`.
+        contradiction_from: Where contradiction has less than this, the likelier of the others is
+            returned.
+    """
+    sure = (probabilities >= contradiction_from) | (np.array(LABELS) != "contradiction")
+    return [LABELS[i] for i in np.where(sure, probabilities, -1).argmax(axis=1)]
+
+
 ENTAILMENT: Registry[Callable[[], EntailmentJudge]] = Registry("entailment judge")
 
 
 @ENTAILMENT.register("minilm-nli")
 def minilm_nli() -> EntailmentJudge:
     """The offline default: all-MiniLM-L6-v2 with our adapter, trained on SNLI and TOFU."""
-    from relearn.evaluation.judges.minilm_nli import trained_encoder
+    from relearn.evaluation.judges.minilm_nli import CONTRADICTION_FROM, trained_encoder
 
-    return EntailmentJudge(trained_encoder())
+    return EntailmentJudge(trained_encoder(), CONTRADICTION_FROM)
 
 
 def check_entailment_judge(name: str) -> None:

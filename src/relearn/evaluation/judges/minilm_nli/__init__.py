@@ -12,6 +12,8 @@ from transformers import PreTrainedModel
 from relearn.evaluation.judges.entailment import LABELS
 from relearn.store.embedded import embedded_folder
 
+# From here on it says contradiction as often as the record's judge: `tools/judge_agreement.py`.
+CONTRADICTION_FROM = 0.8
 LONGEST = 256  # word pieces of a pair; MiniLM was trained on no longer texts
 
 
