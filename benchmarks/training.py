@@ -325,7 +325,9 @@ def run_side(side: str, workload: Workload) -> dict[str, float]:
 def peak_memory_bytes() -> int:
     """Return the most memory that this process has had: the accelerator's, where there is one."""
     if torch.accelerator.is_available():
-        return torch.accelerator.max_memory_allocated()
+        # The device's own module: torch.accelerator has no such function before torch 2.9.
+        of_device: int = getattr(torch, best_device().type).max_memory_allocated()
+        return of_device
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024)
 
@@ -379,8 +381,9 @@ def needed_flops(folder: Path, forget: list[Example], retain: list[Example]) -> 
 
 def matmul_peak() -> float:
     """Return the floating-point operations a second of a large matrix product."""
-    size = 2048
     device = best_device()
+    # As large as it takes to keep the device busy: an H100 does half of what it can with 2048.
+    size = 2048 if device.type == "cpu" else 8192
     a, b = (torch.randn(size, size, device=device).to(PRODUCTS) for _ in range(2))
     times = []
     for _ in range(8):
