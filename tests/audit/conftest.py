@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from taught import CONFIG, answers, attacked, learn, refusals
-from tiny_models import save_tiny
 
+from helpers.tiny_models import save_tiny
 from relearn.audit.model import AttackedModel
 from relearn.data.tokenization import Example
 from relearn.models.loading import load_model, load_prompt_format

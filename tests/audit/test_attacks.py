@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from taught import CONFIG, RECORDS, attacked
-from tiny_models import save_tiny
 
+from helpers.tiny_models import save_tiny
 from relearn.audit import ATTACKS
 from relearn.audit.base import Attempt, Beside
 from relearn.audit.facts import Fact

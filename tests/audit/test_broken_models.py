@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from taught import CONFIG, RECORDS, learn, refusals
-from tiny_models import CHATML
 
+from helpers.tiny_models import CHATML
 from relearn.audit.pipeline import AuditSettings, AuditSubject, Suspect, run_audit
 from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import load_model, load_prompt_format
