@@ -25,7 +25,7 @@ from relearn.audit.prefix import private_start
 from relearn.audit.sampling import leak_at, leak_bound
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig
-from relearn.data.batching import TrainingRow, collate
+from relearn.data.batching import TrainingRow, collate, to_device
 from relearn.data.records import Record
 from relearn.models.label_logits import label_logits
 from relearn.models.loading import load_model, load_prompt_format
@@ -55,7 +55,7 @@ def knowing(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         TrainingRow(i, format_.encode(r.question, r.answer), is_forget=True)
         for i, r in enumerate(RECORDS)
     ]
-    batch = collate(rows, 2)
+    batch = to_device(collate(rows, 2), model.device)
     keep = batch["labels"] != -100
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
@@ -122,7 +122,7 @@ def test_private_probability_is_the_softmax_at_that_token(
     example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
     start = private_start(fact, model, example)
     assert start is not None
-    ids = torch.tensor([example.prompt + example.answer[:start]])
+    ids = torch.tensor([example.prompt + example.answer[:start]], device=model.model.device)
     by_hand = model.model(ids).logits[0, -1].softmax(-1)[example.answer[start]].item()
     # Overtrained as it is, its logits are large: float32 rounds them by more than usual.
     assert made[0].figures["private_probability"] == pytest.approx(by_hand, abs=1e-3)
