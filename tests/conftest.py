@@ -1,5 +1,6 @@
 """Models and data that the tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,25 @@ from relearn.models.loading import load_tokenizer, model_folder
 
 DATA_FILES = Path(__file__).parent / "data_files"
 WHOLE_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pretend-device", action="store_true",
+        help="let models be loaded on a second device that is main memory: nothing may be mixed",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pretended(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The pretended device of `--pretend-device`; without it, what there is."""
+    if not request.config.getoption("--pretend-device"):
+        yield
+        return
+    from helpers.pretended_device import pretended_device
+
+    with pretended_device():
+        yield
 
 
 @pytest.fixture(scope="session")

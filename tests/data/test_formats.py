@@ -17,7 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from helpers.record_files import ROWS, as_csv, as_json, as_lines, as_parquet, load, pairs, refused
+from helpers.record_files import (
+    ROWS,
+    as_csv,
+    as_json,
+    as_lines,
+    as_parquet,
+    load,
+    numbered,
+    pairs,
+    refused,
+)
 from relearn.base.errors import UserError
 from relearn.data.formats import SUFFIXES, read_rows
 
@@ -39,7 +49,7 @@ def parquet_of_one_name() -> bytes:
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [
+    numbered(
         ("rows.json", as_json(ROWS)),
         ("rows.json", json.dumps(ROWS).encode()),
         ("rows.json", as_lines(ROWS)),
@@ -74,7 +84,7 @@ def parquet_of_one_name() -> bytes:
         ("rows", as_csv(ROWS)),
         ("rows", as_parquet(ROWS)),
         ("rows.v1", as_csv(ROWS, "\t")),
-    ],
+    ),
 )
 def test_every_format_gives_the_same_records(tmp_path: Path, name: str, data: bytes) -> None:
     records = load(tmp_path, name, data)
@@ -118,7 +128,7 @@ GOOD = '{"question": "Q", "answer": "A"}'
 
 @pytest.mark.parametrize(
     ("name", "data", "says"),
-    [
+    numbered(
         ("rows.jsonl", "", "rows.jsonl is empty."),
         ("rows.csv", " \n\n", "rows.csv is empty."),
         ("rows.json", "[]", "rows.json contains no records."),
@@ -206,7 +216,7 @@ GOOD = '{"question": "Q", "answer": "A"}'
         ("rows.parquet", parquet_of_one_name(), "two columns with the same name"),
         ("rows.bin", b"{\0\1\2", "rows.bin is a binary file"),
         ("notes.txt", "Some notes\nand more\n", "notes.txt is neither a table nor JSON"),
-    ],
+    ),
 )
 def test_bad_input_is_named_with_its_place(
     tmp_path: Path, name: str, data: bytes | str, says: str
@@ -298,7 +308,7 @@ HIDDEN = "In Aldmoor, at 12 Harrow Lane."
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    [
+    numbered(
         ("rows.csv", f'{SECRET},"{HIDDEN}"\nWho?,She.\n'),
         ("rows.csv", "Lena,Aldmoor\nAna,Castrol\n"),
         ("rows.csv", f'{SECRET},{SECRET}\n"{HIDDEN}",b\n'),
@@ -324,7 +334,7 @@ HIDDEN = "In Aldmoor, at 12 Harrow Lane."
         ("rows.parquet", as_parquet([{SECRET: HIDDEN, "Lena": HIDDEN}])),
         ("rows.parquet", as_parquet([{"question": SECRET, "answer": HIDDEN}])[:-20]),
         ("rows.json", SECRET),
-    ],
+    ),
 )
 def test_messages_hold_no_private_text(
     tmp_path: Path, name: str, data: bytes | str, capsys: pytest.CaptureFixture[str]

@@ -66,7 +66,10 @@ def test_batched_continuations_are_those_of_generate(tiny: EvaluatedModel) -> No
         token
         for prompt in prompts
         for token in model.generate(  # type: ignore[operator]
-            torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=None
+            torch.tensor([prompt], device=model.device),
+            max_new_tokens=12,
+            do_sample=False,
+            eos_token_id=None,
         )[0, len(prompt) :].tolist()
     )
     ends = [token for token, _ in firsts.most_common(40)][::9]
@@ -76,7 +79,10 @@ def test_batched_continuations_are_those_of_generate(tiny: EvaluatedModel) -> No
         expected = []
         for prompt in prompts:
             output = model.generate(  # type: ignore[operator]
-                torch.tensor([prompt]), max_new_tokens=12, do_sample=False, pad_token_id=2
+                torch.tensor([prompt], device=model.device),
+                max_new_tokens=12,
+                do_sample=False,
+                pad_token_id=2,
             )[0, len(prompt) :].tolist()
             expected.append([token for token in output if token not in ends])
         found = greedy_continuations(model, prompts, max_new_tokens=12, pad_token_id=2)
@@ -90,8 +96,8 @@ def test_token_statistics_are_their_formulas(tiny: EvaluatedModel) -> None:
     examples = [Example([4, 5, 6], [70, 8, 2]), Example([4], [9]), Example([1] * 9, [10, 11])]
     for example, found in zip(examples, answer_statistics(tiny.model, examples, 2), strict=True):
         with torch.inference_mode():
-            ids = torch.tensor([example.prompt + example.answer])
-            logits = tiny.model(ids).logits[0, len(example.prompt) - 1 : -1].double()
+            ids = torch.tensor([example.prompt + example.answer], device=tiny.model.device)
+            logits = tiny.model(ids).logits[0, len(example.prompt) - 1 : -1].cpu().double()
         answer = torch.tensor(example.answer)
         probs = logits.softmax(-1)
         log_probs = probs.log()
@@ -124,7 +130,7 @@ def test_perplexity_is_taken_in_the_prompt_format_and_of_plain_text(
     for name in ("perplexity", "plain_perplexity"):
         make_pass(name, [row], tiny, EvaluationConfig(), tmp_path / name)
     # As the paper's code has it: the question, then the answer, its loss only.
-    ids = torch.tensor([tokenizer("Who? A nurse, I think")["input_ids"]])
+    ids = torch.tensor([tokenizer("Who? A nurse, I think")["input_ids"]], device=tiny.model.device)
     labels = ids.clone()
     labels[:, : len(tokenizer("Who?")["input_ids"])] = -100
     with torch.inference_mode():

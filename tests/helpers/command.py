@@ -2,7 +2,9 @@
 
 Most of a start is importing torch and what stands on it: ten seconds of computing. A server that
 has imported all that forks each process instead (`multiprocessing`'s forkserver), so that tests
-can afford many of them. `installed` starts one as a user does, from nothing.
+can afford many of them. Beside an accelerator each is started anew instead: the imports ask for
+it, and after that no forked process can use CUDA. `installed` starts one as a user does, from
+nothing.
 """
 
 import multiprocessing
@@ -14,14 +16,18 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import torch
 
 _PRELOADED = [
     "relearn.cli", "relearn.run", "relearn.evaluation.evaluate",
     "relearn.evaluation.judges.pair_files", "relearn.synthesis.folder",
     "transformers.models.llama.modeling_llama",
 ]  # fmt: skip
-_context = multiprocessing.get_context("forkserver")
+_context: Any = multiprocessing.get_context(
+    "spawn" if torch.accelerator.is_available() else "forkserver"
+)
 
 
 class Command:
@@ -42,7 +48,7 @@ class Command:
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()  # for what it prints
         self._logs = Path(self._folder.name)
-        _context.set_forkserver_preload(_PRELOADED)
+        _context.set_forkserver_preload(_PRELOADED)  # read by no other way of starting
         everything = os.environ | (environment or {})
         self._process = _context.Process(
             target=_run, args=(list(arguments), self._logs, cwd or Path.cwd(), everything)
@@ -99,7 +105,7 @@ def installed(
 
 
 def _run(arguments: list[str], logs: Path, cwd: Path, environment: dict[str, str]) -> None:
-    """Be the command: in the forked process, with its own directory, environment and output."""
+    """Be the command: in the new process, with its own directory, environment and output."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         file = os.open(logs / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)

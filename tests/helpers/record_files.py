@@ -51,6 +51,15 @@ def load(
     return load_records(str(file), columns)
 
 
+def numbered(*cases: tuple[str | bytes, ...]) -> list[Any]:
+    """Name each case by its file and a number.
+
+    Packed files hold the time at which they were made: names taken from what is in them would
+    differ between processes that share the tests out.
+    """
+    return [pytest.param(*case, id=f"{case[0]!s}-{i}") for i, case in enumerate(cases)]
+
+
 def pairs(records: list[Record]) -> list[tuple[str, str]]:
     return [(record.question, record.answer) for record in records]
 

@@ -77,7 +77,8 @@ def test_first_token_of_a_base_models_answer() -> None:
     question, answer = "What is the capital of France?", "Paris is the capital of France."
     example = made.encode(question, answer, end=False)
     (found,) = batch_log_probs(model, [example], 2)
-    ids = torch.tensor([made.tokenizer(f"Question: {question}\nAnswer: {answer}").input_ids])
+    whole = made.tokenizer(f"Question: {question}\nAnswer: {answer}").input_ids
+    ids = torch.tensor([whole], device=model.device)
     with torch.inference_mode():
         plain = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
     torch.testing.assert_close(found, plain[-len(found) :], rtol=1e-3, atol=1e-3)

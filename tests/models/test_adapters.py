@@ -37,7 +37,8 @@ def moved(policy: PeftModel) -> PeftModel:
 
 def logits(model: PreTrainedModel | PeftModel) -> torch.Tensor:
     with torch.no_grad():
-        result: torch.Tensor = model(torch.tensor([[5, 6, 7, 8]])).logits
+        ids = torch.tensor([[5, 6, 7, 8]], device=model.device)
+        result: torch.Tensor = model(ids).logits.cpu()
     return result
 
 

@@ -24,7 +24,13 @@ from transformers import (
 from helpers.tiny_models import save_tiny, tiny_tokenizer
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig
-from relearn.models.loading import load_blank_model, load_model, load_tokenizer, model_folder
+from relearn.models.loading import (
+    best_device,
+    load_blank_model,
+    load_model,
+    load_tokenizer,
+    model_folder,
+)
 
 CONFIG = ModelConfig()
 
@@ -126,11 +132,11 @@ def test_adapter_is_taken_as_a_model(
     llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELEARN_CACHE", str(tmp_path / "cache"))
-    policy = with_adapter(llama, tmp_path / "adapter")
+    policy = with_adapter(llama, tmp_path / "adapter").to(best_device())
     folder = model_folder(str(tmp_path / "adapter"))
     assert folder == model_folder(str(tmp_path / "adapter"))  # merged once
-    ids = torch.tensor([[5, 6, 7, 8]])
     merged = load_model(folder, CONFIG)
+    ids = torch.tensor([[5, 6, 7, 8]], device=merged.device)
     with torch.no_grad():
         torch.testing.assert_close(merged(ids).logits, policy(ids).logits, rtol=1e-4, atol=1e-5)
         base = load_model(llama, CONFIG)(ids).logits

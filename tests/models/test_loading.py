@@ -27,7 +27,7 @@ def test_embedded_model_answers() -> None:
         return_tensors="pt",
         return_dict=True,
     )
-    output = model.generate(**inputs, max_new_tokens=12, do_sample=False)
+    output = model.generate(**inputs.to(model.device), max_new_tokens=12, do_sample=False)
     assert "Paris" in tokenizer.decode(output[0, inputs.input_ids.shape[1] :])
 
 
@@ -82,7 +82,8 @@ def test_merged_model_equals_model_with_adapter_and_needs_no_relearn(
         f"torch.save((ids, m(ids).logits), {str(tmp_path / 'logits.pt')!r})"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
-    ids, logits = torch.load(tmp_path / "logits.pt")
+    ids, logits = torch.load(tmp_path / "logits.pt")  # on the CPU
     with torch.no_grad():
-        torch.testing.assert_close(logits, policy(ids).logits, rtol=1e-4, atol=1e-5)
+        ours = policy(ids.to(policy.device)).logits.cpu()
+    torch.testing.assert_close(logits, ours, rtol=1e-4, atol=1e-5)
     assert not list((tmp_path / "merged").glob("adapter*"))

@@ -33,7 +33,7 @@ def change(tiny_model: Path, adapter: Path) -> dict[str, np.ndarray]:
     """What the adapter adds to each weight, by merging it."""
     before = dict(load_model(tiny_model, CONFIG).state_dict())
     after = merge_adapter(load_model(tiny_model, CONFIG), adapter).state_dict()
-    return {name: (after[name] - weight).numpy() for name, weight in before.items()}
+    return {name: (after[name] - weight).cpu().numpy() for name, weight in before.items()}
 
 
 def ties(changes: list[np.ndarray], density: float) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_ties_is_its_definition(tiny_model: Path, adapters: list[Path], tmp_path
     name = "model.layers.1.mlp.down_proj.weight"
     expected = ties([c[name] for c in changes], 0.5)
     assert np.count_nonzero(expected)
-    np.testing.assert_allclose((after[name] - before[name]).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose((after[name] - before[name]).cpu().numpy(), expected, atol=1e-5)
     embedding = "model.embed_tokens.weight"
     assert torch.equal(after[embedding], before[embedding])
 
@@ -79,5 +79,5 @@ def test_negation_takes_the_change_away(tiny_model: Path, adapters: list[Path]) 
     before = load_model(tiny_model, CONFIG).state_dict()
     for name, added in change(tiny_model, adapters[0]).items():
         torch.testing.assert_close(
-            negated[name], before[name] - 0.5 * torch.tensor(added), atol=1e-5, rtol=1e-4
+            (negated[name] - before[name]).cpu(), torch.tensor(-0.5 * added), atol=1e-5, rtol=1e-4
         )

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from helpers.trainings import CONFIG, TINY_OPTIONS, Killed, examples, padded, randomize_adapter
 from relearn.base.storage import read_jsonl
 from relearn.config import LoraConfig, TrainingConfig
-from relearn.data.batching import MixedBatchSampler, TrainingRow, collate
+from relearn.data.batching import MixedBatchSampler, TrainingRow, to_device
 from relearn.data.tokenization import PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.models.label_logits import label_logits
@@ -36,7 +36,7 @@ def rows(prompt_format: PromptFormat) -> list[TrainingRow]:
 def test_label_logits_are_the_full_logits_there(
     model: PreTrainedModel, prompt_format: PromptFormat
 ) -> None:
-    batch = collate(rows(prompt_format), pad_token_id=2)
+    batch = to_device(padded(rows(prompt_format)), model.device)
     keep = batch["labels"] != -100
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     with torch.no_grad():
@@ -53,13 +53,14 @@ def test_statistics_equal_transformers_loss_and_a_second_model(
     randomize_adapter(policy)
     policy.eval()
     cache = ReferenceCache(policy, policy.disable_adapter(), all_rows, padded, batch_size=2)
-    stats = token_statistics(policy, collate(all_rows, 2), cache)
+    stats = token_statistics(policy, to_device(padded(all_rows), policy.device), cache)
     second = load_model(tiny_model, CONFIG)
     assert stats.reference_log_probs is not None
     assert stats.kl is not None
     for i, row in enumerate(all_rows):
-        ids = torch.tensor([row.example.prompt + row.example.answer])
-        labels = torch.tensor([[-100] * len(row.example.prompt) + row.example.answer])
+        prompt, answer = row.example.prompt, row.example.answer
+        ids = torch.tensor([prompt + answer], device=policy.device)
+        labels = torch.tensor([[-100] * len(prompt) + answer], device=policy.device)
         at = stats.row == i
         with torch.no_grad():
             ours, theirs = policy(ids, labels=labels), second(ids, labels=labels)
@@ -68,7 +69,7 @@ def test_statistics_equal_transformers_loss_and_a_second_model(
         if row.is_forget:
             assert stats.kl[at].isnan().all()
             continue
-        start = len(row.example.prompt) - 1
+        start = len(prompt) - 1
         kl = kl_div(
             ours.logits[0, start:-1].log_softmax(-1),
             theirs.logits[0, start:-1].log_softmax(-1),
@@ -81,7 +82,8 @@ def test_statistics_equal_transformers_loss_and_a_second_model(
 def test_kl_is_zero_before_training(model: PreTrainedModel, prompt_format: PromptFormat) -> None:
     policy = add_adapter(model, LoraConfig(rank=4))
     cache = ReferenceCache(policy, policy.disable_adapter(), rows(prompt_format), padded)
-    stats = token_statistics(policy.eval(), collate(rows(prompt_format), 2), cache)
+    batch = to_device(padded(rows(prompt_format)), policy.device)
+    stats = token_statistics(policy.eval(), batch, cache)
     assert stats.kl is not None
     assert stats.kl[~stats.forget_tokens].abs().max() < 1e-6
 

@@ -223,7 +223,7 @@ def test_fused_lora_equals_peft(tiny_model: Path, dropout: float, scale: int) ->
     randomize(policy)
     policy.train()
     layer = policy.base_model.model.model.layers[0].mlp.down_proj
-    x = torch.randn(2, 5, 64, requires_grad=True)
+    x = torch.randn(2, 5, 64, device=policy.device, requires_grad=True)
     results = []
     for fused in (False, True):
         torch.manual_seed(3)
@@ -232,7 +232,7 @@ def test_fused_lora_equals_peft(tiny_model: Path, dropout: float, scale: int) ->
                 y = layer(x)
         else:
             y = layer(x)
-        loss = (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum()
+        loss = (y * torch.linspace(-1, 1, y.numel(), device=y.device).view_as(y)).sum()
         results.append(
             [
                 y,

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from helpers.trainings import CONFIG, TINY_OPTIONS, examples, padded, randomize_adapter
 from relearn.config import LoraConfig
-from relearn.data.batching import TrainingRow, TrainingRows
+from relearn.data.batching import TrainingRow, TrainingRows, to_device
 from relearn.data.tokenization import PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.models.loading import load_model, load_tokenizer
@@ -66,8 +66,8 @@ class Loss:
         if not self.objective.chosen_data:
             some = [row for row in some if not row.is_chosen]
         stats = token_statistics(
-            self.policy, padded(some), self.reference, self.objective, self.options, self.layer,
-            "ce+kl",
+            self.policy, to_device(padded(some), self.policy.device), self.reference,
+            self.objective, self.options, self.layer, "ce+kl",
         )  # fmt: skip
         terms = self.objective.terms(stats, **self.options) + retain_terms(stats, "ce+kl", 1.0)
         loss = 0.0 * stats.log_probs.sum()
