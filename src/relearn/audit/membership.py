@@ -13,7 +13,7 @@ from relearn.evaluation.rows import EvaluatedRow
 from relearn.inference.length_batches import in_length_batches
 from relearn.inference.likelihood import answer_statistics, gradient_norm
 
-_CHEAP = ("loss", "zlib", "min_k", "min_k_plus_plus", "reference")
+_CHEAP = ("loss", "zlib", "min_k", "min_k_plus_plus")
 
 
 def _figures(attempts: Sequence[Attempt], control: Sequence[Attempt] | None) -> dict[str, Any]:
@@ -38,8 +38,9 @@ def closeness(area: float, control: float) -> float:
     return 1 - min(abs(area - control) / max(control, 1 - control), 1.0)
 
 
-@attack("membership", figures=_figures, quick={"scores": _CHEAP}, standard={"scores": _CHEAP},
-        thorough={"scores": (*_CHEAP, "gradient_norm")})  # fmt: skip
+@attack("membership", figures=_figures, quick={"scores": _CHEAP},
+        standard={"scores": (*_CHEAP, "reference")},
+        thorough={"scores": (*_CHEAP, "reference", "gradient_norm")})  # fmt: skip
 def membership(
     model: AttackedModel,
     facts: Sequence[Fact],
