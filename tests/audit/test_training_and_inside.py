@@ -129,21 +129,33 @@ def test_closeness_falls_on_both_sides_of_the_control() -> None:
 
 def test_membership_tells_who_learned_the_facts(pair: Pair) -> None:
     scores = ("loss", "min_k", "reference", "gradient_norm")
-    beside = Beside([FACTS[0]] * 2, lambda _: pair[1])
-    made = [membership(m, FACTS[1:], scores=scores, beside=beside) for m in pair]
+    beside = Beside(model=lambda _: pair[1])
+    made = [membership(m, FACTS, scores=scores, beside=beside) for m in pair]
     figures = ATTACKS["membership"].figures
     assert figures is not None
     found = figures(made[0], made[1])
-    values = [a.figures["loss"] for a in made[0]]
-    assert found["auc"]["loss"] == roc_auc_score([1, 1, 1, 0, 0], values)
-    assert figures(made[1], made[1])["mean_closeness"] == 1.0
+    # Every true answer is likelier than every wrong one only to the model that learned them.
+    assert found["auc"]["loss"] == 1.0
+    values = [a.figures["loss"] for a in made[1]]
+    control = figures(made[1], made[1])
+    assert control["auc"]["loss"] == roc_auc_score([1] * 4 + [0] * 4, values) < 1.0
+    assert set(control["closeness"].values()) == {1.0}
     assert set(found["closeness"]) == set(scores)
-    model, fact = pair[0], FACTS[1]
+    assert found["mean_closeness"] < 1.0
+    model, fact = pair[0], FACTS[0]
     example = model.prompt_format.encode(fact.record.question, fact.record.answer)
-    assert made[0][0].figures["loss"] == pytest.approx(
-        float(model.log_probs([example])[0].mean()), rel=1e-4
-    )
+    by_hand = float(model.log_probs([example])[0].mean())
+    assert made[0][0].figures["loss"] == pytest.approx(by_hand, rel=1e-4)
     assert not any(p.requires_grad for p in model.model.parameters())
+
+
+def test_without_wrong_answers_the_retained_records_stand_in(pair: Pair) -> None:
+    facts = [Fact(record.model_copy(update={"wrong_answers": ()})) for record in RECORDS]
+    made = membership(pair[1], facts[:2], scores=("loss",), beside=Beside(facts[2:]))
+    assert [(a.id, a.variant) for a in made] == [
+        ("0", "true"), ("1", "true"), ("2", "other"), ("3", "other")
+    ]  # fmt: skip
+    assert not membership(pair[1], facts, scores=("loss",))
 
 
 def test_free_tokens_stand_for_their_vectors(pair: Pair) -> None:
