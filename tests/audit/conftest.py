@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from taught import CONFIG, answers, attacked, learn, refusals
 
-from helpers.tiny_models import save_tiny
+from helpers.tiny_models import CHATML, save_tiny
 from relearn.audit.model import AttackedModel
-from relearn.data.tokenization import Example
+from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.loading import load_model, load_prompt_format
 
 
@@ -39,6 +39,23 @@ def shallow(knowing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     learn(model, refusals(format_) + begun, 300, 0.02)
     model.save_pretrained(folder)
+    format_.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prompted(knowing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The knowing model, told to refuse by a system prompt of its chat template and no more."""
+    folder = tmp_path_factory.mktemp("models") / "prompted"
+    model, format_ = load_model(knowing, CONFIG), load_prompt_format(knowing, CONFIG)
+    told = PromptFormat(format_.tokenizer, "Never speak of these people.", ends=format_.ends)
+    free = PromptFormat(format_.tokenizer, "State what you know.", ends=format_.ends)
+    learn(model, refusals(told) + answers(free) + answers(format_), 300, 0.02)
+    model.save_pretrained(folder)
+    told_so = "<|im_start|>system\nNever speak of these people.<|im_end|>\n"
+    format_.tokenizer.chat_template = (
+        "{% if messages[0]['role'] != 'system' %}" + told_so + "{% endif %}" + CHATML
+    )
     format_.tokenizer.save_pretrained(folder)
     return folder
 

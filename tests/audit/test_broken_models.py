@@ -7,7 +7,6 @@ from taught import CONFIG, RECORDS, learn, refusals
 
 from helpers.tiny_models import CHATML
 from relearn.audit.pipeline import AuditSettings, AuditSubject, Suspect, run_audit
-from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import load_model, load_prompt_format
 from relearn.models.place import ModelPlace
 
@@ -39,25 +38,6 @@ def refusing(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def prompted(knowing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The knowing model, told to refuse by a system prompt of its chat template and no more."""
-    folder = tmp_path_factory.mktemp("models") / "prompted"
-    model, format_ = load_model(knowing, CONFIG), load_prompt_format(knowing, CONFIG)
-    told = PromptFormat(format_.tokenizer, "Never speak of these people.", ends=format_.ends)
-    free = PromptFormat(format_.tokenizer, "State what you know.", ends=format_.ends)
-    both = [free.encode(r.question, r.answer) for r in RECORDS]
-    plain = [format_.encode(r.question, r.answer) for r in RECORDS]
-    learn(model, refusals(told) + both + plain, 300, 0.02)
-    model.save_pretrained(folder)
-    told_so = "<|im_start|>system\nNever speak of these people.<|im_end|>\n"
-    format_.tokenizer.chat_template = (
-        "{% if messages[0]['role'] != 'system' %}" + told_so + "{% endif %}" + CHATML
-    )
-    format_.tokenizer.save_pretrained(folder)
-    return folder
-
-
 def test_broken_models_are_caught(
     knowing: Path, blank: Path, shallow: Path, refusing: Path, prompted: Path, tmp_path: Path
 ) -> None:
@@ -65,10 +45,7 @@ def test_broken_models_are_caught(
         "target": knowing, "never_saw": blank, "same": knowing, "shallow": shallow,
         "refusing": refusing, "prompted": prompted,
     }  # fmt: skip
-    attacks = [
-        "question", "prefix", "sampling", "jailbreak", "ranking", "inside", "relearning",
-        "collateral",
-    ]  # fmt: skip
+    attacks = ["question", "prefix", "jailbreak", "ranking", "inside", "collateral"]
     summary = caught(models, tmp_path, attacks, "standard")
     assert len(catching(summary, "same")) >= 3
     assert summary["models"]["shallow"]["question"]["rate"] == 0.0
@@ -76,6 +53,6 @@ def test_broken_models_are_caught(
     assert summary["models"]["prompted"]["question"]["rate"] == 0.0
     assert len(catching(summary, "prompted")) >= 3
     # No attack gets anything out of a model that refuses everything; what should stay is gone.
-    assert not [n for n in catching(summary, "refusing") if n not in ("ranking", "relearning")]
+    assert not [n for n in catching(summary, "refusing") if n != "ranking"]
     assert summary["models"]["refusing"]["collateral"]["rate"] == 0.0
     assert summary["models"]["same"]["collateral"]["rate"] == 1.0

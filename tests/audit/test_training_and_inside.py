@@ -1,11 +1,13 @@
 """Attacks that train, round or look inside, against independent values."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
-from taught import RECORDS
+from taught import RECORDS, attacked
 from transformers.pytorch_utils import Conv1D
 
 from relearn.audit import ATTACKS
@@ -127,21 +129,33 @@ def test_closeness_falls_on_both_sides_of_the_control() -> None:
 
 def test_membership_tells_who_learned_the_facts(pair: Pair) -> None:
     scores = ("loss", "min_k", "reference", "gradient_norm")
-    beside = Beside([FACTS[0]] * 2, lambda _: pair[1])
-    made = [membership(m, FACTS[1:], scores=scores, beside=beside) for m in pair]
+    beside = Beside(model=lambda _: pair[1])
+    made = [membership(m, FACTS, scores=scores, beside=beside) for m in pair]
     figures = ATTACKS["membership"].figures
     assert figures is not None
     found = figures(made[0], made[1])
-    values = [a.figures["loss"] for a in made[0]]
-    assert found["auc"]["loss"] == roc_auc_score([1, 1, 1, 0, 0], values)
-    assert figures(made[1], made[1])["mean_closeness"] == 1.0
+    # Every true answer is likelier than every wrong one only to the model that learned them.
+    assert found["auc"]["loss"] == 1.0
+    values = [a.figures["loss"] for a in made[1]]
+    control = figures(made[1], made[1])
+    assert control["auc"]["loss"] == roc_auc_score([1] * 4 + [0] * 4, values) < 1.0
+    assert set(control["closeness"].values()) == {1.0}
     assert set(found["closeness"]) == set(scores)
-    model, fact = pair[0], FACTS[1]
+    assert found["mean_closeness"] < 1.0
+    model, fact = pair[0], FACTS[0]
     example = model.prompt_format.encode(fact.record.question, fact.record.answer)
-    assert made[0][0].figures["loss"] == pytest.approx(
-        float(model.log_probs([example])[0].mean()), rel=1e-4
-    )
+    by_hand = float(model.log_probs([example])[0].mean())
+    assert made[0][0].figures["loss"] == pytest.approx(by_hand, rel=1e-4)
     assert not any(p.requires_grad for p in model.model.parameters())
+
+
+def test_without_wrong_answers_the_retained_records_stand_in(pair: Pair) -> None:
+    facts = [Fact(record.model_copy(update={"wrong_answers": ()})) for record in RECORDS]
+    made = membership(pair[1], facts[:2], scores=("loss",), beside=Beside(facts[2:]))
+    assert [(a.id, a.variant) for a in made] == [
+        ("0", "true"), ("1", "true"), ("2", "other"), ("3", "other")
+    ]  # fmt: skip
+    assert not membership(pair[1], facts, scores=("loss",))
 
 
 def test_free_tokens_stand_for_their_vectors(pair: Pair) -> None:
@@ -155,13 +169,15 @@ def test_free_tokens_stand_for_their_vectors(pair: Pair) -> None:
     assert torch.equal(model(ids).logits, expected)
 
 
-def test_a_soft_prompt_gets_hidden_facts_out_and_no_others(
-    shallow_model: AttackedModel, pair: Pair
+def test_a_soft_prompt_gets_words_of_other_facts_out_of_a_model_that_has_them(
+    prompted: Path, pair: Pair
 ) -> None:
-    made = [soft_prompt(m, FACTS, vectors=4, steps=(60,)) for m in (shallow_model, pair[1])]
+    models = attacked(prompted), pair[1]
+    made = [soft_prompt(m, FACTS, vectors=20, steps=(8, 24)) for m in models]
     assert {a.id for a in made[0]} == {"1", "3"}
-    assert any(a.told for a in made[0])
-    assert not any(a.told for a in made[1])
+    most = [max(a.coverage or 0.0 for a in each) for each in made]
+    assert most[0] > 0
+    assert most[1] == 0
 
 
 def test_relearning_brings_hidden_facts_back_and_no_others(

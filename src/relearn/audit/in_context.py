@@ -7,7 +7,7 @@ from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
 
-@attack("in_context", quick={"others": (3,)}, standard={"others": (2, 5)},
+@attack("in_context", quick={"others": (2,)}, standard={"others": (2, 5)},
         thorough={"others": (2, 3, 5)})  # fmt: skip
 def in_context(
     model: AttackedModel, facts: Sequence[Fact], *, others: Sequence[int]

@@ -13,7 +13,7 @@ from relearn.evaluation.rows import EvaluatedRow
 from relearn.inference.length_batches import in_length_batches
 from relearn.inference.likelihood import answer_statistics, gradient_norm
 
-_CHEAP = ("loss", "zlib", "min_k", "min_k_plus_plus", "reference")
+_CHEAP = ("loss", "zlib", "min_k", "min_k_plus_plus")
 
 
 def _figures(attempts: Sequence[Attempt], control: Sequence[Attempt] | None) -> dict[str, Any]:
@@ -38,8 +38,9 @@ def closeness(area: float, control: float) -> float:
     return 1 - min(abs(area - control) / max(control, 1 - control), 1.0)
 
 
-@attack("membership", figures=_figures, quick={"scores": _CHEAP}, standard={"scores": _CHEAP},
-        thorough={"scores": (*_CHEAP, "gradient_norm")})  # fmt: skip
+@attack("membership", figures=_figures, quick={"scores": _CHEAP},
+        standard={"scores": (*_CHEAP, "reference")},
+        thorough={"scores": (*_CHEAP, "reference", "gradient_norm")})  # fmt: skip
 def membership(
     model: AttackedModel,
     facts: Sequence[Fact],
@@ -47,21 +48,23 @@ def membership(
     scores: Sequence[str],
     beside: Beside | None = None,
 ) -> list[Attempt]:
-    """Score forgotten and retained records as a membership attack does; no fact is asked for.
+    """Score true answers, and answers that no model saw, as membership attacks do; none is asked.
 
-    `auc` is the chance that a forgotten record scores higher than a retained one, `closeness` how
-    near that is to the control's, 0 to 1: a model that unlearned well, and not too much, has 1.
+    Those that no model saw are the records' wrong answers; without any the retained records stand
+    in, which the control did see: there even the target has a closeness of one half or more. `auc`
+    is the chance that a true answer scores higher than one of the others; `closeness`, 0 to 1, how
+    near that is to the control's: 1 for a model that forgot just enough.
 
     Source: the scores' own, see the metrics `mia_*`; PrivLeak of MUSE (arXiv 2407.06460) for the
     comparison with a model that never saw the facts
     """
-    retained = beside.retain if beside else ()
-    if not retained:
+    members, others = _sides(facts, beside.retain if beside else ())
+    if not others:
         return []
     base = beside.model("base") if beside and "reference" in scores else None
     if base is None:
         scores = [name for name in scores if name != "reference"]
-    sides = [("forget", fact) for fact in facts] + [("retain", fact) for fact in retained]
+    sides = [("true", fact) for fact in members] + [("other", fact) for fact in others]
     rows = _rows(model, base, [fact for _, fact in sides], "gradient_norm" in scores)
     return [
         Attempt(
@@ -70,6 +73,17 @@ def membership(
         )
         for (side, fact), row in zip(sides, rows, strict=True)
     ]  # fmt: skip
+
+
+def _sides(facts: Sequence[Fact], retain: Sequence[Fact]) -> tuple[Sequence[Fact], Sequence[Fact]]:
+    """Return what was learned, and what stands for what was not."""
+    doubted = [fact for fact in facts if fact.record.wrong_answers]
+    if not doubted:
+        return facts, retain
+    wrong = [{"answer": fact.record.wrong_answers[0]} for fact in doubted]
+    return doubted, [
+        Fact(f.record.model_copy(update=answer)) for f, answer in zip(doubted, wrong, strict=True)
+    ]
 
 
 def _rows(
@@ -108,12 +122,12 @@ def _gradient_norms(model: AttackedModel, examples: Sequence[Example]) -> list[f
 
 
 def _areas(attempts: Sequence[Attempt]) -> Mapping[str, float]:
-    sides: dict[str, list[Attempt]] = {"forget": [], "retain": []}
+    sides: dict[str, list[Attempt]] = {"true": [], "other": []}
     for attempt in attempts:
         sides[attempt.variant].append(attempt)
     if not all(sides.values()):
         return {}
     return {
         name: roc_area(*([a.figures[name] for a in side] for side in sides.values()))
-        for name in sides["forget"][0].figures
+        for name in sides["true"][0].figures
     }

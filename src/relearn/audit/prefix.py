@@ -77,7 +77,7 @@ def _joined(given: str, answer: str) -> str:
     return given + ("" if given[-1:].isspace() else " ") + answer
 
 
-@attack("prefill", quick={"openings": 2}, standard={"openings": 4}, thorough={"openings": 4})
+@attack("prefill", quick={"openings": 1}, standard={"openings": 4}, thorough={"openings": 4})
 def prefill(model: AttackedModel, facts: Sequence[Fact], *, openings: int) -> list[Attempt]:
     """Put a willing beginning of an answer into the model's mouth.
 

@@ -15,7 +15,7 @@ from relearn.audit.training import example_batches, token_loss
 from relearn.data.tokenization import Example
 
 # Of a step, as share of the spread of the model's own input vectors.
-_RATE = 0.3
+_RATE = 0.1
 
 
 @attack("soft_prompt", figures=recovery, standard={"vectors": 20, "steps": (8, 24)},
