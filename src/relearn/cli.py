@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relearn import cli_analyze, cli_audit, cli_judge, cli_synthesize
+from relearn import cli_analyze, cli_audit, cli_judge, cli_list, cli_synthesize
 from relearn.base.distributed import by_leader, prints, process_count
 from relearn.base.errors import UserError
+from relearn.base.extensions import load_extensions
 from relearn.cli_common import (
     AllowUnanswered,
     Config,
@@ -27,9 +28,10 @@ from relearn.cli_common import (
     console,
     end_with,
     finished,
+    given_extensions,
     settings_of,
 )
-from relearn.config import describe_settings, load_config, recipe_summaries, recipes
+from relearn.config import load_config, recipes
 
 app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
@@ -42,8 +44,18 @@ app.command("audit")(cli_audit.audit)
 
 
 @app.callback()
-def check_processes(context: typer.Context) -> None:
-    """Refuse several processes for a command that works in one."""
+def before_a_command(
+    context: typer.Context,
+    extension: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Python file with objectives, metrics, ... of your own; repeat for more."
+        ),
+    ] = None,
+) -> None:
+    """Load the user's own code; refuse several processes for a command that works in one."""
+    given_extensions[:] = extension or []
+    load_extensions(given_extensions)
     command = context.invoked_subcommand
     if process_count() > 1 and command not in ("run", "compare", "memorize"):
         raise UserError(
@@ -279,27 +291,7 @@ def chat(
         console.print(table)
 
 
-@app.command("list")
-def list_(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="objectives, wrappers, metrics, attacks, suites, judges, models, recipes, "
-            "settings."
-        ),
-    ],
-) -> None:
-    """List what there is by name, with one line each."""
-    if kind == "settings":
-        table = Table("setting", "default", "")
-        for name, (default, text) in describe_settings().items():
-            table.add_row(name, default, text)
-    else:
-        options = _options(kind)
-        table = Table(kind, "", *(["options"] if options else []))
-        for name, summary in _registry(kind).items():
-            table.add_row(name, summary, *([options[name]] if options else []))
-    console.print(table)
+app.command("list")(cli_list.list_)
 
 
 @app.command()
@@ -309,61 +301,6 @@ def fetch() -> None:
 
     for name in EMBEDDED:
         console.print(f"{name}: {embedded_folder(name)}", soft_wrap=True, highlight=False)
-
-
-def _registry(kind: str) -> dict[str, str]:
-    if kind == "objectives":
-        from relearn.objectives import OBJECTIVES
-
-        return OBJECTIVES.summaries()
-    if kind == "wrappers":
-        from relearn.training.wrappers import WRAPPERS
-
-        return WRAPPERS.summaries()
-    if kind == "metrics":
-        from relearn.evaluation.metrics import METRICS
-
-        return METRICS.summaries()
-    if kind == "attacks":
-        from relearn.audit import ATTACKS
-
-        return ATTACKS.summaries()
-    if kind == "suites":
-        from relearn.evaluation.suites import load_suite, suite_names
-
-        return {name: load_suite(name).description for name in suite_names()}
-    if kind == "judges":
-        from relearn.evaluation.judges import summaries
-
-        return summaries()
-    if kind == "recipes":
-        return recipe_summaries()
-    if kind == "models":
-        from relearn.store.embedded import EMBEDDED
-
-        return {name: model.summary for name, model in EMBEDDED.items()}
-    raise UserError(
-        f"there is no list of {kind!r}.",
-        "Known: objectives, wrappers, metrics, attacks, suites, judges, models, recipes, settings.",
-    )
-
-
-def _options(kind: str) -> dict[str, str]:
-    """Return the options of each objective or wrapper with default, type and range, by name."""
-    if kind == "objectives":
-        from relearn.objectives import OBJECTIVES
-
-        options = {name: entry.options for name, entry in OBJECTIVES.items()}
-    elif kind == "wrappers":
-        from relearn.training.wrappers import WRAPPERS
-
-        options = {name: entry.options for name, entry in WRAPPERS.items()}
-    else:
-        return {}
-    return {
-        name: "\n".join(f"{o} = {each.defaults[o]}: {text}" for o, text in each.describe().items())
-        for name, each in options.items()
-    }
 
 
 def _print_which_perplexity(names: Iterable[str]) -> None:

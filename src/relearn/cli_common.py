@@ -9,9 +9,12 @@ from rich.text import Text
 
 from relearn.base.distributed import is_leader
 from relearn.base.errors import UnansweredError, UserError, listed
+from relearn.base.extensions import load_extensions
 from relearn.config import RunConfig, load_config
 
 console = Console(quiet=not is_leader())
+given_extensions: list[str] = []
+"""Files of `--extension`, which comes before the command; a run keeps them in its settings."""
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="YAML file, or the name of a recipe.")
@@ -50,9 +53,12 @@ TrainedName = Annotated[
 def settings_of(
     config: Path | None, named: dict[str, str | None], overrides: list[str] | None
 ) -> RunConfig:
-    """Return the configuration: file, then named options, then `--set`."""
+    """Return the configuration: file, then named options, then `--set`; load its extensions."""
     given = {field: value for field, value in named.items() if value is not None}
-    return load_config(config, overrides or [], given)
+    settings = load_config(config, overrides or [], given)
+    files = [*dict.fromkeys([*given_extensions, *settings.extensions])]
+    load_extensions(files)
+    return settings.model_copy(update={"extensions": files})
 
 
 def check_unused(output: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from relearn.base.distributed import OneProcessError, by_leader
 from relearn.base.errors import UserError
+from relearn.base.extensions import load_extensions
 from relearn.base.storage import content_hash, read_json, write_json
 from relearn.config import UNLEARNED, ModelConfig, RunConfig
 from relearn.data.records import Record, normalized
@@ -32,6 +33,7 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
     Raises:
         UserError: bad configuration, data, model or folder; nothing is written in these cases.
     """
+    load_extensions(config.extensions)
     sets, model = _load_sets(config)
     config = config.model_copy(update={"model": model})
     hashes = {name: content_hash(dumped(records)) for name, records in sets.items()}

@@ -19,6 +19,8 @@ def test_defaults_are_within_their_ranges_and_every_option_has_a_type(name: str)
     options.check(options.defaults)
     assert options.describe().keys() == options.defaults.keys()
     assert "value" not in options.describe().values()
+    assert all(line.endswith(".") and ". ." not in line for line in options.lines())
+    assert all(len(line.partition(": ")[2].partition(". ")[2]) > 3 for line in options.lines())
 
 
 @pytest.mark.parametrize(
@@ -59,8 +61,8 @@ def test_unknown_option_suggests_the_known() -> None:
 
 
 def test_options_are_listed_with_default_and_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relearn.cli.console.width", 200)
+    monkeypatch.setattr("relearn.cli_common.console.width", 200)
     listed = CliRunner().invoke(app, ["list", "objectives"]).output
-    assert "beta = 0.1: number above 0" in listed
-    assert "layer = 7: whole number at least 0" in listed
+    assert "beta = 0.1: number above 0. Inverse temperature." in listed
+    assert "layer = 7: whole number at least 0. Decoder layer, from 0." in listed
     assert "percentile = 90.0" in CliRunner().invoke(app, ["list", "wrappers"]).output

@@ -10,7 +10,7 @@ import pytest
 from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.judges.coverage import same_entity
-from relearn.evaluation.metrics.language import linguistic_score
+from relearn.evaluation.metrics.linguistic_score import linguistic_score
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge_rows, score
 from relearn.inference.embeddings import embedder

@@ -23,10 +23,10 @@ from relearn.evaluation.metrics.knowledge import is_forgotten, is_retained
 from relearn.evaluation.metrics.language import (
     brunet_index_of,
     honore_statistic_of,
-    linguistic_score,
     rttr_of,
     words,
 )
+from relearn.evaluation.metrics.linguistic_score import linguistic_score
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import evaluate_generations, judge_rows, score
 from relearn.inference.embeddings import embedder

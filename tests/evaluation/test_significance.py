@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap, permutation_test
 from scipy.stats.contingency import crosstab
 
-from relearn.evaluation.metrics.language import linguistic_score
+from relearn.evaluation.metrics.linguistic_score import linguistic_score
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import by_set, score
 from relearn.evaluation.significance import interval, intervals, mcnemar, paired_tests, permutation

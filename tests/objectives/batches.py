@@ -94,10 +94,10 @@ def loss(name: str, rows: list[Row], regularizer: str | None = None, **options: 
     """The loss of an optimizer step over these rows, with the objective's own regularizer."""
     objective = OBJECTIVES[name]
     stats = with_vocabulary(statistics(rows), rows, name, options)
-    terms = objective.terms(stats, **options)
-    terms += retain_terms(stats, regularizer or objective.regularizer, objective.retain_weight)
+    terms = retain_terms(stats, regularizer or objective.regularizer, objective.retain_weight)
     counts = objective.counts(stats, options)
-    return sum(float(t.weight * t.values.sum() / counts[t.unit].clamp(min=1)) for t in terms)
+    kept = sum(float(t.weight * t.values.sum() / counts[t.unit].clamp(min=1)) for t in terms)
+    return float(objective(stats, **options)) + kept
 
 
 def of(rows: list[Row], kind: str) -> list[Row]:

@@ -1,7 +1,7 @@
 import pytest
 
 from relearn.evaluation.metrics import METRICS
-from relearn.report.glossary import MEANINGS, duration, number, size
+from relearn.report.glossary import duration, meaning, number, order, size
 from relearn.report.results import visible
 
 
@@ -30,5 +30,18 @@ def test_what_can_t_be_seen_is_named_and_what_scripts_need_stays():
     assert visible(kept) == kept
 
 
-def test_every_registered_metric_has_a_meaning():
-    assert set(METRICS) <= set(MEANINGS)
+def test_figures_come_in_a_reader_s_order_and_unknown_ones_last():
+    shown = [
+        "forget/kfr", "forget/kfr_unmeasured", "forget/rougeL_recall", "forget/ls",
+        "forget/perplexity", "forget/of_my_own", "retain/krr", "overall/model_utility",
+        "overall/semeval", "overall/mia_loss_auc", "general/ability",
+    ]  # fmt: skip
+    assert sorted(reversed(shown), key=order) == shown
+
+
+def test_what_a_figure_means_is_what_its_metric_says():
+    assert meaning("rougeL_recall") is METRICS["rougeL_recall"]
+    assert meaning("kfr_unmeasured").label == "Answers left out of KFR"
+    assert meaning("ability").direction("general") == "higher"
+    assert meaning("of_my_own").label == "of_my_own"
+    assert meaning("of_my_own").direction("forget") is None

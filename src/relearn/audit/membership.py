@@ -69,7 +69,7 @@ def membership(
     return [
         Attempt(
             fact.record.id, side, "", "", None,
-            figures={name: SCORES[name][0](row) for name in scores},
+            figures={name: SCORES[name][1](row) for name in scores},
         )
         for (side, fact), row in zip(sides, rows, strict=True)
     ]  # fmt: skip

@@ -1,7 +1,8 @@
 """The options of a registered function: names, types, ranges and defaults, from its signature.
 
 An option is a parameter with an annotation that pydantic understands and a default:
-`beta: PositiveFloat = 0.1`, `percentile: Annotated[float, Field(ge=0, le=100)] = 90.0`.
+`beta: PositiveFloat = 0.1`, `percentile: Annotated[float, Field(ge=0, le=100)] = 90.0`. What it
+does is said by its line in the function's docstring.
 """
 
 import inspect
@@ -10,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from relearn.base.docstrings import entry
 from relearn.base.errors import UserError
 from relearn.base.registry import did_you_mean
 
@@ -28,11 +30,12 @@ class Options:
     Args:
         field: Of the configuration, for messages.
         function: Its parameters after the first `given` are its options.
-        given: Number of parameters that are no options.
+        given: Number of parameters that are not options.
     """
 
     def __init__(self, field: str, function: Callable[..., Any], given: int) -> None:
         self._field = field
+        self._doc = function.__doc__
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())[given:]
         fields: dict[str, Any] = {
             p.name: (Any if p.annotation is p.empty else p.annotation, p.default)
@@ -44,7 +47,7 @@ class Options:
         self.defaults: dict[str, Any] = {p.name: p.default for p in parameters}
 
     def check(self, values: Mapping[str, Any]) -> None:
-        """Refuse an option that there is not, or a value of the wrong type or out of range.
+        """Refuse an option that does not exist, or a value of the wrong type or out of range.
 
         Raises:
             UserError: names the option, and what it may be.
@@ -68,6 +71,16 @@ class Options:
         """Return type and range of every option, such as `number above 0`, by name."""
         properties = self._schema.model_json_schema().get("properties", {})
         return {name: _described(schema) for name, schema in properties.items()}
+
+    def lines(self) -> list[str]:
+        """Return a line about every option.
+
+        Such as `beta = 0.1: number above 0. Inverse temperature.`
+        """
+        return [
+            f"{name} = {self.defaults[name]}: {kind}. {entry(self._doc, name)}"
+            for name, kind in self.describe().items()
+        ]
 
 
 def _described(schema: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import TypeVar
 
+from relearn.base.docstrings import summary
 from relearn.base.errors import UserError
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class Registry(dict[str, T]):
 
     def summaries(self) -> dict[str, str]:
         """Return the first line of every entry's docstring, by name."""
-        return {name: (entry.__doc__ or "").strip().split("\n")[0] for name, entry in self.items()}
+        return {name: summary(entry.__doc__) for name, entry in self.items()}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -32,12 +32,15 @@ class RunConfig(Section):
 
     Attributes:
         seed: Fixes all randomness.
+        extensions: Python files that register objectives, metrics, ... of your own
+            (docs/extend.md). They are run as part of relearn.
         memorize: First train a target model; the fields are those of `training`.
         baselines: Further trainings on the same data, by name; the fields are those of `training`.
         audit: Attack the models after the evaluation; `none` skips that.
     """
 
     seed: int = 0
+    extensions: list[str] = []
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     memorize: MemorizeConfig | None = None

@@ -4,7 +4,15 @@ from typing import Any
 
 from relearn.base.errors import UserError
 from relearn.config import EvaluationConfig
+from relearn.evaluation.metrics.base import Figure
 from relearn.evaluation.passes import EvaluatedModel
+
+ABILITY = Figure(
+    label="General ability",
+    text="Mean accuracy over the tasks of lm-evaluation-harness.",
+    higher_is_better=True,
+)
+"""How `general/ability` is to be read."""
 
 # Which figure of a task is its accuracy, the first that it has.
 _ACCURACIES = ("acc,none", "acc_norm,none", "exact_match,none", "f1,none")

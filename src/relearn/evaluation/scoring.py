@@ -256,7 +256,7 @@ def _values_of(key: str, metric: Metric, rows: Sequence[EvaluatedRow]) -> dict[s
     except NotComputed:
         values = {}
     if metric.leaves_out:
-        left_out = sum(metric.columns[0] not in row.scores for row in rows)
+        left_out = sum(not metric.columns.keys() <= row.scores.keys() for row in rows)
         values |= {f"{key}_unmeasured": left_out} if left_out else {}
     return values
 

@@ -18,7 +18,7 @@ def altpo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]:
     question from the model itself and searches beta over 0.05, 0.1 and 0.5.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         beta: Inverse temperature.
     """
     return dpo.terms(stats, beta)

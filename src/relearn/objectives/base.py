@@ -178,6 +178,25 @@ class Objective:
     def __doc__(self) -> str | None:  # type: ignore[override]
         return self.terms.__doc__
 
+    def __call__(self, stats: TokenStatistics, **options: Any) -> Tensor:
+        """Return the loss on one batch, a scalar that can be differentiated.
+
+        Each term is averaged over the batch's own tokens or rows. A regularizer on retain rows is
+        not part of it (`relearn.objectives.regularizers`).
+
+        Args:
+            stats: What the objective declares that it needs must be filled.
+            **options: The objective's options; its defaults where they are missing.
+
+        Raises:
+            UserError: an option is unknown, of the wrong type or out of range.
+        """
+        self.options.check(options)
+        counts = self.counts(stats, options)
+        terms = self.terms(stats, **options)
+        zero = stats.log_probs.new_zeros(())
+        return sum((t.weight * t.values.sum() / counts[t.unit].clamp(min=1) for t in terms), zero)
+
     @cached_property
     def options(self) -> Options:
         """What it can be configured with: the keyword arguments of its formula."""

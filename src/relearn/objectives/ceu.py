@@ -35,7 +35,7 @@ def ceu(stats: TokenStatistics, skip: NonNegativeInt = 1) -> list[Term]:
     by.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         skip: First tokens of each answer that are left alone.
     """
     counted = counted_forget_tokens(stats, skip)

@@ -20,7 +20,7 @@ def dpo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]:
     the chosen answer.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         beta: Inverse temperature.
     """
     assert stats.is_chosen is not None

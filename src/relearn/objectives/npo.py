@@ -16,7 +16,7 @@ def npo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]:
     With beta towards 0 its gradient becomes gradient ascent's.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         beta: Inverse temperature.
     """
     assert stats.reference_log_probs is not None

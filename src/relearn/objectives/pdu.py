@@ -53,11 +53,11 @@ def pdu(
     averaged over answer tokens. The loss is shown without the constant dual * retain_bound.
 
     Args:
-        stats: Of the batch.
-        dual: What the dual variable starts from.
-        retain_bound: What CE(retain) may be; somewhat above what it is before unlearning.
-        dual_step: Step of the dual variable.
-        warmup_epochs: First epochs, in which the dual variable stays as it is.
+        stats: Statistics of the batch.
+        dual: Initial value of the dual variable.
+        retain_bound: Bound on CE(retain); somewhat above its value before unlearning.
+        dual_step: Step size of the dual variable.
+        warmup_epochs: Epochs at the start in which the dual variable does not change.
     """
     margin = stats.vocabulary["margin"][stats.forget_tokens]
     retain_ce = -stats.log_probs[stats.retain_tokens]

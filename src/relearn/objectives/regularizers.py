@@ -12,7 +12,7 @@ def retain_terms(stats: TokenStatistics, kind: str, weight: float) -> list[Term]
     padding; here it is averaged over answer tokens and does not depend on padding.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         kind: `none`, `ce`, `kl` or `ce+kl`.
         weight: Factor of every term, >= 0.
     """

@@ -17,7 +17,7 @@ def relearn_dpo(stats: TokenStatistics, beta: PositiveFloat = 0.1) -> list[Term]
     answer, so that its margin is smaller by about the answers' length; ours is DPO's.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         beta: Inverse temperature.
     """
     return dpo.terms(stats, beta)

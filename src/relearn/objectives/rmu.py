@@ -33,11 +33,11 @@ def rmu(
     three layers' MLPs, here what the adapter covers.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         layer: Decoder layer, from 0.
         steering: Length of the control vector; near that of the model's own states at this layer.
         alpha: Weight of the retain term.
-        seed: Of the random direction.
+        seed: Seed of the random direction.
     """
     assert stats.hidden is not None
     forget = stats.hidden[stats.forget_tokens]

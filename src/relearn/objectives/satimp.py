@@ -22,10 +22,10 @@ def satimp(
     open-unlearning's configuration file has it the other way round.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         beta1: Strength of the saturation weight.
         beta2: Strength of the importance weight.
-        weight: Of the term, beside `retain_weight`, which is 0.1 here unless it is configured.
+        weight: Weight of the term; `retain_weight` is 0.1 here unless it is configured.
     """
     log_probs = stats.log_probs[stats.forget_tokens]
     probs = log_probs.detach().exp()

@@ -23,10 +23,10 @@ def simnpo(
     open-unlearning's `delta` is gamma / beta.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         beta: Inverse temperature.
         gamma: Reward margin; a larger one makes the pull fade earlier.
-        weight: Of the term, beside the retain rows' 1.
+        weight: Weight of the term, where the retain terms have 1.
     """
     mean = stats.row_sums(stats.log_probs) / stats.row_lengths()
     reward = -beta * mean[stats.is_forget] - gamma

@@ -27,7 +27,7 @@ def undial(stats: TokenStatistics, beta: NonNegativeFloat = 10.0) -> list[Term]:
     prompt and padding included; here over answer tokens.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         beta: How far the private token's logit is lowered; the paper tries 3, 10 and 30.
     """
     return [Term("forget_undial", stats.vocabulary["undial"][stats.forget_tokens], "forget_tokens")]

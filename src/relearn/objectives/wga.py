@@ -16,7 +16,7 @@ def wga(stats: TokenStatistics, alpha: NonNegativeFloat = 1.0) -> list[Term]:
     Beyond (arXiv 2502.19301). open-unlearning calls alpha `beta`.
 
     Args:
-        stats: Of the batch.
+        stats: Statistics of the batch.
         alpha: Inverse temperature of the weights; 0 is gradient ascent.
     """
     log_probs = stats.log_probs[stats.forget_tokens]

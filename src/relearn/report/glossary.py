@@ -1,9 +1,11 @@
-"""What each figure of a run means and which way is good, in a reader's words."""
+"""How a run's figures are named, ordered and written; what each metric is, its own file says."""
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+
+from relearn.evaluation.general import ABILITY
+from relearn.evaluation.metrics import METRICS
+from relearn.evaluation.metrics.base import Figure
 
 SETS = {
     "forget": "Forget set",
@@ -58,329 +60,35 @@ SHOWN_FIRST = (
 )
 """What the report's table shows before it is unfolded."""
 
-Direction = Literal["higher", "lower"]
+_GROUPS = (
+    *("knowledge", "rouge", "exact_match", "similarity", "linguistic_score", "language"),
+    *("diversity", "tofu", "memorization", "muse", "semeval", "general", "membership"),
+)
+"""Groups of metrics (`Metric.group`) in the order in which they are shown; others come last."""
+
+_UNMEASURED = "_unmeasured"
+_OTHERS = {"ability": ABILITY, "entity_coverage": Figure(label="Entity coverage")}
 
 
-@dataclass(frozen=True)
-class Meaning:
-    """How one metric is to be read.
-
-    Attributes:
-        label: Its name.
-        text: What it is, in one line.
-        range: The values it can take.
-        forget: Which way is good on a forget set; None where neither is.
-        retain: Likewise on a retain set.
-    """
-
-    label: str
-    text: str
-    range: str
-    forget: Direction | None = None
-    retain: Direction | None = None
-
-    def direction(self, set_name: str) -> Direction | None:
-        """Return which way is good on the set `set_name`."""
-        return self.forget if set_name.startswith("forget") else self.retain
+def meaning(metric: str) -> Figure:
+    """Return how `metric` is to be read; an unknown one has its key as label and no direction."""
+    of, unmeasured, _ = metric.partition(_UNMEASURED)
+    if unmeasured and of in METRICS:
+        return Figure(
+            label=f"Answers left out of {METRICS[of].label.partition(',')[0]}",
+            text="Number of answers that nothing could measure.",
+            range=(0, math.inf),
+        )
+    return METRICS.get(metric) or _OTHERS.get(metric) or Figure(label=metric)
 
 
-MEANINGS = {
-    "kfr": Meaning(
-        "KFR, knowledge forgetting rate",
-        "Share of answers that contradict the reference or lack its names, dates and other "
-        "entities; where it has none, its telling words.",
-        "0 to 1",
-        forget="higher",
-    ),
-    "krr": Meaning(
-        "KRR, knowledge retention rate",
-        "Share of answers that don't contradict the reference and name enough of its entities; "
-        "where it has none, of its telling words.",
-        "0 to 1",
-        retain="higher",
-    ),
-    "kfr_unmeasured": Meaning(
-        "Answers left out of KFR",
-        "Answers of which nothing could measure whether they are forgotten.",
-        "0 and up",
-    ),
-    "krr_unmeasured": Meaning(
-        "Answers left out of KRR",
-        "Answers of which nothing could measure whether they are retained.",
-        "0 and up",
-    ),
-    "rouge1_recall": Meaning(
-        "ROUGE-1 recall",
-        "Share of the reference's words that stand in the answer.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "rougeL_recall": Meaning(
-        "ROUGE-L recall",
-        "Share of the reference's words that stand in the answer in the same order.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "rouge1_f1": Meaning(
-        "ROUGE-1 F1",
-        "Words that answer and reference share, as a part of both.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "rougeL_f1": Meaning(
-        "ROUGE-L F1",
-        "Words that answer and reference share in the same order, as a part of both.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "exact_match": Meaning(
-        "Exact match",
-        "Share of answers that are the reference but for case, punctuation and articles.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "embedding_similarity": Meaning(
-        "Embedding similarity",
-        "Likeness of meaning of answer and reference: cosine of their sentence embeddings.",
-        "-1 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "entity_coverage": Meaning(
-        "Entity coverage",
-        "Share of the reference's entities that the answer names.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "ls": Meaning(
-        "LS, linguistic score",
-        "Fluency and richness in one: harmonic mean of perplexity (in the prompt format), Brunet's "
-        "index and Honoré's statistic, each squashed. Compare it between models; small values are "
-        "usual.",
-        "0 to 1",
-        forget="higher",
-        retain="higher",
-    ),
-    "plain_ls": Meaning(
-        "LS, with perplexity of plain text",
-        "The same with the perplexity of plain text, as in the paper's code.",
-        "0 to 1",
-        forget="higher",
-        retain="higher",
-    ),
-    "perplexity": Meaning(
-        "Perplexity, in the prompt format",
-        "How surprising the answers are to the original base model, asked in the run's prompt "
-        "format (the chat template, where there is one).",
-        "1 and up",
-        forget="lower",
-        retain="lower",
-    ),
-    "plain_perplexity": Meaning(
-        "Perplexity, of plain text",
-        "The same with question and answer as plain text, as in the paper's code.",
-        "1 and up",
-        forget="lower",
-        retain="lower",
-    ),
-    "brunet_index": Meaning(
-        "Brunet's index",
-        "Vocabulary richness whatever the length; low is rich.",
-        "1 and up",
-        forget="lower",
-        retain="lower",
-    ),
-    "honore_statistic": Meaning(
-        "Honoré's statistic",
-        "Vocabulary richness by the words used only once.",
-        "0 to 1,000,000",
-        forget="higher",
-        retain="higher",
-    ),
-    "rttr": Meaning(
-        "RTTR",
-        "Different words over the square root of all words.",
-        "0 and up",
-        forget="higher",
-        retain="higher",
-    ),
-    "distinct_1": Meaning(
-        "Distinct-1",
-        "Share of different words among the words of an answer.",
-        "0 to 1",
-        forget="higher",
-        retain="higher",
-    ),
-    "distinct_2": Meaning(
-        "Distinct-2",
-        "Share of different word pairs among the pairs of an answer.",
-        "0 to 1",
-        forget="higher",
-        retain="higher",
-    ),
-    "repetition_rate": Meaning(
-        "Repetition rate",
-        "Share of runs of four words that came before in the same answer.",
-        "0 to 1",
-        forget="lower",
-        retain="lower",
-    ),
-    "probability": Meaning(
-        "Probability (TOFU)",
-        "How likely the reference is, by the geometric mean of its tokens.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "truth_ratio": Meaning(
-        "Truth ratio (TOFU)",
-        "How little true and wrong answers are told apart (forget), how well (others).",
-        "0 to 1",
-        forget="higher",
-        retain="higher",
-    ),
-    "exact_memorization": Meaning(
-        "Exact memorisation",
-        "Share of the tokens of the reference that the model puts first, given those before.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "extraction_strength": Meaning(
-        "Extraction strength",
-        "Share of the reference, from its end, that the model completes by itself.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "verbatim_memorization": Meaning(
-        "Verbatim memorisation (MUSE)",
-        "Overlap with the reference when the model is given its first half.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "knowledge_memorization": Meaning(
-        "Knowledge memorisation (MUSE)",
-        "Overlap of the answers with the references, ROUGE-L F1.",
-        "0 to 1",
-        forget="lower",
-        retain="higher",
-    ),
-    "model_utility": Meaning(
-        "Model utility (TOFU)",
-        "What is left of the model on retain set, real authors and world facts.",
-        "0 to 1",
-        retain="higher",
-    ),
-    "forget_quality": Meaning(
-        "Forget quality (TOFU)",
-        "p-value: could the forget answers be those of a model that never saw them?",
-        "0 to 1",
-        retain="higher",
-    ),
-    "ks_statistic": Meaning(
-        "KS statistic (TOFU)",
-        "Greatest gap to the truth ratios of a model that never saw the forget set.",
-        "0 to 1",
-        retain="lower",
-    ),
-    "privacy_leakage": Meaning(
-        "Privacy leakage (MUSE)",
-        "Membership inference against that of a retain model; best at 0.",
-        "-1 and up",
-    ),
-    "semeval": Meaning(
-        "SemEval-2025 aggregate",
-        "Mean of task, membership and ability scores.",
-        "0 to 1",
-        retain="higher",
-    ),
-    "ability": Meaning(
-        "General ability",
-        "Mean accuracy over the tasks of lm-evaluation-harness.",
-        "0 to 1",
-        retain="higher",
-    ),
-    "mia_loss_auc": Meaning(
-        "Membership inference, loss: AUC",
-        "How well an attacker tells the forget set from unseen records; 0.5 is guessing.",
-        "0 to 1",
-    ),
-    "mia_loss_tpr": Meaning(
-        "Membership inference, loss: TPR",
-        "Share of forget records found at 1 % false alarms; 0.01 is guessing.",
-        "0 to 1",
-    ),
-    "mia_zlib_auc": Meaning(
-        "Membership inference, zlib: AUC",
-        "How well an attacker tells the forget set from unseen records; 0.5 is guessing.",
-        "0 to 1",
-    ),
-    "mia_zlib_tpr": Meaning(
-        "Membership inference, zlib: TPR",
-        "Share of forget records found at 1 % false alarms; 0.01 is guessing.",
-        "0 to 1",
-    ),
-    "mia_min_k_auc": Meaning(
-        "Membership inference, min-k: AUC",
-        "How well an attacker tells the forget set from unseen records; 0.5 is guessing.",
-        "0 to 1",
-    ),
-    "mia_min_k_tpr": Meaning(
-        "Membership inference, min-k: TPR",
-        "Share of forget records found at 1 % false alarms; 0.01 is guessing.",
-        "0 to 1",
-    ),
-    "mia_min_k_plus_plus_auc": Meaning(
-        "Membership inference, min-k++: AUC",
-        "How well an attacker tells the forget set from unseen records; 0.5 is guessing.",
-        "0 to 1",
-    ),
-    "mia_min_k_plus_plus_tpr": Meaning(
-        "Membership inference, min-k++: TPR",
-        "Share of forget records found at 1 % false alarms; 0.01 is guessing.",
-        "0 to 1",
-    ),
-    "mia_reference_auc": Meaning(
-        "Membership inference, reference model: AUC",
-        "How well an attacker tells the forget set from unseen records; 0.5 is guessing.",
-        "0 to 1",
-    ),
-    "mia_reference_tpr": Meaning(
-        "Membership inference, reference model: TPR",
-        "Share of forget records found at 1 % false alarms; 0.01 is guessing.",
-        "0 to 1",
-    ),
-    "mia_gradient_norm_auc": Meaning(
-        "Membership inference, gradient norm: AUC",
-        "How well an attacker tells the forget set from unseen records; 0.5 is guessing.",
-        "0 to 1",
-    ),
-    "mia_gradient_norm_tpr": Meaning(
-        "Membership inference, gradient norm: TPR",
-        "Share of forget records found at 1 % false alarms; 0.01 is guessing.",
-        "0 to 1",
-    ),
-}
-"""The metrics the report knows, in the order in which they are shown."""
-
-
-def meaning(metric: str) -> Meaning:
-    """Return how `metric` is to be read; an unknown one has its key for a label, no direction."""
-    return MEANINGS.get(metric, Meaning(metric, "", ""))
-
-
-def order(key: str) -> tuple[int, int]:
+def order(key: str) -> tuple[int, ...]:
     """Return the sort key of the flat metric key `key` ("forget/kfr"); unknown ones come last."""
     set_name, _, metric = key.partition("/")
-    return _position(set_name, SETS), _position(metric, MEANINGS)
+    name, unmeasured, _ = metric.partition(_UNMEASURED)
+    group = METRICS[name].group if name in METRICS else set_name
+    places = _position(set_name, SETS), _position(group, _GROUPS)
+    return *places, len(unmeasured), _position(name, METRICS)
 
 
 def _position(name: str, names: Iterable[str]) -> int:

@@ -256,6 +256,7 @@ def _redacted_config(config: RunConfig) -> RunConfig:
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=named),
+            "extensions": [REDACTED for _ in config.extensions],
             "model": config.model.model_copy(update={"system": system}),
         }
     )

@@ -80,7 +80,7 @@ def sure(
     Args:
         forget: Gradients on forget rows.
         retain: Not used.
-        percentile: Of the norms.
+        percentile: Percentile of the norms from which a neuron may change.
     """
     norms = {
         name: g.flatten(1).norm(dim=1) if g.dim() > 1 else g.abs() for name, g in forget.items()

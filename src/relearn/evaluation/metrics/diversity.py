@@ -1,15 +1,15 @@
 """Diversity and repetition of an answer's words.
 
-Distinct-n was proposed over a whole set (Li et al. 2016, arXiv 1510.03055), where it falls as the
-set grows; here it is taken on each answer and averaged, so that sets of any size compare. Words are
-those of the linguistic score. Where a text has no n-gram, nothing repeats.
+Distinct-n was proposed for a whole set (Li et al. 2016, arXiv 1510.03055), where it falls as the
+set grows. Here it is computed for each answer and averaged, so that sets of any size can be
+compared. Words are those of the linguistic score. A text too short for an n-gram has no repetition.
 """
 
 from functools import lru_cache
 
-from relearn.evaluation.metrics.base import metric, row_scores
+from relearn.evaluation.metrics.base import metric
 from relearn.evaluation.metrics.language import words
-from relearn.evaluation.rows import Rows
+from relearn.evaluation.rows import EvaluatedRow
 
 REPEATED_NGRAM = 4
 
@@ -22,36 +22,28 @@ def distinct_share(text: str, n: int) -> float:
     return len(set(ngrams)) / len(ngrams) if ngrams else 1.0
 
 
-def _mean_distinct(rows: Rows, n: int, name: str) -> float:
-    scores = row_scores(rows, name, lambda row: distinct_share(row.generation, n))
-    return sum(scores) / len(scores)
+@metric("distinct_1", label="Distinct-1", higher_is_better=True, needs=("generation",))
+def distinct_1(row: EvaluatedRow) -> float:
+    """Distinct words as a share of an answer's words.
 
-
-@metric("distinct_1", needs=("generation",))
-def distinct_1(rows: Rows) -> float:
-    """Share of different words among an answer's words, mean over answers, above 0 to 1.
-
-    Source: Li et al. 2016 (arXiv 1510.03055), there over the whole set
+    Source: Li et al. 2016, arXiv 1510.03055, there over the whole set
     """
-    return _mean_distinct(rows, 1, "distinct_1")
+    return distinct_share(row.generation, 1)
 
 
-@metric("distinct_2", needs=("generation",))
-def distinct_2(rows: Rows) -> float:
-    """Share of different word pairs among an answer's pairs, mean over answers, above 0 to 1.
+@metric("distinct_2", label="Distinct-2", higher_is_better=True, needs=("generation",))
+def distinct_2(row: EvaluatedRow) -> float:
+    """Distinct word pairs as a share of an answer's word pairs.
 
-    Source: Li et al. 2016 (arXiv 1510.03055), there over the whole set
+    Source: Li et al. 2016, arXiv 1510.03055, there over the whole set
     """
-    return _mean_distinct(rows, 2, "distinct_2")
+    return distinct_share(row.generation, 2)
 
 
-@metric("repetition_rate", needs=("generation",))
-def repetition_rate(rows: Rows) -> float:
-    """Share of an answer's runs of four words that came before in it, mean, 0 to below 1.
+@metric("repetition_rate", label="Repetition rate", higher_is_better=False, needs=("generation",))
+def repetition_rate(row: EvaluatedRow) -> float:
+    """Share of an answer's four-word sequences that already occurred in it.
 
-    Source: Welleck et al. 2020 (arXiv 1908.04319), seq-rep-4; there on tokens of the model
+    Source: Welleck et al. 2020, arXiv 1908.04319 (seq-rep-4), there on the model's tokens
     """
-    scores = row_scores(
-        rows, "repetition_rate", lambda row: 1 - distinct_share(row.generation, REPEATED_NGRAM)
-    )
-    return sum(scores) / len(scores)
+    return 1 - distinct_share(row.generation, REPEATED_NGRAM)

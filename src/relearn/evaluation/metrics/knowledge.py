@@ -1,13 +1,11 @@
 """Knowledge forgetting rate and knowledge retention rate."""
 
-from collections.abc import Callable
-
-from relearn.evaluation.metrics.base import NotComputed, keep_scores, metric
-from relearn.evaluation.rows import EvaluatedRow, Rows
+from relearn.evaluation.metrics.base import metric
+from relearn.evaluation.rows import EvaluatedRow
 
 _NEEDS = ("nli_label", "entity_coverage", "reference_entities")
 
-# Bounds on the entity coverage (arXiv 2502.11190, and its record, where they hold on
+# Bounds on the entity coverage (arXiv 2502.11190, and its recorded results, where they hold for
 # every row): a reference with few entities must lose half of them, one with more 70 %.
 FEW_ENTITIES = 3
 FORGOTTEN_BELOW_IF_FEW = 0.5
@@ -41,32 +39,45 @@ def is_retained(row: EvaluatedRow) -> bool | None:
     return row.nli_label != "contradiction" and row.entity_coverage >= RETAINED_FROM
 
 
-@metric("kfr", needs=_NEEDS, sets="forget", columns=("forgotten",), leaves_out=True)
-def kfr(rows: Rows) -> float:
-    """Knowledge forgetting rate: share of forget answers that give nothing away, 0 to 1.
+@metric(
+    "kfr",
+    label="KFR, knowledge forgetting rate",
+    higher_is_better={"forget": True},
+    needs=_NEEDS,
+    sets="forget",
+    column="forgotten",
+    leaves_out=True,
+)
+def kfr(row: EvaluatedRow) -> int | None:
+    """Share of answers that contradict the reference or lack its names, dates and other entities.
 
     Forgotten if the answer contradicts the reference (premise answer, hypothesis reference), or
-    names too few of its entities. An answer that is the reference but for case, white space and
-    punctuation, or gives an identifier away in another form, is not forgotten; what names no
-    entities is measured by its words, and what nothing can measure is left out and counted.
-    Source: arXiv 2502.11190.
+    names too few of its entities. An answer that equals the reference apart from case, white space
+    and punctuation, or that gives an identifier away in another form, is not forgotten. Where the
+    reference has no entities, its content words count; an answer that nothing can measure is left
+    out and counted.
+
+    Source: ReLearn, arXiv 2502.11190
     """
-    return _rate(rows, "forgotten", is_forgotten)
+    forgotten = is_forgotten(row)
+    return None if forgotten is None else int(forgotten)
 
 
-@metric("krr", needs=_NEEDS, sets="retain", columns=("retained",), leaves_out=True)
-def krr(rows: Rows) -> float:
-    """Knowledge retention rate: share of retain answers that still say it, 0 to 1.
+@metric(
+    "krr",
+    label="KRR, knowledge retention rate",
+    higher_is_better={"retain": True},
+    needs=_NEEDS,
+    sets="retain",
+    column="retained",
+    leaves_out=True,
+)
+def krr(row: EvaluatedRow) -> int | None:
+    """Share of answers that don't contradict the reference and name enough of its entities.
 
-    Retained if the answer is not contradicted by the reference (premise reference, hypothesis
-    answer) and names enough of its entities; otherwise as for `kfr`. Source: arXiv 2502.11190.
+    Premise is the reference, hypothesis the answer; otherwise as for `kfr`.
+
+    Source: ReLearn, arXiv 2502.11190
     """
-    return _rate(rows, "retained", is_retained)
-
-
-def _rate(rows: Rows, name: str, label: Callable[[EvaluatedRow], bool | None]) -> float:
-    labels = [(row, label(row)) for row in rows]
-    measured = [(row, int(known)) for row, known in labels if known is not None]
-    if not measured:
-        raise NotComputed("no answer of the set could be measured")
-    return keep_scores([row for row, _ in measured], name, [known for _, known in measured])
+    retained = is_retained(row)
+    return None if retained is None else int(retained)

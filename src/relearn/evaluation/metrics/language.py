@@ -1,25 +1,21 @@
-"""The linguistic score and its parts: perplexity and the richness of the vocabulary."""
+"""Language: perplexity and the richness of the vocabulary."""
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
-import numpy as np
 from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
-from scipy.stats import hmean
 
-from relearn.evaluation.metrics.base import metric, row_scores
-from relearn.evaluation.rows import Rows
+from relearn.evaluation.metrics.base import exact_mean, metric
+from relearn.evaluation.rows import EvaluatedRow
 
 HONORE_CAP = 1e6
 _EMPTY_BRUNET = 1000.0  # the reference code's value for a text without words
 
-# What `nltk.word_tokenize` does, without the sentence model that it would have to download. All
-# that this model adds on lower-cased text is to know that these words' dots end no sentence: its
-# own list, with which 17,388 answers (KnowUnDo, TOFU, SNLI) are cut as with the whole model.
+# What `nltk.word_tokenize` does, without the sentence model that it would have to download. On
+# lower-cased text, all that the model adds is this list of abbreviations whose dot does not end a
+# sentence; with it, 17,388 answers (KnowUnDo, TOFU, SNLI) are split as with the whole model.
 _abbreviations = PunktParameters()
 _abbreviations.abbrev_types = set(
     """
@@ -38,7 +34,7 @@ _words = NLTKWordTokenizer()
 
 @lru_cache(maxsize=4096)
 def words(text: str) -> tuple[str, ...]:
-    """Cut `text` into lower-cased words and marks as NLTK's `word_tokenize` does."""
+    """Split `text` into lower-cased words and punctuation as NLTK's `word_tokenize` does."""
     sentences = _sentences.tokenize(text.lower())
     return tuple(word for sentence in sentences for word in _words.tokenize(sentence))
 
@@ -67,97 +63,86 @@ def rttr_of(text: str) -> float:
     return len(set(tokens)) / math.sqrt(len(tokens)) if tokens else 0.0
 
 
-def linguistic_score(perplexity: Any, brunet_index: Any, honore_statistic: Any) -> Any:
-    """Return the harmonic mean of three sigmoids, 0 to 1; 0 where one of them is.
+@metric(
+    "perplexity",
+    label="Perplexity, in the prompt format",
+    range=(1, math.inf),
+    mean=exact_mean,
+    higher_is_better=False,
+    needs=("perplexity",),
+)
+def perplexity(row: EvaluatedRow) -> float | None:
+    """Mean perplexity of the answers under the base model, asked in the run's prompt format.
 
-    LS = HM(sigmoid(-ln PPL), sigmoid(-ln Brunet), sigmoid(ln Honoré)), on the means over a set,
-    numbers or arrays of one shape. Source: arXiv 2502.11190. sigmoid(ln x) = x / (1 + x).
+    The prompt format is the chat template, where there is one; the paper's code has none: that is
+    `plain_perplexity`.
+
+    Source: ReLearn, arXiv 2502.11190
     """
-    parts = np.broadcast_arrays(
-        1 / (1 + np.asarray(perplexity)),
-        1 / (1 + np.asarray(brunet_index)),
-        honore_statistic / (1 + np.asarray(honore_statistic)),
-    )
-    return hmean(parts, axis=0)
+    return row.perplexity
 
 
-def _mean(rows: Rows, name: str, score: Callable[[str], float]) -> float:
-    return math.fsum(row_scores(rows, name, lambda row: score(row.generation))) / len(rows)
+@metric(
+    "plain_perplexity",
+    label="Perplexity, as plain text",
+    range=(1, math.inf),
+    mean=exact_mean,
+    higher_is_better=False,
+    needs=("plain_perplexity",),
+)
+def plain_perplexity(row: EvaluatedRow) -> float | None:
+    """Mean perplexity of the answers as plain text, without chat template, as in the paper's code.
 
+    Question and answer are separated by a space.
 
-@metric("perplexity", needs=("perplexity",))
-def perplexity(rows: Rows) -> float:
-    """Mean perplexity of the answers under the base model, asked in the prompt format; 1 up.
-
-    Source: arXiv 2502.11190, whose code has no chat template: that is `plain_perplexity`.
+    Source: ReLearn, arXiv 2502.11190
     """
-    found = [row.perplexity for row in rows if row.perplexity is not None]
-    return math.fsum(found) / len(found)
+    return row.plain_perplexity
 
 
-@metric("plain_perplexity", needs=("plain_perplexity",))
-def plain_perplexity(rows: Rows) -> float:
-    """Mean perplexity of the answers under the base model, as plain text; 1 up.
-
-    Question and answer are one plain text, a space between them, as in the paper's code.
-    Source: arXiv 2502.11190
-    """
-    found = [row.plain_perplexity for row in rows if row.plain_perplexity is not None]
-    return math.fsum(found) / len(found)
-
-
-@metric("brunet_index", needs=("generation",))
-def brunet_index(rows: Rows) -> float:
-    """Mean Brunet's index of the answers; lower is richer, 1 up, 1000 for an empty answer.
+@metric(
+    "brunet_index",
+    label="Brunet's index",
+    range=(1, math.inf),
+    mean=exact_mean,
+    higher_is_better=False,
+    needs=("generation",),
+)
+def brunet_index(row: EvaluatedRow) -> float:
+    """Vocabulary richness: N^(V^-0.165), N words, V distinct ones; low is rich, 1,000 if empty.
 
     Source: Brunet 1978; arXiv 2502.11190
     """
-    return _mean(rows, "brunet_index", brunet_index_of)
+    return brunet_index_of(row.generation)
 
 
-@metric("honore_statistic", needs=("generation",))
-def honore_statistic(rows: Rows) -> float:
-    """Mean Honoré's statistic of the answers; higher is richer, 0 to 1e6.
+@metric(
+    "honore_statistic",
+    label="Honoré's statistic",
+    range=(0, 1_000_000),
+    mean=exact_mean,
+    higher_is_better=True,
+    needs=("generation",),
+)
+def honore_statistic(row: EvaluatedRow) -> float:
+    """Vocabulary richness: 100 ln N / (1.1 - V1/V), V1 of the V distinct words occur once.
 
     Source: Honoré 1979; arXiv 2502.11190
     """
-    return _mean(rows, "honore_statistic", honore_statistic_of)
-
-
-@metric("rttr", needs=("generation",))
-def rttr(rows: Rows) -> float:
-    """Mean root type-token ratio of the answers; higher is more diverse, 0 up.
-
-    Source: Guiraud 1960.
-    """
-    return _mean(rows, "rttr", rttr_of)
+    return honore_statistic_of(row.generation)
 
 
 @metric(
-    "ls",
-    needs=("generation", "perplexity"),
-    columns=("perplexity", "brunet_index", "honore_statistic"),
-    combine=linguistic_score,
+    "rttr",
+    label="RTTR",
+    range=(0, math.inf),
+    mean=exact_mean,
+    higher_is_better=True,
+    needs=("generation",),
 )
-def ls(rows: Rows) -> float:
-    """Linguistic score of the set, 0 to 1: harmonic mean of perplexity, Brunet and Honoré parts.
+def rttr(row: EvaluatedRow) -> float:
+    """Root type-token ratio: distinct words over the square root of all words.
 
-    Source: arXiv 2502.11190; taken on the set's means. Its perplexity is that in the prompt format.
+    Source: Guiraud 1960
     """
-    parts = (perplexity.compute(rows), brunet_index.compute(rows), honore_statistic.compute(rows))
-    return float(linguistic_score(*parts))
-
-
-@metric(
-    "plain_ls",
-    needs=("generation", "plain_perplexity"),
-    columns=("plain_perplexity", "brunet_index", "honore_statistic"),
-    combine=linguistic_score,
-)
-def plain_ls(rows: Rows) -> float:
-    """Linguistic score of the set, 0 to 1, with the perplexity of plain text; the paper's own way.
-
-    Source: arXiv 2502.11190; taken on the set's means.
-    """
-    parts = (plain_perplexity, brunet_index, honore_statistic)
-    return float(linguistic_score(*(part.compute(rows) for part in parts)))
+    return rttr_of(row.generation)

@@ -1,19 +1,45 @@
-"""How much of a reference the model holds, word for word, when it is told the words before.
+"""How much of a reference the model knows by heart, given the words before.
 
-Both metrics read the model's first choices at every token of the reference, its end token included,
-given the true tokens before ("teacher forcing").
+Both metrics read the model's first choice at every token of the reference, its end token included,
+given the true tokens before it ("teacher forcing").
 """
 
-from relearn.evaluation.metrics.base import metric, row_scores
-from relearn.evaluation.rows import EvaluatedRow, Rows
+from relearn.evaluation.metrics.base import RECALLED, metric
+from relearn.evaluation.rows import EvaluatedRow
 
 
-def _exact_share(row: EvaluatedRow) -> float:
+@metric(
+    "exact_memorization",
+    label="Exact memorisation",
+    higher_is_better=RECALLED,
+    needs=("answer_greedy",),
+)
+def exact_memorization(row: EvaluatedRow) -> float:
+    """Share of the reference's tokens that are the model's first choice, given those before.
+
+    Any language model gets a good part of it: common words follow from those before them.
+
+    Source: Tirumala et al. 2022, arXiv 2205.10770
+    """
     assert row.answer_greedy
     return sum(row.answer_greedy) / len(row.answer_greedy)
 
 
-def _extractable_share(row: EvaluatedRow) -> float:
+@metric(
+    "extraction_strength",
+    label="Extraction strength",
+    higher_is_better=RECALLED,
+    needs=("answer_greedy",),
+)
+def extraction_strength(row: EvaluatedRow) -> float:
+    """Share of the reference, counted from its end, that the model completes by itself.
+
+    1 - k / n, with k the fewest of the n tokens after which all others are the model's first
+    choice. A row whose last token is not the model's first choice has 0; open-unlearning's code
+    gives it 1/n.
+
+    Source: Carlini et al. 2021, arXiv 2012.07805; Wang et al. 2025, arXiv 2502.19301
+    """
     assert row.answer_greedy
     run = 0
     for right in reversed(row.answer_greedy):
@@ -21,26 +47,3 @@ def _extractable_share(row: EvaluatedRow) -> float:
             break
         run += 1
     return run / len(row.answer_greedy)
-
-
-@metric("exact_memorization", needs=("answer_greedy",))
-def exact_memorization(rows: Rows) -> float:
-    """Share of the reference's tokens that are the model's first choice, mean over rows, 0 to 1.
-
-    A model that only knows the language has a good part of it: common words follow from those
-    before. Source: Tirumala et al. 2022 (arXiv 2205.10770)
-    """
-    scores = row_scores(rows, "exact_memorization", _exact_share)
-    return sum(scores) / len(scores)
-
-
-@metric("extraction_strength", needs=("answer_greedy",))
-def extraction_strength(rows: Rows) -> float:
-    """Share of the reference, from its end, that the model completes by itself, mean, 0 to 1.
-
-    1 - k / n, with the least k tokens of n after which all others are the model's first choice.
-    Source: Carlini et al. 2021 (arXiv 2012.07805); Wang et al. 2025 (arXiv 2502.19301). A row none
-    of whose tails is completed counts 0; the code of open-unlearning gives it 1/n.
-    """
-    scores = row_scores(rows, "extraction_strength", _extractable_share)
-    return sum(scores) / len(scores)

@@ -1,7 +1,7 @@
 """ROUGE: how many of the reference's words an answer has. English words are stemmed.
 
-The package's own tokenizer knows only a to z and digits. Words in other scripts are added to those,
-in scripts without spaces (Chinese, Japanese, Thai) each character.
+The tokenizer of `rouge_score` knows only a to z and digits. Words in other scripts are tokens too;
+in scripts without spaces (Chinese, Japanese, Thai), each character is one.
 
 Source: Lin 2004, ROUGE; recall as arXiv 2502.11190 and TOFU (arXiv 2401.06121) use it, F1 as MUSE
 (arXiv 2407.06460), whose code does not stem.
@@ -14,8 +14,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.scoring import Score
 from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
-from relearn.evaluation.metrics.base import metric, row_scores
-from relearn.evaluation.rows import Rows
+from relearn.evaluation.metrics.base import RECALLED, metric
+from relearn.evaluation.rows import EvaluatedRow
 from relearn.text.words import tokens
 
 _OTHER_SCRIPTS = regex.compile(r"([\p{L}--\p{Latin}][\p{L}\p{M}--\p{Latin}]*)", regex.VERSION1)
@@ -47,44 +47,37 @@ def rouge(reference: str, text: str) -> dict[str, Score]:
     return scores
 
 
-def _mean(rows: Rows, kind: str, part: str, name: str) -> float:
-    scores = row_scores(
-        rows, name, lambda row: float(getattr(rouge(row.reference, row.generation)[kind], part))
-    )
-    return sum(scores) / len(scores)
+@metric("rouge1_recall", label="ROUGE-1 recall", higher_is_better=RECALLED, needs=("generation",))
+def rouge1_recall(row: EvaluatedRow) -> float:
+    """Share of the reference's words that are in the answer; stemmed.
 
-
-@metric("rouge1_recall", needs=("generation",))
-def rouge1_recall(rows: Rows) -> float:
-    """Share of the reference's words that the answer has, 0 to 1; stemmed.
-
-    Source: Lin 2004, ROUGE; as arXiv 2502.11190 uses it.
+    Source: Lin 2004, as in arXiv 2502.11190
     """
-    return _mean(rows, "rouge1", "recall", "rouge1_recall")
+    return float(rouge(row.reference, row.generation)["rouge1"].recall)
 
 
-@metric("rougeL_recall", needs=("generation",))
-def rouge_l_recall(rows: Rows) -> float:
-    """Share of the reference's words that the answer has in the same order, 0 to 1; stemmed.
+@metric("rougeL_recall", label="ROUGE-L recall", higher_is_better=RECALLED, needs=("generation",))
+def rouge_l_recall(row: EvaluatedRow) -> float:
+    """Share of the reference's words that are in the answer in the same order; stemmed.
 
-    Source: Lin 2004, ROUGE; as arXiv 2502.11190 uses it.
+    Source: Lin 2004, as in arXiv 2502.11190
     """
-    return _mean(rows, "rougeL", "recall", "rougeL_recall")
+    return float(rouge(row.reference, row.generation)["rougeL"].recall)
 
 
-@metric("rouge1_f1", needs=("generation",))
-def rouge1_f1(rows: Rows) -> float:
-    """Harmonic mean of the shares of words that answer and reference have of each other, 0 to 1.
+@metric("rouge1_f1", label="ROUGE-1 F1", higher_is_better=RECALLED, needs=("generation",))
+def rouge1_f1(row: EvaluatedRow) -> float:
+    """Words that answer and reference share: harmonic mean of precision and recall; stemmed.
 
-    Source: Lin 2004, ROUGE
+    Source: Lin 2004
     """
-    return _mean(rows, "rouge1", "fmeasure", "rouge1_f1")
+    return float(rouge(row.reference, row.generation)["rouge1"].fmeasure)
 
 
-@metric("rougeL_f1", needs=("generation",))
-def rouge_l_f1(rows: Rows) -> float:
-    """As ROUGE-1 F1, on the words that come in the same order, 0 to 1.
+@metric("rougeL_f1", label="ROUGE-L F1", higher_is_better=RECALLED, needs=("generation",))
+def rouge_l_f1(row: EvaluatedRow) -> float:
+    """Words that they share in the same order: harmonic mean of precision and recall; stemmed.
 
-    Source: Lin 2004, ROUGE
+    Source: Lin 2004
     """
-    return _mean(rows, "rougeL", "fmeasure", "rougeL_f1")
+    return float(rouge(row.reference, row.generation)["rougeL"].fmeasure)

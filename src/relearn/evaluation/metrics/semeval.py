@@ -30,14 +30,21 @@ def semeval_score(
     return (task + membership + ability) / 3
 
 
-@joint_metric("semeval", needs={}, values=(*_FORGET, *_RETAIN, _ATTACK, _ABILITY))
+@joint_metric(
+    "semeval",
+    label="SemEval-2025 aggregate",
+    higher_is_better=True,
+    needs_values=(*_FORGET, *_RETAIN, _ATTACK, _ABILITY),
+)
 def semeval(_: RowSets, values: Mapping[str, float]) -> float:
-    """SemEval-2025 task 4's aggregate, 0 to 1: mean of task, membership and ability scores.
+    """Aggregate of SemEval-2025 task 4: mean of a task, a membership and an ability score.
 
-    The task score is the harmonic mean over forget (1 - value) and retain values of sentence
-    completion (ROUGE-L) and exact match, over three subtasks there, over one here; ability is the
-    mean of the tasks of `evaluation.lm_eval_tasks`, MMLU there.
-    Source: Ramakrishna et al. 2025 (arXiv 2504.02883)
+    The task score is the harmonic mean of sentence completion (ROUGE-L) and exact match, on the
+    forget set 1 minus these: there over three subtasks, here over one. Membership is
+    1 - 2 |AUC - 0.5| of the loss attack. Ability is the mean of the tasks of
+    `evaluation.lm_eval_tasks`, there MMLU.
+
+    Source: Ramakrishna et al. 2025, arXiv 2504.02883
     """
     return semeval_score(
         [values[name] for name in _FORGET],

@@ -1,15 +1,21 @@
 """Similarity of meaning."""
 
-from relearn.evaluation.metrics.base import metric
-from relearn.evaluation.rows import Rows
+from relearn.evaluation.metrics.base import RECALLED, metric
+from relearn.evaluation.rows import EvaluatedRow
 
 
-@metric("embedding_similarity", needs=("embedding_similarity",))
-def embedding_similarity(rows: Rows) -> float:
-    """Mean cosine of the sentence embeddings of answer and reference, -1 to 1.
+@metric(
+    "embedding_similarity",
+    label="Embedding similarity",
+    range=(-1, 1),
+    higher_is_better=RECALLED,
+    needs=("embedding_similarity",),
+)
+def embedding_similarity(row: EvaluatedRow) -> float | None:
+    """Similarity of meaning: cosine of the sentence embeddings of answer and reference.
 
-    Source: Reimers and Gurevych 2019, Sentence-BERT (arXiv 1908.10084); the model is the
-    configuration's `evaluation.similarity`.
+    The embedding model is the setting `evaluation.similarity`.
+
+    Source: Reimers and Gurevych 2019, Sentence-BERT, arXiv 1908.10084
     """
-    found = [row.embedding_similarity for row in rows if row.embedding_similarity is not None]
-    return sum(found) / len(found)
+    return row.embedding_similarity

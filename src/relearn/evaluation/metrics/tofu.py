@@ -5,7 +5,6 @@ these functions reproduce. All losses are means over an answer's tokens, its end
 in nats.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hmean, ks_2samp
 
-from relearn.evaluation.metrics.base import joint_metric, keep_scores, metric, row_scores
+from relearn.evaluation.metrics.base import RECALLED, exact_mean, joint_metric, metric, row_scores
 from relearn.evaluation.metrics.rouge import rouge_l_recall
-from relearn.evaluation.rows import EvaluatedRow, Rows, RowSets
+from relearn.evaluation.rows import EvaluatedRow, RowSets
 
 Array = NDArray[np.float64]
 
@@ -81,50 +80,62 @@ _ALTERNATIVES = ("paraphrased_loss", "wrong_losses")
 _UTILITY_SETS = ("retain", "real_authors", "world_facts")
 
 
-def _probability_of(row: EvaluatedRow) -> float:
-    # Its share among true and wrong answers, where the benchmark takes it so.
-    wrong = row.wrong_losses if row.set in ("real_authors", "world_facts") else None
-    return float(probabilities([row.answer_loss], [wrong] if wrong else None)[0])
-
-
 def _truth_ratio_of(row: EvaluatedRow) -> float:
     assert row.paraphrased_loss is not None
     assert row.wrong_losses is not None
     return float(truth_ratios([row.paraphrased_loss], [row.wrong_losses])[0])
 
 
-@metric("probability", needs=("answer_log_probs",))
-def probability(rows: Rows) -> float:
-    """Mean probability of the reference: geometric mean of its tokens' probabilities, 0 to 1.
+@metric(
+    "probability",
+    label="Probability (TOFU)",
+    mean=exact_mean,
+    higher_is_better=RECALLED,
+    needs=("answer_log_probs",),
+)
+def probability(row: EvaluatedRow) -> float:
+    """Geometric mean of the probabilities of the reference's tokens: exp(-mean token loss).
 
-    On real authors and world facts its share of the probability of true and wrong answers.
-    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    On real authors and world facts: its share of the probability of the true and wrong answers.
+
+    Source: Maini et al. 2024, TOFU, arXiv 2401.06121
     """
-    return math.fsum(row_scores(rows, "probability", _probability_of)) / len(rows)
+    wrong = row.wrong_losses if row.set in ("real_authors", "world_facts") else None
+    return float(probabilities([row.answer_loss], [wrong] if wrong else None)[0])
 
 
-@metric("truth_ratio", needs=_ALTERNATIVES, columns=("truth_score",))
-def truth_ratio(rows: Rows) -> float:
-    """How little the model tells true from false (forget), how well (retain), 0 to 1; higher good.
+@metric(
+    "truth_ratio",
+    label="Truth ratio (TOFU)",
+    mean=exact_mean,
+    higher_is_better=True,
+    needs=_ALTERNATIVES,
+    column="truth_score",
+)
+def truth_ratio(row: EvaluatedRow) -> float:
+    """How badly true and wrong answers are told apart on forget sets; how well on others.
 
-    With r = P(wrong answers) / P(paraphrased true answer), kept for each row as `truth_ratio`: mean
-    of min(r, 1/r) on forget sets, of max(0, 1 - r) on others.
-    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    With r = P(wrong answers) / P(paraphrased true answer), kept for each row as `truth_ratio`:
+    min(r, 1/r) on forget sets, max(0, 1 - r) on others.
+
+    Source: Maini et al. 2024, TOFU, arXiv 2401.06121
     """
-    ratios = np.array(row_scores(rows, "truth_ratio", _truth_ratio_of))
-    scores = truth_scores(ratios, forgets=rows[0].forgets)
-    return keep_scores(rows, "truth_score", [float(score) for score in scores])
+    ratio = np.array(row_scores([row], "truth_ratio", _truth_ratio_of))
+    return float(truth_scores(ratio, forgets=row.forgets)[0])
 
 
 @joint_metric(
     "model_utility",
+    label="Model utility (TOFU)",
+    higher_is_better=True,
     needs={name: ("generation", "answer_log_probs", *_ALTERNATIVES) for name in _UTILITY_SETS},
 )
 def model_utility(sets: RowSets, _: Mapping[str, float]) -> float:
-    """Harmonic mean of probability, ROUGE-L recall and truth ratio on three sets, 0 to 1.
+    """Harmonic mean of probability, ROUGE-L recall and truth ratio on what should be kept.
 
-    The sets are retain, real authors and world facts.
-    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    The sets are the retain set, real authors and world facts.
+
+    Source: Maini et al. 2024, TOFU, arXiv 2401.06121
     """
     parts = (probability, rouge_l_recall, truth_ratio)
     return float(hmean([part.compute(sets[name]) for name in _UTILITY_SETS for part in parts]))
@@ -141,21 +152,31 @@ def _forget_quality(sets: RowSets) -> tuple[float, float]:
 _BOTH_MODELS = {"forget": _ALTERNATIVES, "retain_model/forget": _ALTERNATIVES}
 
 
-@joint_metric("forget_quality", needs=_BOTH_MODELS)
+@joint_metric(
+    "forget_quality",
+    label="Forget quality (TOFU)",
+    higher_is_better=True,
+    needs=_BOTH_MODELS,
+)
 def forget_quality_p_value(sets: RowSets, _: Mapping[str, float]) -> float:
-    """Chance that the forget set's truth ratios come from a model that never saw it, 0 to 1.
+    """p-value: could the forget set's truth ratios be those of a model that never saw it?
 
-    p-value of the Kolmogorov-Smirnov test against the retain model. Its logarithm is often shown.
-    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    Kolmogorov-Smirnov test against the retain model. Its logarithm is often shown.
+
+    Source: Maini et al. 2024, TOFU, arXiv 2401.06121
     """
     return _forget_quality(sets)[0]
 
 
-@joint_metric("ks_statistic", needs=_BOTH_MODELS)
+@joint_metric(
+    "ks_statistic", label="KS statistic (TOFU)", higher_is_better=False, needs=_BOTH_MODELS
+)
 def ks_statistic(sets: RowSets, _: Mapping[str, float]) -> float:
-    """Greatest gap of the truth ratios' distributions under model and retain model, 0 to 1.
+    """Largest gap between the truth ratio distributions of the model and of the retain model.
 
-    Source: Maini et al. 2024, TOFU (arXiv 2401.06121)
+    The statistic of the same test.
+
+    Source: Maini et al. 2024, TOFU, arXiv 2401.06121
     """
     return _forget_quality(sets)[1]
 

@@ -1,0 +1,117 @@
+"""`relearn list`: what there is by name, as the code itself describes it."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from relearn.base.errors import UserError
+from relearn.cli_common import console
+from relearn.config import describe_settings, recipe_summaries
+
+_KINDS = (
+    "objectives, wrappers, metrics, attacks, backends, suites, judges, models, recipes, settings."
+)
+Rows = list[tuple[str, ...]]
+
+
+def list_(kind: Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]) -> None:
+    """List what there is by name, with one line each."""
+    if kind not in LISTS:
+        raise UserError(f"there is no list of {kind!r}.", f"Known: {', '.join(LISTS)}.")
+    headings, *rows = LISTS[kind]()
+    table = Table(*headings)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+
+
+def _objectives() -> Rows:
+    from relearn.objectives import OBJECTIVES
+
+    lines = {name: entry.options.lines() for name, entry in OBJECTIVES.items()}
+    return _with_options("objective", OBJECTIVES.summaries(), lines)
+
+
+def _wrappers() -> Rows:
+    from relearn.training.wrappers import WRAPPERS
+
+    lines = {name: entry.options.lines() for name, entry in WRAPPERS.items()}
+    return _with_options("wrapper", WRAPPERS.summaries(), lines)
+
+
+def _with_options(
+    heading: str, summaries: Mapping[str, str], options: Mapping[str, list[str]]
+) -> Rows:
+    rows = [(name, text, "\n".join(options[name])) for name, text in summaries.items()]
+    return [(heading, "", "options"), *rows]
+
+
+def metrics() -> Rows:
+    """Return headings and a row for each metric, as in docs/metrics.md."""
+    from relearn.evaluation.metrics import METRICS
+
+    rows = [
+        (name, each.text, each.values, each.good, each.source) for name, each in METRICS.items()
+    ]
+    return [("metric", "what", "values", "good (forget / retain)", "source"), *rows]
+
+
+def _attacks() -> Rows:
+    from relearn.audit import ATTACKS
+
+    return _summarized("attack", ATTACKS.summaries())
+
+
+def _backends() -> Rows:
+    from relearn.synthesis.backends import BACKENDS
+
+    return _summarized("synthesis backend", BACKENDS.summaries())
+
+
+def _suites() -> Rows:
+    from relearn.evaluation.suites import load_suite, suite_names
+
+    return _summarized("suite", {name: load_suite(name).description for name in suite_names()})
+
+
+def _judges() -> Rows:
+    from relearn.evaluation.judges import summaries
+
+    return _summarized("judge", summaries())
+
+
+def _models() -> Rows:
+    from relearn.store.embedded import EMBEDDED
+
+    return _summarized("model", {name: model.summary for name, model in EMBEDDED.items()})
+
+
+def _recipes() -> Rows:
+    return _summarized("recipe", recipe_summaries())
+
+
+def _settings() -> Rows:
+    rows = [(name, default, text) for name, (default, text) in describe_settings().items()]
+    return [("setting", "default", ""), *rows]
+
+
+def _summarized(heading: str, summaries: Mapping[str, str]) -> Rows:
+    return [(heading, ""), *summaries.items()]
+
+
+LISTS: Mapping[str, Callable[[], Rows]] = {
+    "objectives": _objectives,
+    "wrappers": _wrappers,
+    "metrics": metrics,
+    "attacks": _attacks,
+    "backends": _backends,
+    "suites": _suites,
+    "judges": _judges,
+    "models": _models,
+    "recipes": _recipes,
+    "settings": _settings,
+}
+"""By the name on the command line, what returns the headings and rows of a list."""
