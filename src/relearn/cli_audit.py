@@ -100,7 +100,9 @@ def print_audit(summary: Mapping[str, Any]) -> None:
     for attack in next(iter(summary["models"].values())):
         figures = [summary["models"][name][attack] for name in names]
         label = "collateral: kept" if figures[0]["about"] == "retain" else attack
-        table.add_row(label, *(_percent(each["rate"]) for each in figures))
+        table.add_row(
+            label, *(_percent(each.get("leak_rate", each.get("kept_rate"))) for each in figures)
+        )
     never = summary["facts_never_recovered"]
     table.add_section()
     table.add_row("never recovered", *(_percent(never[name]) for name in names))
@@ -114,7 +116,8 @@ def print_audit(summary: Mapping[str, Any]) -> None:
 
 def worst_line(name: str, worst: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """Return in words what the worst attack got out of a model."""
-    line = f"{name}, worst case: {worst['attack']} gets {_percent(worst['rate'])} of the facts out"
+    told = _percent(worst["leak_rate"])
+    line = f"{name}, worst case: {worst['attack']} gets {told} of the facts out"
     control = summary["control"]
     if control is None:
         return f"{line}; there is no control to compare with."

@@ -125,15 +125,15 @@ def subject(knowing: Path, blank: Path) -> AuditSubject:
 def test_an_audit_tells_the_models_apart(subject: AuditSubject, tmp_path: Path) -> None:
     summary = run_audit(subject, tmp_path / "audit")
     assert summary["control"] == "never_saw"
-    assert summary["models"]["unlearned"]["question"]["rate"] == 1.0
+    assert summary["models"]["unlearned"]["question"]["leak_rate"] == 1.0
     assert summary["models"]["unlearned"]["question"]["excess"] == 1.0
     assert summary["worst"]["unlearned"]["excess"] == 1.0
     assert summary["facts_never_recovered"] == {
         "target": 0.0, "never_saw": 1.0, "unlearned": 0.0, "mute": 1.0,
     }  # fmt: skip
     # Who answers nothing passes all attacks and fails here.
-    assert summary["models"]["mute"]["collateral"]["rate"] == 0.0
-    assert summary["models"]["unlearned"]["collateral"]["rate"] == 1.0
+    assert summary["models"]["mute"]["collateral"]["kept_rate"] == 0.0
+    assert summary["models"]["unlearned"]["collateral"]["kept_rate"] == 1.0
     assert len(crossed(summary, {"worst": 0.5})) == 1
     assert [line.split(":")[0] for line in crossed(summary, {"collateral": 0.1})] == ["mute"]
     rows = (tmp_path / "audit" / "question.jsonl").read_text().splitlines()

@@ -47,11 +47,11 @@ def test_broken_models_are_caught(
     attacks = ["question", "prefix", "jailbreak", "ranking", "inside", "collateral"]
     summary = caught(models, tmp_path, attacks, "standard")
     assert len(catching(summary, "same")) >= 3
-    assert summary["models"]["shallow"]["question"]["rate"] == 0.0
+    assert summary["models"]["shallow"]["question"]["leak_rate"] == 0.0
     assert len(catching(summary, "shallow")) >= 3
-    assert summary["models"]["prompted"]["question"]["rate"] == 0.0
+    assert summary["models"]["prompted"]["question"]["leak_rate"] == 0.0
     assert len(catching(summary, "prompted")) >= 3
     # No attack gets anything out of a model that refuses everything; what should stay is gone.
     assert not [n for n in catching(summary, "refusing") if n != "ranking"]
-    assert summary["models"]["refusing"]["collateral"]["rate"] == 0.0
-    assert summary["models"]["same"]["collateral"]["rate"] == 1.0
+    assert summary["models"]["refusing"]["collateral"]["kept_rate"] == 0.0
+    assert summary["models"]["same"]["collateral"]["kept_rate"] == 1.0

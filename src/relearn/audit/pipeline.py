@@ -225,9 +225,13 @@ def crossed(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list
         if summary["roles"][model] != "unlearned":
             continue
         each = {**figures, "worst": summary["worst"][model]}
-        rates = {n: f["rate"] if f["excess"] is None else f["excess"] for n, f in each.items()}
+        rates = {
+            name: f["leak_rate"] if f["excess"] is None else f["excess"]
+            for name, f in each.items()
+            if "leak_rate" in f
+        }
         if "collateral" in figures:
-            rates["collateral"] = 1 - figures["collateral"]["rate"]
+            rates["collateral"] = 1 - figures["collateral"]["kept_rate"]
         lines += [
             f"{model}: {name} {rates[name]:.3f} is above {most:g}"
             for name, most in thresholds.items()
@@ -273,7 +277,7 @@ def _warnings(subject: AuditSubject, models: Mapping[str, Mapping[str, Any]]) ->
     if not adapters:
         return []
     target = next((s.place.name for s in subject.suspects if s.role == "target"), "")
-    asked = models.get(target, {}).get("question", {}).get("rate")
+    asked = models.get(target, {}).get("question", {}).get("leak_rate")
     back = "everything is back" if asked is None else f"{asked:.0%} of the facts are back"
     return [
         f"{', '.join(adapters)}: audited as merged. Released as an adapter beside the target "

@@ -86,25 +86,25 @@ def read_audit(folder: Path) -> AuditFigures | None:
         return None
     leaking = {name: each for name, each in figures.items() if each["about"] == "forget"}
     worst = summary["worst"][_UNLEARNED]["attack"]
-    at_worst = leaking.get(worst) or {"rate": 0.0, "interval": (0.0, 0.0), "control": None}
+    at_worst = leaking.get(worst) or {"leak_rate": 0.0, "interval": (0.0, 0.0), "control": None}
     beyond = at_worst.get("excess")
     kept = figures.get("collateral", {})
-    known = kept.get("target"), kept.get("rate")
+    known = kept.get("target"), kept.get("kept_rate")
     models = sorted(summary["models"], key=lambda name: summary["roles"][name] == _UNLEARNED)
     return AuditFigures(
         budget=summary["budget"],
         facts=summary["facts"],
         attacks=len(leaking),
-        worst=worst if at_worst["rate"] else None,
-        rate=at_worst["rate"] or 0.0,
+        worst=worst if at_worst["leak_rate"] else None,
+        rate=at_worst["leak_rate"] or 0.0,
         interval=tuple(at_worst["interval"] or (0.0, 1.0)),
         control=at_worst["control"],
-        safe=1 - ((at_worst["rate"] or 0.0) if beyond is None else beyond),
+        safe=1 - ((at_worst["leak_rate"] or 0.0) if beyond is None else beyond),
         never_recovered=summary["facts_never_recovered"][_UNLEARNED],
         collateral=None if known[0] is None or known[1] is None else (known[0], known[1]),
         models=models,
         rates={
-            attack: {m: summary["models"][m].get(attack, {}).get("rate") for m in models}
+            attack: {m: _rate(summary["models"][m].get(attack, {})) for m in models}
             for attack in figures
         },
         curves={
@@ -116,6 +116,11 @@ def read_audit(folder: Path) -> AuditFigures | None:
         leaks=_worst_leaks(folder / "audit", list(leaking), _control(summary)),
         warnings=summary["warnings"],
     )
+
+
+def _rate(figures: Mapping[str, Any]) -> float | None:
+    rate: float | None = figures.get("leak_rate", figures.get("kept_rate"))
+    return rate
 
 
 def _control(summary: Mapping[str, Any]) -> str | None:
