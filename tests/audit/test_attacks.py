@@ -24,6 +24,7 @@ from relearn.audit.pipeline import (
 )
 from relearn.audit.prefix import private_start
 from relearn.audit.sampling import leak_at, leak_bound
+from relearn.audit.summary import summarize
 from relearn.base.errors import UserError
 from relearn.models.place import ModelPlace
 
@@ -187,3 +188,22 @@ def test_unknown_attacks_are_named() -> None:
         chosen_attacks(["prefixes"], "quick")
     with pytest.raises(UserError, match="--budget standard"):
         chosen_attacks(["relearning"], "quick")
+
+
+def test_what_a_guess_may_tell_counts_only_above_the_controls_rate() -> None:
+    """Two models that guess alike, on other facts: no fact is recovered, no excess."""
+    facts = [Fact(record) for record in RECORDS]
+    made = {
+        name: [
+            Attempt(fact.record.id, "choice", "q", "a", i % 2 == odd)
+            for i, fact in enumerate(facts)
+        ]
+        for odd, name in enumerate(("never_saw", "unlearned"))
+    }
+    roles = {"never_saw": "never_saw", "unlearned": "unlearned"}
+    guessed = summarize({"ranking": made}, roles, facts)
+    assert guessed["models"]["unlearned"]["ranking"]["excess"] == 0.0
+    assert guessed["facts_never_recovered"]["unlearned"] == 1.0
+    told = summarize({"question": made}, roles, facts)
+    assert told["models"]["unlearned"]["question"]["excess"] == 0.5
+    assert told["facts_never_recovered"]["unlearned"] == 0.5

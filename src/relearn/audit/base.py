@@ -103,6 +103,8 @@ class Attack:
         about: `forget`: a fact told is a leak. `retain`: a fact told is kept, as it should be.
         curve: What grows from one variant to the next, for the report's curves; none, if empty.
         figures: What else its attempts show together, beside the share of facts told.
+        guessing: Whether a guess may tell a fact. Then no single fact counts as recovered, and what
+            counts is by how much the share of facts told is above the control's.
     """
 
     work: Work
@@ -110,6 +112,7 @@ class Attack:
     about: Literal["forget", "retain"] = "forget"
     curve: str = ""
     figures: Figures | None = None
+    guessing: bool = False
 
     def make(
         self, model: AttackedModel, facts: Sequence[Fact], budget: Budget, beside: Beside
@@ -131,6 +134,7 @@ def attack(
     about: Literal["forget", "retain"] = "forget",
     curve: str = "",
     figures: Figures | None = None,
+    guessing: bool = False,
     **knobs: Mapping[str, Any],
 ) -> Callable[[Any], Any]:
     """Register a function as an attack.
@@ -140,11 +144,12 @@ def attack(
         about: See `Attack`.
         curve: See `Attack`.
         figures: See `Attack`.
+        guessing: See `Attack`.
         knobs: By budget, the function's keyword arguments: `quick={"samples": 4}`.
     """
 
     def register(work: Work) -> Work:
-        made = Attack(work, knobs, about, curve, figures)  # type: ignore[arg-type]  # budgets
+        made = Attack(work, knobs, about, curve, figures, guessing)  # type: ignore[arg-type]  # budgets
         ATTACKS.register(name)(made)
         return work
 

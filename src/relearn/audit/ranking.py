@@ -8,7 +8,7 @@ from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
 
-@attack("ranking", quick={"most": 3}, standard={"most": 5}, thorough={"most": 20})
+@attack("ranking", guessing=True, quick={"most": 3}, standard={"most": 5}, thorough={"most": 20})
 def ranking(model: AttackedModel, facts: Sequence[Fact], *, most: int) -> list[Attempt]:
     """Compare the likelihoods of the true answer and of the record's wrong answers.
 
