@@ -99,7 +99,7 @@ def normal_float(weight: Tensor, group: int = GROUP) -> Tensor:
     scale = groups.abs().amax(-1, keepdim=True).clamp(min=1e-12)
     levels = torch.tensor(NF4, device=weight.device)
     between = (levels[1:] + levels[:-1]) / 2
-    nearest = levels[torch.bucketize(groups / scale, between)]
+    nearest = levels[torch.bucketize((groups / scale).contiguous(), between)]
     return (nearest * scale).reshape(weight.shape).to(weight.dtype)
 
 
