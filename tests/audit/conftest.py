@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from taught import CONFIG, answers, attacked, learn, refusals
 
+from helpers.taught import CONFIG, answers, attacked, learn, refusals
 from helpers.tiny_models import CHATML, save_tiny
 from relearn.audit.model import AttackedModel
 from relearn.data.tokenization import Example, PromptFormat

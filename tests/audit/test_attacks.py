@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from taught import CONFIG, RECORDS, attacked
 
+from helpers.taught import CONFIG, RECORDS, attacked
 from helpers.tiny_models import save_tiny
 from relearn.audit import ATTACKS
 from relearn.audit.base import Attempt, Beside

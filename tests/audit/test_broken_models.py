@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from taught import CONFIG, RECORDS, learn, refusals
 
+from helpers.taught import CONFIG, RECORDS, learn, refusals
 from relearn.audit.pipeline import AuditSettings, AuditSubject, Suspect, run_audit
 from relearn.models.loading import load_model, load_prompt_format
 from relearn.models.place import ModelPlace

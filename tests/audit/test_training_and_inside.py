@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
-from taught import RECORDS, attacked
 from transformers.pytorch_utils import Conv1D
 
+from helpers.taught import RECORDS, attacked
 from relearn.audit import ATTACKS
 from relearn.audit.base import Attempt, Beside
 from relearn.audit.facts import Fact

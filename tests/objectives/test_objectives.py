@@ -5,7 +5,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from batches import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from helpers.batches import (
     Row,
     batches,
     loss,
@@ -17,10 +21,6 @@ from batches import (
     statistics,
     with_vocabulary,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
 from relearn.base.errors import UserError
 from relearn.objectives import OBJECTIVES
 from relearn.objectives.pdu import dual_ascent
