@@ -100,7 +100,7 @@ def read_record(file: Path) -> list[Recorded]:
     often = Counter(name for names in named for name in names)
     return [
         Recorded(
-            EvaluatedRow(set=name, question=row["query"], **{side: row[side] for side in SIDES}),  # type: ignore[arg-type]
+            EvaluatedRow(set=name, question=row["query"], **{side: row[side] for side in SIDES}),
             {
                 side: set(re.findall(r"\w+", " ".join(row[f"{side}_entities"]).lower()))
                 for side in SIDES
