@@ -37,12 +37,7 @@ def decoder_layer(model: nn.Module, layer: int) -> nn.Module:
     Raises:
         UserError: the model has no such layer.
     """
-    unwrapped: Any = getattr(model, "module", model)
-    if hasattr(unwrapped, "get_base_model"):
-        unwrapped = unwrapped.get_base_model()
-    count = _layer_count(unwrapped)
-    lists = (m for m in unwrapped.get_decoder().modules() if isinstance(m, nn.ModuleList))
-    layers = next((each for each in lists if len(each) == count), ())
+    layers = _layers(model)
     if not 0 <= layer < len(layers):
         raise UserError(
             f"training.objective_options.layer: the model has no layer {layer}.",
@@ -51,14 +46,28 @@ def decoder_layer(model: nn.Module, layer: int) -> nn.Module:
     return layers[layer]
 
 
-def _layer_count(model: Any) -> int:
-    return int(model.config.get_text_config().num_hidden_layers)
-
-
 def decoder_layers(model: nn.Module) -> list[nn.Module]:
-    """Return all decoder layers in order."""
+    """Return all decoder layers in order.
+
+    Raises:
+        UserError: they are not found.
+    """
+    layers = _layers(model)
+    if not layers:
+        raise UserError(
+            "the decoder layers of this model are not found.", "Leave out what looks into layers."
+        )
+    return layers
+
+
+def _layers(model: nn.Module) -> list[nn.Module]:
+    """Return the decoder layers through whatever wraps the model; none where there is no list."""
     unwrapped: Any = getattr(model, "module", model)
-    return [decoder_layer(model, i) for i in range(_layer_count(unwrapped))]
+    if hasattr(unwrapped, "get_base_model"):
+        unwrapped = unwrapped.get_base_model()
+    count = unwrapped.config.get_text_config().num_hidden_layers
+    lists = (m for m in unwrapped.get_decoder().modules() if isinstance(m, nn.ModuleList))
+    return list(next((each for each in lists if len(each) == count), ()))
 
 
 @torch.no_grad()
