@@ -8,7 +8,7 @@ from relearn.base.distributed import OneProcessError, by_leader
 from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.storage import content_hash, read_json, write_json
-from relearn.config import UNLEARNED, ModelConfig, RunConfig
+from relearn.config import RUN_SETS, UNLEARNED, ModelConfig, RunConfig
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_sets
 from relearn.report import write_report
@@ -80,12 +80,7 @@ def _summary(stages: Stages) -> dict[str, Any]:
 def _load_sets(config: RunConfig) -> tuple[dict[str, list[Record]], ModelConfig]:
     """Load every set that the configuration names; see `load_sets`."""
     data = config.data
-    sources = {
-        "forget": data.forget,
-        "retain": data.retain,
-        "forget_unseen": data.forget_unseen,
-        "retain_unseen": data.retain_unseen,
-    }
+    sources: dict[str, str | None] = {name: getattr(data, name) for name in RUN_SETS}
     for name in ("forget", "retain"):
         if not sources[name]:
             raise UserError(f"there is no {name} set.", f"Give --{name} FILE.")

@@ -1,7 +1,7 @@
 """The typed, validated configuration: one class per stage, in one file each."""
 
 from relearn.config.audit import AuditConfig, Budget
-from relearn.config.data import ColumnsConfig, DataConfig, RunSet
+from relearn.config.data import RUN_SETS, ColumnsConfig, DataConfig, RunSet
 from relearn.config.describe import describe_settings
 from relearn.config.evaluation import EvaluationConfig
 from relearn.config.file import dump_config, load_config
@@ -14,8 +14,9 @@ from relearn.config.synthesis import SynthesisConfig
 from relearn.config.training import LigerKernel, LoraConfig, MemorizeConfig, TrainingConfig
 
 __all__ = [
-    "UNLEARNED", "AuditConfig", "Budget", "ColumnsConfig", "DataConfig", "EvaluationConfig",
-    "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig", "ModelConfig", "PromptConfig",
-    "ReportConfig", "RunConfig", "RunSet", "Section", "SynthesisConfig", "TrainingConfig",
+    "RUN_SETS", "UNLEARNED", "AuditConfig", "Budget", "ColumnsConfig", "DataConfig",
+    "EvaluationConfig", "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig", "ModelConfig",
+    "PromptConfig", "ReportConfig", "RunConfig", "RunSet", "Section", "SynthesisConfig",
+    "TrainingConfig",
     "describe_settings", "dump_config", "load_config", "recipe_summaries", "recipes",
 ]  # fmt: skip

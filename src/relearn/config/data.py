@@ -1,6 +1,6 @@
 """Settings of the data: where the records are, and how their columns are called."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from relearn.config.section import Section
 
@@ -30,6 +30,7 @@ class ColumnsConfig(Section):
 
 
 RunSet = Literal["forget", "retain", "forget_unseen", "retain_unseen"]
+RUN_SETS: tuple[RunSet, ...] = get_args(RunSet)
 
 
 class DataConfig(Section):

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from relearn.base.storage import read_jsonl, write_jsonl
 
+AUGMENTED, REJECTED = "augmented.jsonl", "rejected.jsonl"
+"""The files that hold new answers, and candidates that were not used."""
+
 
 class NewAnswer(BaseModel):
     """One row of `augmented.jsonl`.

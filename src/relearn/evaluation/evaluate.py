@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
-from relearn.config import EvaluationConfig, ModelConfig, RunConfig
+from relearn.config import RUN_SETS, EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.checks import check_sets
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
@@ -36,8 +36,6 @@ from relearn.models.loading import (
     position_limit,
 )
 from relearn.models.place import load_for_inference
-
-_OF_A_RUN = ("forget", "retain", "forget_unseen", "retain_unseen")
 
 
 def evaluate_model(
@@ -122,7 +120,7 @@ def evaluate_named(
     chosen_metrics(metrics)
     records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
     # A benchmark's further sets may share questions with these, as its authors made them.
-    for line in check_sets({name: records[name] for name in _OF_A_RUN if name in records}):
+    for line in check_sets({name: records[name] for name in RUN_SETS if name in records}):
         note(line)
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)

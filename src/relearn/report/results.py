@@ -9,8 +9,15 @@ from typing import Any
 
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl
-from relearn.config import RunConfig, load_config
-from relearn.data.new_answers import NewAnswer, Rejected, read_new_answers, read_rejected
+from relearn.config import RUN_SETS, RunConfig, load_config
+from relearn.data.new_answers import (
+    AUGMENTED,
+    REJECTED,
+    NewAnswer,
+    Rejected,
+    read_new_answers,
+    read_rejected,
+)
 from relearn.evaluation.scoring import read_not_computed
 from relearn.report.audit import AuditFigures, read_audit
 from relearn.report.glossary import METHODS, order
@@ -152,14 +159,14 @@ def read_results(folder: Path) -> RunResults:
     if not models:
         raise UserError(f"nothing is evaluated in {folder} yet.", "Finish the run first.")
     synthesis = folder / "synthesis"
-    rejected = read_rejected(synthesis / "rejected.jsonl")
+    rejected = read_rejected(synthesis / REJECTED)
     return RunResults(
         name=folder.resolve().name,
         config=config,
         manifest=_json(folder / "manifest.json"),
         models=models,
         examples=_read_examples(folder, [model.key for model in models]),
-        augmented=read_new_answers(synthesis / "augmented.jsonl"),
+        augmented=read_new_answers(synthesis / AUGMENTED),
         rejected=rejected,
         reject_reasons=dict(Counter(row.reason for row in rejected).most_common()),
         synthesis_counts=flatten(_json(synthesis / "summary.json")),
@@ -247,10 +254,8 @@ def _jsonl(path: Path) -> list[Row]:
 
 
 def _redacted_config(config: RunConfig) -> RunConfig:
-    named = {
-        name: REDACTED
-        for name in ("forget", "retain", "forget_unseen", "retain_unseen")
-        if getattr(config.data, name) is not None
+    named: dict[str, Any] = {
+        name: REDACTED for name in RUN_SETS if getattr(config.data, name) is not None
     }
     system = None if config.model.system is None else REDACTED
     return config.model_copy(

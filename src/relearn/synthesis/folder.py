@@ -8,7 +8,7 @@ from relearn.base.errors import UnansweredError, UserError
 from relearn.base.storage import content_hash, read_json, write_json, write_jsonl
 from relearn.base.workspace import Workspace
 from relearn.config import SynthesisConfig
-from relearn.data.new_answers import write_answers
+from relearn.data.new_answers import AUGMENTED, REJECTED, write_answers
 from relearn.data.records import Record
 from relearn.llm import LLMS, Journal
 from relearn.synthesis.fluency import Fluency
@@ -16,7 +16,6 @@ from relearn.synthesis.mixing import Answerer
 from relearn.synthesis.pipeline import SynthesisResult, synthesize
 
 JOURNAL = "journal.sqlite"
-AUGMENTED, REJECTED = "augmented.jsonl", "rejected.jsonl"
 _OURS = frozenset({AUGMENTED, REJECTED, "pairs.jsonl", "summary.json"})
 
 
