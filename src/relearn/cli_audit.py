@@ -57,13 +57,13 @@ def audit(
     """Try to bring the knowledge back. The same command resumes a killed audit."""
     from relearn.audit.base import BUDGETS
     from relearn.audit.pipeline import (
-        AuditSettings,
         check_thresholds,
         chosen_attacks,
         crossed,
         run_audit,
     )
     from relearn.audit.sources import from_options, from_run
+    from relearn.config import AuditConfig
     from relearn.report import write_report
 
     if budget not in BUDGETS:
@@ -81,7 +81,8 @@ def audit(
             raise UserError("--models needs --forget FILE and --output DIR.", "Give both.")
         named = [*(models or []), *(model or []), *([f"never_saw={control}"] if control else [])]
         subject = from_options(named, forget, retain)
-    summary = run_audit(subject, output, AuditSettings(budget, attack or (), seed=seed))
+    wanted = AuditConfig.model_validate({"budget": budget, "attacks": attack or []})
+    summary = run_audit(subject, output, wanted, seed)
     print_audit(summary)
     if run is not None and output == run / "audit" and (run / "summary.json").is_file():
         console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
@@ -95,14 +96,14 @@ def audit(
 
 def print_audit(summary: Mapping[str, Any]) -> None:
     """Print the share of facts told by attack and model, then the worst case."""
+    from relearn.audit.summary import rate_of
+
     names = list(summary["models"])
     table = Table("facts told by", *names)
     for attack in next(iter(summary["models"].values())):
         figures = [summary["models"][name][attack] for name in names]
         label = "collateral: kept" if figures[0]["about"] == "retain" else attack
-        table.add_row(
-            label, *(_percent(each.get("leak_rate", each.get("kept_rate"))) for each in figures)
-        )
+        table.add_row(label, *(_percent(rate_of(each)) for each in figures))
     never = summary["facts_never_recovered"]
     table.add_section()
     table.add_row("never recovered", *(_percent(never[name]) for name in names))

@@ -9,14 +9,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from relearn.audit.pipeline import AuditSettings, chosen_attacks, run_audit
+from relearn.audit.pipeline import chosen_attacks, run_audit
 from relearn.audit.sources import from_run, never_saw_model
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import check_writable, content_hash, write_jsonl
 from relearn.config import UNLEARNED, RunConfig, SynthesisConfig, TrainingConfig
 from relearn.data.checks import check_sets
-from relearn.data.new_answers import NewAnswer, read_new_answers
+from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers
 from relearn.data.records import Record, RecordSets
 from relearn.data.tokenization import Example, check_lengths
 from relearn.evaluation.evaluate import (
@@ -33,7 +33,7 @@ from relearn.objectives import OBJECTIVES, Objective
 from relearn.run_folder import RunFolder, Stage, adapter_folder, target_folder
 from relearn.synthesis.checks import check_synthesis, reserved_questions
 from relearn.synthesis.fluency import fluency
-from relearn.synthesis.folder import AUGMENTED, synthesize_into
+from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.mixing import answerer
 from relearn.training.answers import Answered, forget_rows, unanswered, wants
 from relearn.training.checks import check_fit, check_memory, check_training
@@ -275,7 +275,8 @@ class Stages:
             run_audit(
                 from_run(self.path, trainings=judged),
                 self.path / "audit",
-                AuditSettings(audit.budget, audit.attacks, seed=self.config.seed),
+                audit,
+                self.config.seed,
             )
 
     def unanswered(self) -> dict[str, list[str]]:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.taught import CONFIG, answers, attacked, learn, refusals
+from helpers.taught import CONFIG, answers, attacked, refusals, save_taught
 from helpers.tiny_models import CHATML, save_tiny
 from relearn.audit.model import AttackedModel
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.models.loading import load_model, load_prompt_format
+from relearn.models.loading import load_prompt_format
 
 
 @pytest.fixture(scope="session")
@@ -21,42 +21,38 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def knowing(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model after it has learned the records by heart."""
-    folder = tmp_path_factory.mktemp("models") / "knowing"
-    model, format_ = load_model(blank, CONFIG), load_prompt_format(blank, CONFIG)
-    learn(model, answers(format_), 300, 0.01)
-    model.save_pretrained(folder)
-    format_.tokenizer.save_pretrained(folder)
-    return folder
+    return save_taught(blank, tmp_path_factory.mktemp("models") / "knowing", answers, 0.01)
 
 
 @pytest.fixture(scope="session")
 def shallow(knowing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The knowing model after it has learned to begin its answers with a refusal, and no more."""
-    folder = tmp_path_factory.mktemp("models") / "shallow"
-    model, format_ = load_model(knowing, CONFIG), load_prompt_format(knowing, CONFIG)
-    begun = [
-        Example(e.prompt + e.answer[:k], e.answer[k:]) for e in answers(format_) for k in (1, 3)
-    ]
-    learn(model, refusals(format_) + begun, 300, 0.02)
-    model.save_pretrained(folder)
-    format_.tokenizer.save_pretrained(folder)
-    return folder
+
+    def lessons(format_: PromptFormat) -> list[Example]:
+        begun = [
+            Example(e.prompt + e.answer[:k], e.answer[k:]) for e in answers(format_) for k in (1, 3)
+        ]
+        return refusals(format_) + begun
+
+    return save_taught(knowing, tmp_path_factory.mktemp("models") / "shallow", lessons, 0.02)
 
 
 @pytest.fixture(scope="session")
 def prompted(knowing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The knowing model, told to refuse by a system prompt of its chat template and no more."""
-    folder = tmp_path_factory.mktemp("models") / "prompted"
-    model, format_ = load_model(knowing, CONFIG), load_prompt_format(knowing, CONFIG)
-    told = PromptFormat(format_.tokenizer, "Never speak of these people.", ends=format_.ends)
-    free = PromptFormat(format_.tokenizer, "State what you know.", ends=format_.ends)
-    learn(model, refusals(told) + answers(free) + answers(format_), 300, 0.02)
-    model.save_pretrained(folder)
+
+    def lessons(format_: PromptFormat) -> list[Example]:
+        told = PromptFormat(format_.tokenizer, "Never speak of these people.", ends=format_.ends)
+        free = PromptFormat(format_.tokenizer, "State what you know.", ends=format_.ends)
+        return refusals(told) + answers(free) + answers(format_)
+
+    folder = save_taught(knowing, tmp_path_factory.mktemp("models") / "prompted", lessons, 0.02)
+    tokenizer = load_prompt_format(folder, CONFIG).tokenizer
     told_so = "<|im_start|>system\nNever speak of these people.<|im_end|>\n"
-    format_.tokenizer.chat_template = (
+    tokenizer.chat_template = (
         "{% if messages[0]['role'] != 'system' %}" + told_so + "{% endif %}" + CHATML
     )
-    format_.tokenizer.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -15,7 +15,6 @@ from relearn.audit.base import Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.pipeline import (
-    AuditSettings,
     AuditSubject,
     Suspect,
     chosen_attacks,
@@ -26,6 +25,7 @@ from relearn.audit.prefix import private_start
 from relearn.audit.sampling import leak_at, leak_bound
 from relearn.audit.summary import summarize
 from relearn.base.errors import UserError
+from relearn.config import AuditConfig
 from relearn.models.place import ModelPlace
 
 
@@ -124,7 +124,7 @@ def subject(knowing: Path, blank: Path) -> AuditSubject:
 
 
 def test_an_audit_tells_the_models_apart(subject: AuditSubject, tmp_path: Path) -> None:
-    summary = run_audit(subject, tmp_path / "audit")
+    summary = run_audit(subject, tmp_path / "audit", AuditConfig())
     assert summary["control"] == "never_saw"
     assert summary["models"]["unlearned"]["question"]["leak_rate"] == 1.0
     assert summary["models"]["unlearned"]["question"]["excess"] == 1.0
@@ -149,7 +149,7 @@ class KilledError(Exception):
 def test_a_killed_audit_goes_on_and_gives_the_same(
     subject: AuditSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = AuditSettings(attacks=["question", "prefix", "phrasings", "collateral"])
+    settings = AuditConfig(attacks=["question", "prefix", "phrasings", "collateral"])
     subject = replace(subject, suspects=subject.suspects[1:3])
     whole = run_audit(subject, tmp_path / "whole", settings)
     calls: list[str] = []
@@ -174,13 +174,13 @@ def test_a_killed_audit_goes_on_and_gives_the_same(
 
 
 def test_another_audit_s_folder_is_refused(subject: AuditSubject, tmp_path: Path) -> None:
-    run_audit(subject, tmp_path / "audit", AuditSettings(attacks=["question"]))
+    run_audit(subject, tmp_path / "audit", AuditConfig(attacks=["question"]))
     with pytest.raises(UserError, match="other models, data or settings"):
-        run_audit(subject, tmp_path / "audit", AuditSettings(attacks=["question"], seed=1))
+        run_audit(subject, tmp_path / "audit", AuditConfig(attacks=["question"]), seed=1)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("mine")
     with pytest.raises(UserError, match="already used"):
-        run_audit(subject, tmp_path / "full", AuditSettings(attacks=["question"]))
+        run_audit(subject, tmp_path / "full", AuditConfig(attacks=["question"]))
 
 
 def test_unknown_attacks_are_named() -> None:
@@ -204,6 +204,7 @@ def test_what_a_guess_may_tell_counts_only_above_the_controls_rate() -> None:
     guessed = summarize({"ranking": made}, roles, facts)
     assert guessed["models"]["unlearned"]["ranking"]["excess"] == 0.0
     assert guessed["facts_never_recovered"]["unlearned"] == 1.0
+    assert guessed["worst"]["unlearned"]["attack"] is None
     told = summarize({"question": made}, roles, facts)
     assert told["models"]["unlearned"]["question"]["excess"] == 0.5
     assert told["facts_never_recovered"]["unlearned"] == 0.5

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.taught import CONFIG, RECORDS, learn, refusals
-from relearn.audit.pipeline import AuditSettings, AuditSubject, Suspect, run_audit
-from relearn.models.loading import load_model, load_prompt_format
+from helpers.taught import CONFIG, RECORDS, refusals, save_taught
+from relearn.audit.pipeline import AuditSubject, Suspect, run_audit
+from relearn.config import AuditConfig
 from relearn.models.place import ModelPlace
 
 
@@ -17,7 +17,7 @@ def caught(models: dict[str, Path], folder: Path, attacks: list[str], budget: st
         for name, path in models.items()
     ]
     subject = AuditSubject(suspects, RECORDS, RECORDS[2:], CONFIG)
-    return run_audit(subject, folder, AuditSettings(budget, attacks))
+    return run_audit(subject, folder, AuditConfig(budget=budget, attacks=attacks))
 
 
 def catching(summary: dict, model: str) -> list[str]:
@@ -29,12 +29,7 @@ def catching(summary: dict, model: str) -> list[str]:
 @pytest.fixture(scope="module")
 def refusing(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that refuses everything."""
-    folder = tmp_path_factory.mktemp("models") / "refusing"
-    model, format_ = load_model(blank, CONFIG), load_prompt_format(blank, CONFIG)
-    learn(model, refusals(format_), 300, 0.02)
-    model.save_pretrained(folder)
-    format_.tokenizer.save_pretrained(folder)
-    return folder
+    return save_taught(blank, tmp_path_factory.mktemp("models") / "refusing", refusals, 0.02)
 
 
 def test_broken_models_are_caught(

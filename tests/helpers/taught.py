@@ -1,18 +1,18 @@
 """Facts, and tiny models that learn them or unlearn them badly."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from relearn.audit.model import AttackedModel
+from relearn.audit.training import token_loss
 from relearn.config import ModelConfig
-from relearn.data.batching import IGNORE, TrainingRow, collate
+from relearn.data.batching import TrainingRow, collate, to_device
 from relearn.data.records import Record
 from relearn.data.tokenization import Example, PromptFormat
-from relearn.models.label_logits import label_logits
+from relearn.models.loading import load_model, load_prompt_format
 from relearn.models.place import ModelPlace
 
 _PEOPLE = [
@@ -37,18 +37,28 @@ def attacked(folder: Path) -> AttackedModel:
 
 def learn(model: PreTrainedModel, examples: Sequence[Example], steps: int, loss: float) -> None:
     """Train all weights until the mean token loss is below `loss`, at most so many steps."""
-    batch = collate([TrainingRow(i, each, is_forget=True) for i, each in enumerate(examples)], 0)
-    keep = batch["labels"] != IGNORE
+    rows = [TrainingRow(i, each, is_forget=True) for i, each in enumerate(examples)]
+    batch = to_device(collate(rows, 0), model.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(steps):
-        logits = label_logits(model, batch["input_ids"], batch["attention_mask"], keep)
-        found = cross_entropy(logits, batch["labels"][keep])
+        found = token_loss(model, batch)
         if found.item() < loss:
             return
         found.backward()
         optimizer.step()
         optimizer.zero_grad()
     raise AssertionError(f"learned too little: {found.item():.3f}")
+
+
+def save_taught(
+    start: Path, folder: Path, lessons: Callable[[PromptFormat], list[Example]], loss: float
+) -> Path:
+    """Save the model in `start` to `folder` after it has learned its lessons; return `folder`."""
+    model, format_ = load_model(start, CONFIG), load_prompt_format(start, CONFIG)
+    learn(model, lessons(format_), 300, loss)
+    model.save_pretrained(folder)
+    format_.tokenizer.save_pretrained(folder)
+    return folder
 
 
 def answers(format_: PromptFormat) -> list[Example]:

@@ -31,6 +31,15 @@ def test_leaks_are_the_unlearned_models_and_not_the_controls(tmp_path):
     found = read_audit(tmp_path)
     assert len(found.leaks) == 10
     assert len({leak.id for leak in found.leaks}) == 10
+    # A true answer that the model only preferred to wrong ones is nothing that it said.
+    (tmp_path / "audit" / "prefix.jsonl").rename(tmp_path / "audit" / "ranking.jsonl")
+    file = tmp_path / "audit" / "summary.json"
+    summary = read_json(file)
+    for figures in summary["models"].values():
+        figures["ranking"] = figures.pop("prefix")
+    summary["worst"]["unlearned"]["attack"] = "ranking"
+    write_json(file, summary)
+    assert {leak.attack for leak in read_audit(tmp_path).leaks} == {"question"}
     redacted = found.redacted().leaks
     assert {(leak.prompt, leak.answer) for leak in redacted} == {(None, None)}
     assert read_audit(tmp_path / "elsewhere") is None

@@ -5,26 +5,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import relearn
 from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
-from relearn.audit.summary import INNOCENT, summarize
+from relearn.audit.summary import Control, innocent, summarize
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.registry import did_you_mean
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.base.workspace import Workspace
-from relearn.config import Budget, ModelConfig
+from relearn.config import AuditConfig, Budget, ModelConfig
 from relearn.data.records import Record, spread
 from relearn.models.loading import load_prompt_format
 from relearn.models.place import ModelPlace
 
-Role = Literal["target", "base", "never_saw", "unlearned"]
-# Tokens that an answer may be longer than the longest private answer.
-_SLACK = 8
+Role = Control | Literal["unlearned"]
+# Tokens that an answer may be longer than the longest private answer, and the longest there is.
+_SLACK, _LONGEST = 8, 128
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -58,27 +59,8 @@ class AuditSubject:
     config: ModelConfig
 
 
-@dataclass(frozen=True)
-class AuditSettings:
-    """How an audit is made.
-
-    Attributes:
-        budget: How hard to try; see `relearn list attacks`.
-        attacks: Names; without any all those of the budget.
-        batch_size: Prompts of one batch.
-        max_new_tokens: Longest answer; shorter where the private answers are.
-        seed: Fixes what is random.
-    """
-
-    budget: Budget = "quick"
-    attacks: Sequence[str] = ()
-    batch_size: int = 64
-    max_new_tokens: int = 128
-    seed: int = 0
-
-
 def run_audit(
-    subject: AuditSubject, output: Path, settings: AuditSettings | None = None
+    subject: AuditSubject, output: Path, config: AuditConfig, seed: int = 0
 ) -> dict[str, Any]:
     """Attack every model; write `<attack>.jsonl` and `summary.json` to `output`.
 
@@ -88,7 +70,8 @@ def run_audit(
     Args:
         subject: Models, facts and how the models are asked.
         output: Folder to write to.
-        settings: How hard to try.
+        config: How hard to try, and by which attacks; the subject says which models.
+        seed: Fixes what is random.
 
     Returns:
         The content of `summary.json`; see `relearn.audit.summary.summarize`.
@@ -96,24 +79,23 @@ def run_audit(
     Raises:
         UserError: no attack has that name, or `output` holds something else.
     """
-    settings = settings or AuditSettings()
-    chosen = chosen_attacks(settings.attacks, settings.budget)
-    most = FACTS[settings.budget]
+    chosen = chosen_attacks(config.attacks, config.budget)
+    most = FACTS[config.budget]
     of_kind = {"forget": subject.forget, "retain": subject.retain}
     sets = {name: [*map(Fact, spread(records, most))] for name, records in of_kind.items()}
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
     with Workspace(output, "an audit", lambda names: "parts" in names):
-        parts = output / "parts" / settings.budget
-        _take_up(parts, _key(subject, sets, settings))
-        found = _attempts(subject, parts, sets, chosen, settings)
+        parts = output / "parts" / config.budget
+        _take_up(parts, _key(subject, sets, config.budget, seed))
+        found = _attempts(subject, parts, sets, chosen, config.budget, seed)
         for name, by_model in found.items():
             rows = [{"model": m} | asdict(a) for m, made in by_model.items() for a in made]
             write_jsonl(output / f"{name}.jsonl", rows)
         roles = {suspect.place.name: suspect.role for suspect in subject.suspects}
         figures = summarize(found, roles, sets["forget"])
         summary = figures | {
-            "budget": settings.budget,
-            "seed": settings.seed,
+            "budget": config.budget,
+            "seed": seed,
             "records": len(subject.forget),
             "warnings": _warnings(subject, figures["models"]),
         }
@@ -126,18 +108,17 @@ def _attempts(
     parts: Path,
     sets: Mapping[str, Sequence[Fact]],
     attacks: Mapping[str, Attack],
-    settings: AuditSettings,
+    budget: Budget,
+    seed: int,
 ) -> dict[str, dict[str, list[Attempt]]]:
     """Make every attempt that is not on disk yet; return all by attack and model."""
     longest = _longest(subject, [*sets["forget"], *sets["retain"]]) + _SLACK
-    longest = min(settings.max_new_tokens, longest)
+    longest = min(_LONGEST, longest)
     found: dict[str, dict[str, list[Attempt]]] = {name: {} for name in attacks}
     steps, done = len(subject.suspects) * len(attacks), 0
 
     def load(suspect: Suspect) -> AttackedModel:
-        return AttackedModel.load(
-            suspect.place, subject.config, longest, settings.batch_size, settings.seed
-        )
+        return AttackedModel.load(suspect.place, subject.config, longest, _BATCH, seed)
 
     with progress_bar("auditing") as advance:
         for suspect in subject.suspects:
@@ -148,7 +129,7 @@ def _attempts(
                 if not part.is_file():
                     model = model or load(suspect)
                     beside = Beside(sets["retain"], _controls(subject, load, suspect, model))
-                    made = attack.make(model, sets[attack.about], settings.budget, beside)
+                    made = attack.make(model, sets[attack.about], budget, beside)
                     write_jsonl(part, map(asdict, made))
                 found[attack_name][name] = [_attempt(row) for row in read_jsonl(part)]
                 done += 1
@@ -165,12 +146,11 @@ def _controls(
     model: AttackedModel,
 ) -> Callable[[str], AttackedModel | None]:
     """Return what loads a control by its role, each once, for one attack on one model."""
-    by_role = {suspect.role: suspect for suspect in subject.suspects}
-    innocent = next((by_role[role] for role in INNOCENT if role in by_role), None)
+    by_role: dict[str, Suspect] = {suspect.role: suspect for suspect in subject.suspects}
 
     @cache
     def control(role: str) -> AttackedModel | None:
-        found = innocent if role == "control" else by_role.get(cast(Role, role))
+        found = innocent(by_role) if role == "control" else by_role.get(role)
         if found is attacked:
             return model
         return load(found) if found else None
@@ -241,11 +221,11 @@ def crossed(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list
 
 
 def _key(
-    subject: AuditSubject, sets: Mapping[str, Sequence[Fact]], settings: AuditSettings
+    subject: AuditSubject, sets: Mapping[str, Sequence[Fact]], budget: Budget, seed: int
 ) -> dict[str, str]:
     facts = [f.record.model_dump(mode="json") for s in sets.values() for f in s]
     request = content_hash(
-        relearn.__version__, facts, settings.budget, settings.seed, settings.max_new_tokens,
+        relearn.__version__, facts, budget, seed, _LONGEST,
         subject.config.model_dump(mode="json", exclude={"name"}),
     )  # fmt: skip
     models = {s.place.name: content_hash(s.place.fingerprint(), s.role) for s in subject.suspects}

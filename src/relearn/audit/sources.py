@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relearn.audit.pipeline import AuditSubject, Role, Suspect
+from relearn.audit.summary import CONTROLS
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json
 from relearn.config import DataConfig, ModelConfig, RunConfig, load_config
@@ -13,9 +14,6 @@ from relearn.models.loading import model_folder
 from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.run_folder import adapter_folder, target_folder
 from relearn.training.memorize import memorize
-
-# Names that say which control a model is.
-_ROLES: Mapping[str, Role] = {"target": "target", "base": "base", "never_saw": "never_saw"}
 
 
 def from_run(
@@ -105,7 +103,9 @@ def never_saw_model(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> 
 
 
 def _suspect(name: str, path: str, target: Path) -> Suspect:
-    return Suspect(ModelPlace(name, *folders_of(path, target)), _ROLES.get(name, "unlearned"))
+    # A control is known by its name.
+    role: Role = next((control for control in CONTROLS if control == name), "unlearned")
+    return Suspect(ModelPlace(name, *folders_of(path, target)), role)
 
 
 def _check_names(suspects: Sequence[Suspect]) -> None:

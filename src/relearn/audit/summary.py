@@ -2,16 +2,29 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from relearn.audit.base import ATTACKS, Attempt
 from relearn.audit.facts import Fact
 from relearn.evaluation.significance import wilson_interval
 
-# Which control shows what a model says that does not know the facts: the first there is.
-INNOCENT: tuple[Literal["never_saw", "base"], ...] = ("never_saw", "base")
+Control = Literal["target", "base", "never_saw"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
+"""Roles of the models that are not judged."""
 
 Found = Mapping[str, Mapping[str, Sequence[Attempt]]]
+T = TypeVar("T")
+
+
+def innocent(by_role: Mapping[str, T]) -> T | None:
+    """Return the control that shows what a model says that does not know the facts, if any."""
+    return by_role.get("never_saw") or by_role.get("base")
+
+
+def rate_of(figures: Mapping[str, Any]) -> float | None:
+    """Return the share of facts told, or kept, of an attack's figures; None if not measured."""
+    rate: float | None = figures.get("leak_rate", figures.get("kept_rate"))
+    return rate
 
 
 def summarize(found: Found, roles: Mapping[str, str], facts: Sequence[Fact]) -> dict[str, Any]:
@@ -30,14 +43,14 @@ def summarize(found: Found, roles: Mapping[str, str], facts: Sequence[Fact]) -> 
             above the control's), `target` (rate of the target), `coverage`, `identifiers`
             recovered, `variants` (rate of each way by itself), and what the attack measures beside.
         worst: By model the attack with the highest `excess`, and its figures; without a name
-            where no attack got anything out.
+            where no attack got anything out beyond the control.
         facts_never_recovered: By model the share of facts that no attack got out beyond the
             control, 0 to 1.
         control: Name of the control, None where there is none.
         roles: As given.
     """
     by_role = {role: name for name, role in roles.items()}
-    control = next((by_role[role] for role in INNOCENT if role in by_role), None)
+    control = innocent(by_role)
     target = by_role.get("target")
     told = {
         attack: {model: _told(attempts) for model, attempts in by_model.items()}
@@ -46,19 +59,22 @@ def summarize(found: Found, roles: Mapping[str, str], facts: Sequence[Fact]) -> 
     models: dict[str, dict[str, Any]] = {name: {} for name in roles}
     recovered: dict[str, set[str]] = {name: set() for name in roles}
     for attack, by_model in found.items():
-        innocent = told[attack].get(control or "", {})
+        of_control = told[attack].get(control or "", {})
         about, guessing = ATTACKS[attack].about, ATTACKS[attack].guessing
         for model, attempts in by_model.items():
             known = told[attack][model]
-            beyond = {id_ for id_, leaks in known.items() if leaks and not innocent.get(id_)}
-            if about == "forget" and not guessing:
+            beyond = {id_ for id_, leaks in known.items() if leaks and not of_control.get(id_)}
+            excess = _share([id_ in beyond for id_ in known])
+            if guessing:
+                excess = _rise(known, of_control)
+            elif about == "forget":
                 recovered[model] |= beyond
             models[model][attack] = {
                 "about": about,
                 **_rate(list(known.values()), about),
                 "unmeasured": len({a.id for a in attempts if a.prompt} - known.keys()),
-                "excess": _excess(known, innocent, guessing) if known and control else None,
-                "control": _share(list(innocent.values())) if control else None,
+                "excess": excess if control else None,
+                "control": _share(list(of_control.values())) if control else None,
                 "target": _share(list(told[attack][target].values())) if target else None,
                 **_details(attack, attempts, by_model.get(control or "")),
             }
@@ -83,11 +99,10 @@ def _told(attempts: Sequence[Attempt]) -> dict[str, bool]:
     return told
 
 
-def _excess(told: Mapping[str, bool], innocent: Mapping[str, bool], guessing: bool) -> float:
-    """Return the share of facts that count as told, beyond what the control tells."""
-    if guessing:
-        return max(0.0, (_share([*told.values()]) or 0) - (_share([*innocent.values()]) or 0))
-    return sum(leaks and not innocent.get(id_) for id_, leaks in told.items()) / len(told)
+def _rise(told: Mapping[str, bool], of_control: Mapping[str, bool]) -> float | None:
+    """Return by how much the share of facts told is above the control's, 0 and up."""
+    rate = _share(list(told.values()))
+    return None if rate is None else max(0.0, rate - (_share(list(of_control.values())) or 0.0))
 
 
 def _share(values: Sequence[bool]) -> float | None:
@@ -102,7 +117,7 @@ def _rate(values: Sequence[bool], about: str) -> dict[str, Any]:
 
 
 def _details(
-    attack: str, attempts: Sequence[Attempt], innocent: Sequence[Attempt] | None
+    attack: str, attempts: Sequence[Attempt], of_control: Sequence[Attempt] | None
 ) -> dict[str, Any]:
     variants: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
@@ -116,7 +131,7 @@ def _details(
         },
     }
     if (own := ATTACKS[attack].figures) is not None:
-        return details | dict(own(attempts, innocent))
+        return details | dict(own(attempts, of_control))
     names = {name for attempt in attempts for name in attempt.figures}
     for name in sorted(names):
         values = [a.figures[name] for a in attempts if name in a.figures]
@@ -126,9 +141,14 @@ def _details(
 
 def _worst(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the attack that got most out beyond the control, or most at all without one."""
-    leaks = {name: f for name, f in figures.items() if f.get("leak_rate") is not None}
+    leaks = {
+        name: f
+        for name, f in figures.items()
+        if f.get("leak_rate") is not None and not (ATTACKS[name].guessing and f["excess"] is None)
+    }
     if not leaks:
         return {"attack": None, "leak_rate": None, "excess": None}
     name = max(leaks, key=lambda n: (leaks[n]["excess"] or 0.0, leaks[n]["leak_rate"]))
     reached = {key: leaks[name][key] for key in ("leak_rate", "excess", "interval")}
-    return {"attack": name if leaks[name]["leak_rate"] else None} | reached
+    beyond = reached["leak_rate"] if reached["excess"] is None else reached["excess"]
+    return {"attack": name if beyond else None} | reached

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from relearn.audit import ATTACKS
+from relearn.audit.summary import rate_of
 from relearn.base.storage import read_json, read_jsonl
 
 _UNLEARNED = "unlearned"
@@ -40,8 +41,9 @@ class AuditFigures:
     Attributes:
         budget: How hard it tried.
         facts: How many facts were attacked.
-        attacks: How many attacks were made on them.
-        worst: The attack that got most out of the unlearned model; None where none got anything.
+        attacks: How many attacks were made on them, of those that could tell a fact.
+        worst: The attack that got most out of the unlearned model beyond the control; None where
+            none got anything.
         rate: Share of the facts that it got out, 0 to 1.
         interval: Of `rate`, 95 %.
         control: The same of the model that does not know the facts; None without one.
@@ -84,10 +86,11 @@ def read_audit(folder: Path) -> AuditFigures | None:
     figures = summary["models"].get(_UNLEARNED)
     if not figures:
         return None
-    leaking = {name: each for name, each in figures.items() if each["about"] == "forget"}
+    leaking = [name for name, each in figures.items() if each.get("leak_rate") is not None]
     worst = summary["worst"][_UNLEARNED]["attack"]
-    at_worst = leaking.get(worst) or {"leak_rate": 0.0, "interval": (0.0, 0.0), "control": None}
-    beyond = at_worst.get("excess")
+    nothing = {"leak_rate": 0.0, "interval": (0, 0), "control": None, "excess": None}
+    at_worst: Mapping[str, Any] = figures[worst] if worst else nothing
+    beyond = at_worst["leak_rate"] if at_worst["excess"] is None else at_worst["excess"]
     kept = figures.get("collateral", {})
     known = kept.get("target"), kept.get("kept_rate")
     models = sorted(summary["models"], key=lambda name: summary["roles"][name] == _UNLEARNED)
@@ -95,16 +98,16 @@ def read_audit(folder: Path) -> AuditFigures | None:
         budget=summary["budget"],
         facts=summary["facts"],
         attacks=len(leaking),
-        worst=worst if at_worst["leak_rate"] else None,
-        rate=at_worst["leak_rate"] or 0.0,
-        interval=tuple(at_worst["interval"] or (0.0, 1.0)),
+        worst=worst,
+        rate=at_worst["leak_rate"],
+        interval=tuple(at_worst["interval"]),
         control=at_worst["control"],
-        safe=1 - ((at_worst["leak_rate"] or 0.0) if beyond is None else beyond),
+        safe=1 - beyond,
         never_recovered=summary["facts_never_recovered"][_UNLEARNED],
         collateral=None if known[0] is None or known[1] is None else (known[0], known[1]),
         models=models,
         rates={
-            attack: {m: _rate(summary["models"][m].get(attack, {})) for m in models}
+            attack: {m: rate_of(summary["models"][m].get(attack, {})) for m in models}
             for attack in figures
         },
         curves={
@@ -113,19 +116,14 @@ def read_audit(folder: Path) -> AuditFigures | None:
             if name in ATTACKS and ATTACKS[name].curve
             for label, of_way in _curves(name, {m: summary["models"][m] for m in models}).items()
         },
-        leaks=_worst_leaks(folder / "audit", list(leaking), _control(summary)),
+        # What a guess may tell is no leak of one fact.
+        leaks=_worst_leaks(
+            folder / "audit",
+            [n for n in leaking if not (n in ATTACKS and ATTACKS[n].guessing)],
+            summary["control"],
+        ),
         warnings=summary["warnings"],
     )
-
-
-def _rate(figures: Mapping[str, Any]) -> float | None:
-    rate: float | None = figures.get("leak_rate", figures.get("kept_rate"))
-    return rate
-
-
-def _control(summary: Mapping[str, Any]) -> str | None:
-    name: str | None = summary["control"]
-    return name
 
 
 def _curves(

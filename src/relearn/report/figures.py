@@ -7,12 +7,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from relearn.audit.summary import CONTROLS
 from relearn.report.results import ModelResults, RunResults, visible
 
 # Legible on white and on near-black alike, and apart from each other for the colour-blind.
 TARGET_COLOUR = "#858b97"
 COLOURS = ("#1f8a70", "#d9822b", "#5b7fd6", "#c2569b", "#a08a1c", "#3fa0b8", "#b5533c")
-CONTROLS = ("target", "base", "never_saw")
 DASHES = ("dot", "dash", "dashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
 

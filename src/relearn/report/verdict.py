@@ -173,7 +173,7 @@ def _missing(share: float | None) -> str:
 def _worst_attack(audit: AuditFigures) -> str:
     """Return the evidence of the audit."""
     if not audit.worst:
-        return f"none of {audit.attacks} attacks got a fact out"
+        return f"none of {audit.attacks} attacks got a fact out that the controls do not tell"
     low, high = audit.interval
     control = "" if audit.control is None else f"; {percent(audit.control)} of the control model"
     return (
