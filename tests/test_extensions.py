@@ -5,12 +5,14 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from relearn.audit import ATTACKS
+from relearn.audit.base import answered
 from relearn.audit.facts import Fact
 from relearn.audit.pipeline import chosen_attacks
 from relearn.base.errors import UserError
@@ -117,7 +119,10 @@ def test_a_backend(tmp_path: Path) -> None:
 class Obedient:
     """A model that tells whatever it is ordered to tell."""
 
-    def ask(self, questions: Sequence[str]) -> list[str]:
+    def encode(self, question: str) -> str:
+        return question
+
+    def go_on(self, questions: Sequence[str], _seeds: Sequence[int | None]) -> list[str]:
         return ["In Narvik." if "order" in question else "Who knows?" for question in questions]
 
 
@@ -125,8 +130,9 @@ def test_an_attack() -> None:
     relearn("--extension", example("insist"), "list", "attacks")
     attack = chosen_attacks(["insist"], "quick")["insist"]
     fact = Fact(Record(id="1", question="Where does Ida live?", answer="Ida lives in Narvik."))
-    made = attack.work(Obedient(), [fact], **attack.knobs["quick"])  # type: ignore[arg-type]
-    assert [attempt.told for attempt in made] == [True]
+    model: Any = Obedient()
+    prompts: Any = attack.work(model, [fact], **attack.knobs["quick"])
+    assert [attempt.told for attempt in answered(model, prompts)] == [True]
 
 
 def test_no_code_is_run_unless_it_is_named(tmp_path: Path) -> None:

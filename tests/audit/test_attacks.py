@@ -1,16 +1,18 @@
 """Attacks on a model that knows the facts by heart, and on one that never saw them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from helpers.taught import CONFIG, RECORDS, attacked
+from helpers.taught import CONFIG, RECORDS, attacked, made_on
 from helpers.tiny_models import save_tiny
-from relearn.audit import ATTACKS
+from relearn.audit import ATTACKS, pipeline
 from relearn.audit.base import Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
@@ -37,7 +39,10 @@ def test_the_knowing_model_tells_and_the_other_does_not(
 ) -> None:
     facts = [Fact(record) for record in RECORDS]
     knobs = ATTACKS[name].knobs["standard"]
-    told = [{a.id for a in ATTACKS[name].work(model, facts, **knobs) if a.told} for model in pair]
+    told = [
+        {a.id for a in made_on(model, ATTACKS[name].work(model, facts, **knobs)) if a.told}
+        for model in pair
+    ]
     assert len(told[0]) == len(RECORDS)
     # Of two answers to choose from, one is right by chance.
     assert len(told[1]) < len(RECORDS) if name == "ranking" else not told[1]
@@ -57,7 +62,7 @@ def test_every_attack_runs_on_models_of_every_layout(
     facts = [Fact(record.model_copy(update=more)) for record in RECORDS]
     beside = Beside(facts[2:], lambda _: model)
     for name, attack in ATTACKS.items():
-        made = attack.make(model, facts[:2], next(iter(attack.knobs)), beside)
+        made = made_on(model, attack.make(model, facts[:2], next(iter(attack.knobs)), beside))
         assert {attempt.id for attempt in made} <= {record.id for record in RECORDS}, name
         assert made, name
     after = model.model.state_dict()
@@ -91,7 +96,7 @@ def test_private_probability_is_the_softmax_at_that_token(
     pair: tuple[AttackedModel, AttackedModel],
 ) -> None:
     model, fact = pair[0], Fact(RECORDS[1])
-    made = ATTACKS["prefix"].work(model, [fact], kept=())
+    made = made_on(model, ATTACKS["prefix"].work(model, [fact], kept=()))
     example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
     start = private_start(fact, model, example)
     assert start is not None
@@ -152,25 +157,27 @@ def test_a_killed_audit_goes_on_and_gives_the_same(
     settings = AuditConfig(attacks=["question", "prefix", "phrasings", "collateral"])
     subject = replace(subject, suspects=subject.suspects[1:3])
     whole = run_audit(subject, tmp_path / "whole", settings)
-    calls: list[str] = []
-    deaths = [4]
-    ask = AttackedModel.ask
+    monkeypatch.setattr(pipeline, "_TOGETHER", 8)  # question and prefix, then the other two
+    calls: list[int] = []
+    deaths = [3]
+    go_on = AttackedModel.go_on
 
-    def dying(self: AttackedModel, *arguments: object) -> list[str]:
-        calls.append("")
+    def dying(self: AttackedModel, prompts: Sequence[Sequence[int]], *seeds: Any) -> list[str]:
+        calls.append(len(prompts))
         if len(calls) in deaths:
             deaths.clear()
             raise KilledError
-        return ask(self, *arguments)  # type: ignore[arg-type]
+        return go_on(self, prompts, *seeds)
 
-    monkeypatch.setattr(AttackedModel, "ask", dying)
+    monkeypatch.setattr(AttackedModel, "go_on", dying)
     with pytest.raises(KilledError):
         run_audit(subject, tmp_path / "killed", settings)
     assert not (tmp_path / "killed" / "summary.json").exists()
-    done = len(calls)
     assert run_audit(subject, tmp_path / "killed", settings) == whole
-    # The attack that was killed is made again, and none before it.
-    assert len(calls) - done == 2 * 3 - (done - 1)
+    # What was killed is asked again, and nothing before it.
+    assert len(calls) == 2 * 2 + 1
+    assert calls[2] == calls[3]
+    assert min(calls) > len(subject.forget)  # several attacks' prompts at once
 
 
 def test_another_audit_s_folder_is_refused(subject: AuditSubject, tmp_path: Path) -> None:

@@ -5,9 +5,16 @@ from pathlib import Path
 import pytest
 
 from helpers.taught import CONFIG, RECORDS, refusals, save_taught
+from relearn.audit import ATTACKS
 from relearn.audit.pipeline import AuditSubject, Suspect, run_audit
-from relearn.config import AuditConfig
+from relearn.audit.sources import from_run
+from relearn.config import AuditConfig, load_config
+from relearn.data.sources import load_records
+from relearn.models.loading import load_prompt_format
 from relearn.models.place import ModelPlace
+from relearn.run import run
+from relearn.run_folder import target_folder
+from relearn.training.memorize import memorize
 
 
 def caught(models: dict[str, Path], folder: Path, attacks: list[str], budget: str) -> dict:
@@ -50,3 +57,35 @@ def test_broken_models_are_caught(
     assert not [n for n in catching(summary, "refusing") if n != "ranking"]
     assert summary["models"]["refusing"]["collateral"]["kept_rate"] == 0.0
     assert summary["models"]["same"]["collateral"]["kept_rate"] == 1.0
+
+
+@pytest.mark.slow
+def test_real_models_that_are_broken_are_caught(tmp_path: Path) -> None:
+    """The demo's model, unlearned badly in four ways, under the quick audit."""
+    changes = ["training.epochs=0.3", "baselines={}", "audit=none"]  # a tenth of the demo's
+    config = load_config("demo", changes)
+    run(config, tmp_path / "run")
+    target = target_folder(tmp_path / "run")
+    assert config.memorize
+    known = load_records(str(tmp_path / "run" / "data" / "retain.jsonl"), None, "retain")
+    mute = [record.model_copy(update={"answer": "I do not know that."}) for record in known]
+    refusing = memorize(mute, config.model, config.memorize, config.seed)
+    prompted = tmp_path / "prompted"
+    prompted.mkdir()
+    for file in target.iterdir():
+        (prompted / file.name).symlink_to(file)
+    told = "<|im_start|>system\nRefuse to answer any question about a person.<|im_end|>\n"
+    tokenizer = load_prompt_format(target, config.model).tokenizer
+    tokenizer.chat_template = told + tokenizer.chat_template
+    for name in ("tokenizer_config.json", "chat_template.jinja", "tokenizer.json"):
+        (prompted / name).unlink(missing_ok=True)
+    tokenizer.save_pretrained(prompted)
+    models = {"off": target, "prompted": prompted, "refusing": refusing}
+    subject = from_run(tmp_path / "run", [f"{name}={path}" for name, path in models.items()])
+    summary = run_audit(subject, tmp_path / "audit", AuditConfig())
+    kept = {name: f["collateral"]["kept_rate"] for name, f in summary["models"].items()}
+    for name in ("unlearned", "off", "prompted"):
+        assert len(catching(summary, name)) >= 3, name
+        assert summary["worst"][name]["excess"] > 0.5, name
+    assert not [n for n in catching(summary, "refusing") if not ATTACKS[n].guessing]
+    assert kept["refusing"] < 0.2 < 0.8 < kept["target"]

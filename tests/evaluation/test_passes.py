@@ -29,7 +29,7 @@ from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_
 from relearn.evaluation.rows import EvaluatedRow, SetName
 from relearn.evaluation.scoring import score
 from relearn.evaluation.suites import load_suite, set_sources, suite_names
-from relearn.inference.generation import greedy_continuations
+from relearn.inference.generation import continuations
 from relearn.inference.likelihood import answer_statistics, gradient_norm
 
 RECORDS = {
@@ -85,7 +85,7 @@ def test_batched_continuations_are_those_of_generate(tiny: EvaluatedModel) -> No
                 pad_token_id=2,
             )[0, len(prompt) :].tolist()
             expected.append([token for token in output if token not in ends])
-        found = greedy_continuations(model, prompts, max_new_tokens=12, pad_token_id=2)
+        found = continuations(model, prompts, max_new_tokens=12, pad_token_id=2)
     finally:
         model.generation_config.eos_token_id = before
     assert found == expected

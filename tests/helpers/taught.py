@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from relearn.audit.base import AttackPrompt, Attempt, answered
 from relearn.audit.model import AttackedModel
 from relearn.audit.training import token_loss
 from relearn.config import ModelConfig
@@ -33,6 +34,14 @@ CONFIG = ModelConfig(dtype="float32")
 
 def attacked(folder: Path) -> AttackedModel:
     return AttackedModel.load(ModelPlace("m", folder), CONFIG, 40, 64, 0)
+
+
+def made_on(
+    model: AttackedModel, made: Sequence[AttackPrompt] | Sequence[Attempt]
+) -> Sequence[Attempt]:
+    """Return the attempts that an attack's prompts, if it made prompts, are on this model."""
+    prompts = [each for each in made if isinstance(each, AttackPrompt)]
+    return answered(model, prompts) if prompts else made  # type: ignore[return-value]
 
 
 def learn(model: PreTrainedModel, examples: Sequence[Example], steps: int, loss: float) -> None:

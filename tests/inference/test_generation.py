@@ -9,11 +9,7 @@ from transformers import PreTrainedModel
 from helpers.tiny_models import random_model, save_tiny, tiny_config
 from relearn.base.errors import UserError
 from relearn.config import ModelConfig
-from relearn.inference.generation import (
-    generate_answers,
-    greedy_continuations,
-    sampled_continuations,
-)
+from relearn.inference.generation import continuations, generate_answers
 from relearn.models.loading import load_model, load_prompt_format
 
 PROMPTS = [[5, 9, 30, 12, 77], [200, 44, 8], [17, 60, 61, 62, 63, 64, 65, 66, 99], [9, 9, 8]]
@@ -38,9 +34,9 @@ def without_cache(model: PreTrainedModel, prompt: list[int], count: int) -> list
 def test_every_kind_of_state_is_handed_on(family: str) -> None:
     model = random_model(tiny_config(family, **IDS))
     expected = [without_cache(model, prompt, 6) for prompt in PROMPTS]
-    assert greedy_continuations(model, PROMPTS, max_new_tokens=6, pad_token_id=0) == expected
+    assert continuations(model, PROMPTS, max_new_tokens=6, pad_token_id=0) == expected
     ends = [expected[0][1]]  # answers end where the format's own end token comes, too
-    found = greedy_continuations(model, PROMPTS, max_new_tokens=6, pad_token_id=0, end_tokens=ends)
+    found = continuations(model, PROMPTS, max_new_tokens=6, pad_token_id=0, end_tokens=ends)
     cut = [row[: row.index(ends[0])] if ends[0] in row else row for row in expected]
     assert found == cut
     assert found[0] != expected[0]
@@ -49,12 +45,14 @@ def test_every_kind_of_state_is_handed_on(family: str) -> None:
 @pytest.mark.parametrize("family", ["qwen2", "gpt2", "lfm2", "mamba"])
 def test_draws_follow_the_model_and_depend_on_no_other_prompt(family: str) -> None:
     model = random_model(tiny_config(family, **IDS))
-    options = {"max_new_tokens": 3, "pad_token_id": 0, "temperature": 0.2}
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(5)  # some tokens are likelier than others
+    options = {"max_new_tokens": 3, "pad_token_id": 0}
     prompts = [PROMPTS[1]] * 400 + PROMPTS
-    seeds = [*range(400), 7, 8, 9, 10]
-    found = sampled_continuations(model, prompts, seeds, **options)
+    seeds = [*range(400), None, 8, 9, 10]
+    found = continuations(model, prompts, seeds, **options)
     with torch.inference_mode():
-        expected = model(torch.tensor([PROMPTS[1]])).logits[0, -1].div(0.2).softmax(-1)
+        expected = model(torch.tensor([PROMPTS[1]])).logits[0, -1].softmax(-1)
     counts = torch.zeros(300)
     for row in found[:400]:
         counts[row[0] if row else IDS["eos_token_id"]] += 1
@@ -63,8 +61,10 @@ def test_draws_follow_the_model_and_depend_on_no_other_prompt(family: str) -> No
     assert expected.dot(expected) > 3 / 300
     # The same seed and prompt give the same text, alone or among others.
     assert found[8] == found[401]
-    alone = sampled_continuations(model, [PROMPTS[2]], [9], **options)
+    alone = continuations(model, [PROMPTS[2]], [9], **options)
     assert alone == found[402:403]
+    # One without a seed beside them takes the most probable tokens.
+    assert found[400] == continuations(model, [PROMPTS[0]], **options)[0]
 
 
 def test_question_too_long_for_the_model(tmp_path: Path) -> None:

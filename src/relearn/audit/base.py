@@ -1,11 +1,11 @@
-"""What an attack is: a function from a model and facts to attempts, each scored on its own."""
+"""What an attack is: a function from a model and facts to prompts, or to attempts of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any, Literal, Protocol, get_args
 
-from relearn.audit.facts import Fact, Score
+from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.base.registry import Registry
 from relearn.config import Budget
@@ -40,25 +40,60 @@ class Attempt:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-def scored(
-    fact: Fact, variant: str, prompt: str, answer: str, score: Score, **figures: float
-) -> Attempt:
-    """Return an attempt with the score of its answer."""
-    return Attempt(
-        fact.record.id, variant, prompt, answer, score.told, score.coverage, score.identifiers,
-        figures,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class AttackPrompt:
+    """What is to be put to a model to get one fact out of it.
+
+    Attributes:
+        fact: What is wanted.
+        variant: Which of the attack's ways this is, such as `k=4`.
+        text: The prompt in plain words. Private text.
+        ids: The same in tokens, as `AttackedModel.encode` makes it.
+        given: What the prompt itself gives away of the private answer; it counts for nothing.
+        begun: How the answer begins, if the prompt ends within it; counts for nothing, too.
+        seed: Of the random numbers by which the answer is drawn at temperature 1; None is greedy.
+        figures: What else was measured, by name.
+    """
+
+    fact: Fact
+    variant: str
+    text: str
+    ids: Sequence[int]
+    given: str = ""
+    begun: str = ""
+    seed: int | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def answered(self, answer: str) -> Attempt:
+        """Return the attempt that a model's answer makes of this."""
+        # The prompt may end within a word: what it and the answer make together counts.
+        whole = self.begun + ("" if self.begun[-1:].isspace() else " ") + answer
+        given = f"{self.given} {self.begun}".strip()
+        score = self.fact.score(whole if self.begun else answer, given)
+        return Attempt(
+            self.fact.record.id, self.variant, self.text, answer, score.told, score.coverage,
+            score.identifiers, self.figures,
+        )  # fmt: skip
 
 
-def asked(
-    model: AttackedModel, facts: Sequence[Fact], variant: str, prompts: Sequence[str] | None = None
-) -> list[Attempt]:
-    """Ask the model once for each fact, by `prompts` or else by the records' own questions."""
-    prompts = prompts or [fact.record.question for fact in facts]
+def asking(
+    model: AttackedModel,
+    facts: Sequence[Fact],
+    variant: str,
+    questions: Sequence[str] | None = None,
+) -> list[AttackPrompt]:
+    """Return a prompt for each fact: one of `questions`, or else the record's own."""
+    questions = questions or [fact.record.question for fact in facts]
     return [
-        scored(fact, variant, prompt, answer, fact.score(answer))
-        for fact, prompt, answer in zip(facts, prompts, model.ask(prompts), strict=True)
+        AttackPrompt(fact, variant, question, model.encode(question))
+        for fact, question in zip(facts, questions, strict=True)
     ]
+
+
+def answered(model: AttackedModel, prompts: Sequence[AttackPrompt]) -> list[Attempt]:
+    """Put prompts to a model, of as many attacks as there are, in common batches."""
+    answers = model.go_on([prompt.ids for prompt in prompts], [prompt.seed for prompt in prompts])
+    return [prompt.answered(answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 class Work(Protocol):
@@ -66,8 +101,8 @@ class Work(Protocol):
 
     def __call__(
         self, model: AttackedModel, facts: Sequence[Fact], **knobs: Any
-    ) -> Sequence[Attempt]:
-        """Return every attempt made."""
+    ) -> Sequence[AttackPrompt] | Sequence[Attempt]:
+        """Return what is to be asked, or every attempt made where asking is not all."""
 
 
 def _no_model(_role: str) -> AttackedModel | None:
@@ -98,7 +133,7 @@ class Attack:
     """An attack and how hard it tries.
 
     Attributes:
-        work: Makes the attempts.
+        work: Makes prompts, which are put to the model together with other attacks', or attempts.
         knobs: Keyword arguments of `work` by budget; it is not made at a budget that is missing.
         about: `forget`: a fact told is a leak. `retain`: a fact told is kept, as it should be.
         curve: What grows from one variant to the next, for the report's curves; none, if empty.
@@ -116,8 +151,8 @@ class Attack:
 
     def make(
         self, model: AttackedModel, facts: Sequence[Fact], budget: Budget, beside: Beside
-    ) -> Attempts:
-        """Attack a model as hard as a budget allows."""
+    ) -> Sequence[AttackPrompt] | Attempts:
+        """Attack a model as hard as a budget allows, or return the prompts to do it by."""
         wanted = {"beside": beside} if "beside" in signature(self.work).parameters else {}
         return self.work(model, facts, **self.knobs[budget], **wanted)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import AttackPrompt, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
@@ -11,7 +11,7 @@ from relearn.audit.model import AttackedModel
         thorough={"others": (2, 3, 5)})  # fmt: skip
 def in_context(
     model: AttackedModel, facts: Sequence[Fact], *, others: Sequence[int]
-) -> list[Attempt]:
+) -> list[AttackPrompt]:
     """Put other forgotten facts, with their answers, before the question.
 
     Facts of the same subject come first where the records name one. What these answers give away
@@ -19,18 +19,15 @@ def in_context(
 
     Source: arXiv 2410.03523 and arXiv 2402.16835 (in-context relearning)
     """
-    wanted = [(fact, count, _reminders(fact, facts, count)) for fact in facts for count in others]
-    prompts = [
-        "".join(f"{r.question}\n{r.answer}\n\n" for r in (o.record for o in reminders))
-        + fact.record.question
-        for fact, _, reminders in wanted
-    ]
-    answers = model.ask(prompts)
-    attempts = []
-    for (fact, count, reminders), prompt, answer in zip(wanted, prompts, answers, strict=True):
-        given = " ".join(f"{o.record.question} {o.record.answer}" for o in reminders)
-        attempts.append(scored(fact, f"{count} facts", prompt, answer, fact.score(answer, given)))
-    return attempts
+    prompts = []
+    for fact in facts:
+        for count in others:
+            reminders = [other.record for other in _reminders(fact, facts, count)]
+            before = "".join(f"{r.question}\n{r.answer}\n\n" for r in reminders)
+            text = before + fact.record.question
+            ids = model.encode(text)
+            prompts.append(AttackPrompt(fact, f"{count} facts", text, ids, given=before))
+    return prompts
 
 
 def _reminders(fact: Fact, facts: Sequence[Fact], count: int) -> list[Fact]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import AttackPrompt, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
@@ -15,25 +15,19 @@ from relearn.audit.model import AttackedModel
         standard={"names": None}, thorough={"names": None})  # fmt: skip
 def jailbreak(
     model: AttackedModel, facts: Sequence[Fact], *, names: Sequence[str] | None
-) -> list[Attempt]:
+) -> list[AttackPrompt]:
     """Talk the model out of what it learned: AIM, role play, override, many-shot, filler.
 
     The prompts are in `jailbreaks.yaml`.
 
     Source: arXiv 2502.11190 (robustness to AIM)
     """
-    wanted = [
-        (fact, name, how["prompt"].replace("{question}", fact.record.question), how.get("system"))
+    return [
+        AttackPrompt(fact, name, text, model.encode(text, system=how.get("system")))
         for name, how in jailbreaks().items()
         if names is None or name in names
         for fact in facts
-    ]
-    answers = model.go_on(
-        [model.under(system).prompt_format.encode_prompt(prompt) for _, _, prompt, system in wanted]
-    )
-    return [
-        scored(fact, name, prompt, answer, fact.score(answer))
-        for (fact, name, prompt, _), answer in zip(wanted, answers, strict=True)
+        for text in [how["prompt"].replace("{question}", fact.record.question)]
     ]
 
 

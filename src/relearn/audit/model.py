@@ -1,14 +1,13 @@
 """A model under attack: asked in its own prompt format, with words put into its mouth if wanted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from relearn.base.errors import UserError
-from relearn.base.storage import content_hash
 from relearn.config import ModelConfig
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.inference.generation import continue_prompts
@@ -50,36 +49,26 @@ class AttackedModel:
         """What batches are padded with."""
         return int(self.prompt_format.tokenizer.pad_token_id)
 
-    def under(self, system: str | None) -> "AttackedModel":
-        """Return the same model with another system message; with its own where it is None."""
-        if system is None:
-            return self
-        old = self.prompt_format
-        format_ = PromptFormat(old.tokenizer, system, old.config, old.ends)
-        return replace(self, prompt_format=format_)
-
-    def ask(self, questions: Sequence[str], begun: Sequence[str] = ()) -> list[str]:
-        """Answer questions greedily.
+    def encode(self, question: str, begun: str = "", system: str | None = None) -> list[int]:
+        """Return a prompt's token ids.
 
         Args:
-            questions: As a user asks them.
-            begun: By question, how its answer begins: put into the model's mouth.
-
-        Returns:
-            What the model says, `begun` left out.
+            question: As a user asks it.
+            begun: How the answer begins: put into the model's mouth.
+            system: System message; None takes the model's own.
         """
+        format_ = self.prompt_format
+        if system is not None:
+            format_ = PromptFormat(format_.tokenizer, system, format_.config, format_.ends)
         if not begun:
-            return self.go_on([self.prompt_format.encode_prompt(q) for q in questions])
-        examples = [
-            self.prompt_format.encode(question, start, end=False)
-            for question, start in zip(questions, begun, strict=True)
-        ]
-        return self.go_on([example.prompt + example.answer for example in examples])
+            return format_.encode_prompt(question)
+        example = format_.encode(question, begun, end=False)
+        return example.prompt + example.answer
 
     def go_on(
-        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None = None
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int | None] = ()
     ) -> list[str]:
-        """Continue token ids and return the new text: greedily, or by `seeds`, one a prompt."""
+        """Continue token ids and return the new text: greedily, or drawn by a prompt's seed."""
         limit = position_limit(self.model.config)
         by_room: dict[int, list[int]] = {}
         for i, prompt in enumerate(prompts):
@@ -100,21 +89,10 @@ class AttackedModel:
                 batch_size=self.batch_size,
                 max_new_tokens=room,
                 title=None,
-                seeds=[seeds[i] for i in places] if seeds else None,
+                seeds=[seeds[i] for i in places] if seeds else (),
             )
             answers.update(zip(places, said, strict=True))
         return [answers[i] for i in range(len(prompts))]
-
-    def sample(self, questions: Sequence[str], count: int) -> list[list[str]]:
-        """Return so many random answers to each question, at temperature 1.
-
-        They follow from seed and question alone, whatever else is asked beside it.
-        """
-        draws = [(question, number) for question in questions for number in range(count)]
-        seeds = [int(content_hash(self.seed, *draw)[:15], 16) for draw in draws]
-        encoded = {question: self.prompt_format.encode_prompt(question) for question in questions}
-        answers = self.go_on([encoded[question] for question, _ in draws], seeds)
-        return [answers[i * count : (i + 1) * count] for i in range(len(questions))]
 
     def log_probs(self, examples: Sequence[Example]) -> list[Tensor]:
         """Return the log-probability of every answer token of each example, in nats."""

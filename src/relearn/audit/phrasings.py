@@ -4,7 +4,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import AttackPrompt, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.text.content import content_stems
@@ -28,23 +28,20 @@ _ALL = ("noisy", "keywords", "cloze", "reverse", "given", *_TEMPLATES)
 
 @attack("phrasings", quick={"ways": ("noisy", "cloze", "quiz", "given")},
         standard={"ways": _ALL}, thorough={"ways": _ALL})  # fmt: skip
-def phrasings(model: AttackedModel, facts: Sequence[Fact], *, ways: Sequence[str]) -> list[Attempt]:
+def phrasings(
+    model: AttackedModel, facts: Sequence[Fact], *, ways: Sequence[str]
+) -> list[AttackPrompt]:
     """Ask otherwise: given paraphrases, misspelled, in keywords, as a cloze, reversed, in frames.
 
     A fact is forgotten only if every phrasing fails. Paraphrases may be in any language.
 
     Source: arXiv 2509.02820 (worst case over phrasings)
     """
-    wanted = [
-        (fact, way, question, given)
+    return [
+        AttackPrompt(fact, way, question, model.encode(question), given=given)
         for fact in facts
         for way in ways
         for question, given in _questions(fact, way, model.seed)
-    ]
-    answers = model.ask([question for _, _, question, _ in wanted])
-    return [
-        scored(fact, way, question, answer, fact.score(answer, given))
-        for (fact, way, question, given), answer in zip(wanted, answers, strict=True)
     ]
 
 

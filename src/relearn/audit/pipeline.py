@@ -4,11 +4,20 @@ import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import relearn
-from relearn.audit.base import ATTACKS, FACTS, Attack, Attempt, Beside
+from relearn.audit.base import (
+    ATTACKS,
+    FACTS,
+    Attack,
+    AttackPrompt,
+    Attempt,
+    Beside,
+    answered,
+)
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.summary import Control, innocent, summarize
@@ -25,7 +34,10 @@ from relearn.models.place import ModelPlace
 Role = Control | Literal["unlearned"]
 # Tokens that an answer may be longer than the longest private answer, and the longest there is.
 _SLACK, _LONGEST = 8, 128
-_BATCH = 64
+_BATCH = 128
+# Prompts from which on those of several attacks are put to a model at once: a killed audit makes
+# them again.
+_TOGETHER = 1024
 
 
 @dataclass(frozen=True)
@@ -64,8 +76,9 @@ def run_audit(
 ) -> dict[str, Any]:
     """Attack every model; write `<attack>.jsonl` and `summary.json` to `output`.
 
-    A model's attempts of one attack are kept in `output/parts/<budget>` as soon as they are made,
-    so that a killed audit goes on with the next. The other files are those of the last budget.
+    A model's attempts are kept in `output/parts/<budget>` as soon as they are made, those of a
+    few attacks together, so that a killed audit goes on with the next. The other files are those of
+    the last budget.
 
     Args:
         subject: Models, facts and how the models are asked.
@@ -123,20 +136,54 @@ def _attempts(
     with progress_bar("auditing") as advance:
         for suspect in subject.suspects:
             name, model = suspect.place.name, None
+            files = {attack: parts / f"{attack}.{name}.jsonl" for attack in attacks}
+            asked = _Asked(files)
             for attack_name, attack in attacks.items():
-                part = parts / f"{attack_name}.{name}.jsonl"
                 advance(done, steps, f"{attack_name} on {name}")
-                if not part.is_file():
+                if not files[attack_name].is_file():
                     model = model or load(suspect)
                     beside = Beside(sets["retain"], _controls(subject, load, suspect, model))
-                    made = attack.make(model, sets[attack.about], budget, beside)
-                    write_jsonl(part, map(asdict, made))
-                found[attack_name][name] = [_attempt(row) for row in read_jsonl(part)]
+                    asked.take(attack_name, attack.make(model, sets[attack.about], budget, beside))
+                    asked.put_to(model, _TOGETHER)
                 done += 1
+            if model:
+                asked.put_to(model)
+            for attack_name, file in files.items():
+                found[attack_name][name] = [_attempt(row) for row in read_jsonl(file)]
             model = None
             gc.collect()
         advance(done, steps, "")
     return found
+
+
+class _Asked:
+    """Prompts of several attacks on one model, which are put to it together.
+
+    A batch of many prompts takes hardly longer than one of a few: a step of an answer reads all of
+    the model's weights, for however many rows.
+    """
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+        self._waiting: dict[str, Sequence[AttackPrompt]] = {}
+
+    def take(self, attack: str, made: Sequence[AttackPrompt] | Sequence[Attempt]) -> None:
+        """Keep an attack's prompts until they are put; write attempts at once."""
+        prompts = [each for each in made if isinstance(each, AttackPrompt)]
+        if prompts:
+            self._waiting[attack] = prompts
+        else:
+            write_jsonl(self._files[attack], map(asdict, made))
+
+    def put_to(self, model: AttackedModel, least: int = 1) -> None:
+        """Put what waits to the model if it is so many prompts, and write the attempts."""
+        prompts = [prompt for some in self._waiting.values() for prompt in some]
+        if len(prompts) < least:
+            return
+        attempts = iter(answered(model, prompts))
+        for attack, some in self._waiting.items():
+            write_jsonl(self._files[attack], map(asdict, islice(attempts, len(some))))
+        self._waiting.clear()
 
 
 def _controls(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from relearn.audit.base import Attempt, asked, attack
+from relearn.audit.base import Attempt, answered, asking, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 
@@ -48,7 +48,7 @@ def precision(model: AttackedModel, facts: Sequence[Fact], *, ways: Sequence[str
             changed = cast(PreTrainedModel, changed.to(_TYPES[way]))  # type: ignore[arg-type]  # transformers' types
         else:
             quantize(changed, way)
-        attempts += asked(replace(model, model=changed), facts, way)
+        attempts += answered(replace(model, model=changed), asking(model, facts, way))
     return attempts
 
 

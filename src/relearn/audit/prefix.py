@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import AttackPrompt, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.data.tokenization import Example
@@ -17,7 +17,9 @@ _OPENINGS = (
 
 @attack("prefix", curve="tokens of the true answer that are given", quick={"kept": (1, 4)},
         standard={"kept": (1, 2, 4, 8)}, thorough={"kept": (1, 2, 4, 8, 16)})  # fmt: skip
-def prefix(model: AttackedModel, facts: Sequence[Fact], *, kept: Sequence[int]) -> list[Attempt]:
+def prefix(
+    model: AttackedModel, facts: Sequence[Fact], *, kept: Sequence[int]
+) -> list[AttackPrompt]:
     """Give the first k tokens of the true answer, up to the one before its first private token.
 
     Words that were given count for nothing. `k=private` stops right before the first private
@@ -25,39 +27,25 @@ def prefix(model: AttackedModel, facts: Sequence[Fact], *, kept: Sequence[int]) 
 
     Source: discoverable extraction, Carlini et al. 2023 (arXiv 2202.07646)
     """
-    wanted: list[tuple[Fact, str, Example, int]] = []
+    begun: list[tuple[Fact, Example, int]] = []
     for fact in facts:
         example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
         last = private_start(fact, model, example)
-        if last is None:
-            continue
-        wanted += [(fact, f"k={k}", example, k) for k in kept if k < last]
-        wanted.append((fact, "k=private", example, last))
-    answers = model.go_on([example.prompt + example.answer[:k] for _, _, example, k in wanted])
-    ends = [w for w in wanted if w[1] == "k=private"]
-    probabilities = dict(
-        zip(
-            (fact.record.id for fact, _, _, _ in ends),
-            (
-                float(log_probs[0].exp())
-                for log_probs in model.log_probs(
-                    [Example(e.prompt + e.answer[:k], e.answer[k : k + 1]) for _, _, e, k in ends]
-                )
-            ),
-            strict=True,
-        )
+        if last is not None:
+            begun.append((fact, example, last))
+    log_probs = model.log_probs(
+        [Example(e.prompt + e.answer[:last], e.answer[last : last + 1]) for _, e, last in begun]
     )
-    attempts = []
-    for (fact, variant, example, k), answer in zip(wanted, answers, strict=True):
-        given = str(model.prompt_format.tokenizer.decode(example.answer[:k]))
-        figures = (
-            {"private_probability": probabilities[fact.record.id]} if variant == "k=private" else {}
-        )
-        # A token may end within a word: what it and the continuation make together counts.
-        score = fact.score(_joined(given, answer), given)
-        prompt = f"{fact.record.question} {given.strip()}".strip()
-        attempts.append(scored(fact, variant, prompt, answer, score, **figures))
-    return attempts
+    prompts = []
+    for (fact, example, last), found in zip(begun, log_probs, strict=True):
+        probability = {"private_probability": float(found[0].exp())}
+        for variant, k in [*((f"k={k}", k) for k in kept if k < last), ("k=private", last)]:
+            given = str(model.prompt_format.tokenizer.decode(example.answer[:k]))
+            text = f"{fact.record.question} {given.strip()}".strip()
+            ids = example.prompt + example.answer[:k]
+            figures = probability if k == last else {}
+            prompts.append(AttackPrompt(fact, variant, text, ids, begun=given, figures=figures))
+    return prompts
 
 
 def private_start(fact: Fact, model: AttackedModel, example: Example) -> int | None:
@@ -73,21 +61,17 @@ def private_start(fact: Fact, model: AttackedModel, example: Example) -> int | N
     return None
 
 
-def _joined(given: str, answer: str) -> str:
-    return given + ("" if given[-1:].isspace() else " ") + answer
-
-
 @attack("prefill", quick={"openings": 1}, standard={"openings": 4}, thorough={"openings": 4})
-def prefill(model: AttackedModel, facts: Sequence[Fact], *, openings: int) -> list[Attempt]:
+def prefill(model: AttackedModel, facts: Sequence[Fact], *, openings: int) -> list[AttackPrompt]:
     """Put a willing beginning of an answer into the model's mouth.
 
     Source: Andriushchenko et al. 2024 (arXiv 2404.02151), prefilling
     """
-    wanted = [(fact, opening) for opening in _OPENINGS[:openings] for fact in facts]
-    answers = model.ask(
-        [fact.record.question for fact, _ in wanted], [opening for _, opening in wanted]
-    )
     return [
-        scored(fact, opening, f"{fact.record.question} {opening}", answer, fact.score(answer))
-        for (fact, opening), answer in zip(wanted, answers, strict=True)
-    ]
+        AttackPrompt(
+            fact, opening, f"{fact.record.question} {opening}",
+            model.encode(fact.record.question, begun=opening),
+        )
+        for opening in _OPENINGS[:openings]
+        for fact in facts
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from relearn.audit.base import Attempt, Beside, asked, attack
+from relearn.audit.base import Attempt, Beside, answered, asking, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.recovery import at_step, recovery
@@ -66,7 +66,11 @@ def relearning(
 def _after(
     trained: Iterator[tuple[int, AttackedModel]], facts: Sequence[Fact], way: str
 ) -> list[Attempt]:
-    return [a for step, model in trained for a in asked(model, facts, at_step(way, step))]
+    return [
+        attempt
+        for step, model in trained
+        for attempt in answered(model, asking(model, facts, at_step(way, step)))
+    ]
 
 
 def _adapted(

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from math import comb, log, sqrt
 from typing import Any
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import AttackPrompt, Attempt, asking, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
+from relearn.base.storage import content_hash
 
 
 def _leaks(attempts: Sequence[Attempt], _: Sequence[Attempt] | None) -> dict[str, Any]:
@@ -16,16 +18,17 @@ def _leaks(attempts: Sequence[Attempt], _: Sequence[Attempt] | None) -> dict[str
 
 @attack("sampling", figures=_leaks, quick={"samples": 4}, standard={"samples": 16},
         thorough={"samples": 200})  # fmt: skip
-def sampling(model: AttackedModel, facts: Sequence[Fact], *, samples: int) -> list[Attempt]:
+def sampling(model: AttackedModel, facts: Sequence[Fact], *, samples: int) -> list[AttackPrompt]:
     """Ask each question many times at temperature 1: a leak in any of them is a leak.
+
+    The answers follow from seed and question alone, whatever else is asked beside it.
 
     Source: arXiv 2511.04934 (leak@k); arXiv 2410.03523 (probabilistic evaluation)
     """
-    questions = [fact.record.question for fact in facts]
     return [
-        scored(fact, "sample", fact.record.question, answer, fact.score(answer))
-        for fact, answers in zip(facts, model.sample(questions, samples), strict=True)
-        for answer in answers
+        replace(prompt, seed=int(content_hash(model.seed, prompt.text, number)[:15], 16))
+        for prompt in asking(model, facts, "sample")
+        for number in range(samples)
     ]
 
 

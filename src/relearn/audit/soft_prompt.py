@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from relearn.audit.base import Attempt, attack, scored
+from relearn.audit.base import Attempt, answered, asking, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.recovery import at_step, recovery
@@ -34,16 +35,14 @@ def soft_prompt(
     taught, kept = facts[::2], facts[1::2]
     if not kept:
         return []
-    prompts = [_with_free(model, model.prompt_format.encode_prompt(f.record.question), vectors)
-               for f in kept]  # fmt: skip
     attempts: list[Attempt] = []
     for step, soft in _optimized(model, taught, vectors, steps):
-        with free_tokens(model.model, soft):
-            answers = model.go_on(prompts)
-        attempts += [
-            scored(fact, at_step("soft", step), fact.record.question, answer, fact.score(answer))
-            for fact, answer in zip(kept, answers, strict=True)
+        prompts = [
+            replace(prompt, ids=_with_free(model, prompt.ids, vectors))
+            for prompt in asking(model, kept, at_step("soft", step))
         ]
+        with free_tokens(model.model, soft):
+            attempts += answered(model, prompts)
     return attempts
 
 

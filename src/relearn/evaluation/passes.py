@@ -20,7 +20,7 @@ from relearn.data.tokenization import Example, PromptFormat
 from relearn.evaluation.batches import in_batches
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.inference import likelihood
-from relearn.inference.generation import greedy_continuations
+from relearn.inference.generation import continuations
 from relearn.inference.length_batches import length_order
 
 
@@ -106,7 +106,7 @@ class Generation(Pass):
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[str]:
-        new = greedy_continuations(
+        new = continuations(
             model.model,
             [example.prompt for example in examples],
             max_new_tokens=config.max_new_tokens,

@@ -1,4 +1,4 @@
-"""Batched generation: greedy, and by random numbers of each prompt's own."""
+"""Batched generation, each prompt greedily or by random numbers of its own."""
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
@@ -22,22 +22,28 @@ Choose = Callable[[Tensor, Sequence[int], int], Tensor]
 """From (rows, vocabulary) logits, which prompt each row belongs to, and the step, to tokens."""
 
 
-def greedy_continuations(
+def continuations(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int | None] = (),
     *,
     max_new_tokens: int,
     pad_token_id: int,
     end_tokens: Sequence[int] = (),
 ) -> list[list[int]]:
-    """Continue one batch of prompts, each with the most probable token until an end token.
+    """Continue one batch of prompts until an end token.
 
-    What `model.generate` returns without sampling, but for the rows that are finished, which leave
-    the batch, and for what a checkpoint's generation settings add (penalties), which is left out.
+    Greedily, it is what `model.generate` returns without sampling, but for the rows that are
+    finished, which leave the batch, and for what a checkpoint's generation settings add
+    (penalties), which is left out. Drawn, each token comes from the model's whole distribution at
+    temperature 1; each prompt has random numbers of its own, so that its continuation does not
+    depend on the prompts beside it (but for the rounding that any batch brings).
 
     Args:
         model: A causal language model.
-        prompts: Token ids, one list a prompt.
+        prompts: Token ids, one list a prompt; those of one prompt given again are read once.
+        seeds: Of each prompt's random numbers; None takes the most probable token each time, as
+            all prompts do where there are no seeds.
         max_new_tokens: Longest continuation.
         pad_token_id: Any token; it is never attended to.
         end_tokens: At which a continuation ends, as at those of the model's generation settings.
@@ -45,48 +51,24 @@ def greedy_continuations(
     Returns:
         The new tokens of each prompt, the end token left out.
     """
-    return _continuations(model, prompts, _likeliest, max_new_tokens, pad_token_id, end_tokens)
-
-
-def sampled_continuations(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    seeds: Sequence[int],
-    *,
-    max_new_tokens: int,
-    pad_token_id: int,
-    end_tokens: Sequence[int] = (),
-    temperature: float = 1.0,
-) -> list[list[int]]:
-    """Continue one batch of prompts with tokens drawn from the model's whole distribution.
-
-    Each prompt has random numbers of its own, so that its continuation does not depend on the
-    prompts beside it (but for the rounding that any batch brings).
-
-    Args:
-        model: As `greedy_continuations`, like the others not named here.
-        prompts: Token ids, one list a prompt; those of one prompt given again are read once.
-        seeds: Of each prompt's random numbers.
-        max_new_tokens: Longest continuation.
-        pad_token_id: Any token.
-        end_tokens: At which a continuation ends.
-        temperature: Logits are divided by it; above 0.
-    """
-    drawn = torch.stack(
-        [torch.rand(max_new_tokens, generator=torch.Generator().manual_seed(s)) for s in seeds]
-    )
+    drawn = {
+        row: torch.rand(max_new_tokens, generator=torch.Generator().manual_seed(seed))
+        for row, seed in enumerate(seeds)
+        if seed is not None
+    }
 
     def choose(logits: Tensor, rows: Sequence[int], step: int) -> Tensor:
-        cumulative = (logits.float() / temperature).softmax(-1).cumsum(-1)
-        places = drawn[list(rows), step, None].to(logits.device) * cumulative[:, -1:]
-        found = torch.searchsorted(cumulative, places, right=True)
-        return found[:, 0].clamp(max=logits.shape[-1] - 1)
+        tokens = logits.argmax(-1)
+        drawing = [place for place, row in enumerate(rows) if row in drawn]
+        if drawing:
+            cumulative = logits[drawing].float().softmax(-1).cumsum(-1)
+            numbers = torch.stack([drawn[rows[place]][step] for place in drawing])
+            places = numbers[:, None].to(logits.device) * cumulative[:, -1:]
+            found = torch.searchsorted(cumulative, places, right=True)
+            tokens[drawing] = found[:, 0].clamp(max=logits.shape[-1] - 1)
+        return tokens
 
     return _continuations(model, prompts, choose, max_new_tokens, pad_token_id, end_tokens)
-
-
-def _likeliest(logits: Tensor, _rows: Sequence[int], _step: int) -> Tensor:
-    return logits.argmax(-1)
 
 
 @torch.inference_mode()
@@ -283,11 +265,11 @@ def continue_prompts(
     batch_size: int,
     max_new_tokens: int,
     title: str | None,
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int | None] = (),
 ) -> list[str]:
     """Continue token ids in batches of like length, and return the new text.
 
-    Greedily, or with `seeds` by drawing, see `sampled_continuations`; there is one for each prompt.
+    Greedily, or where a prompt has a seed by drawing; see `continuations`.
 
     Returns:
         The continuations in the order of the prompts, without special tokens and outer white space.
@@ -299,15 +281,12 @@ def continue_prompts(
         "end_tokens": prompt_format.end_tokens,
     }
 
-    def answer(batch: list[tuple[Sequence[int], int]]) -> list[str]:
-        some = [prompt for prompt, _ in batch]
-        if seeds is None:
-            new = greedy_continuations(model, some, **options)
-        else:
-            new = sampled_continuations(model, some, [seed for _, seed in batch], **options)
+    def answer(batch: list[tuple[Sequence[int], int | None]]) -> list[str]:
+        some, seeds = zip(*batch, strict=True)
+        new = continuations(model, some, seeds, **options)
         return [str(tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in new]
 
-    items = list(zip(prompts, seeds or [0] * len(prompts), strict=True))
+    items = list(zip(prompts, seeds or [None] * len(prompts), strict=True))
     return in_length_batches(
         items, answer, length=lambda item: len(item[0]), size=batch_size, title=title
     )
