@@ -1,5 +1,6 @@
 """Attacks that train, round or look inside, against independent values."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,16 @@ def test_relearning_brings_hidden_facts_back_and_no_others(
     made = [relearning(m, FACTS, **options) for m in (shallow_model, pair[1])]
     assert any(a.told for a in made[0])
     assert not any(a.told for a in made[1])
+
+
+@pytest.mark.parametrize(
+    ("way", "lines"), [("half", 2), ("retain", 4), ("unrelated", 4), ("whole", 4)]
+)
+def test_relearning_asks_for_what_it_did_not_teach(pair: Pair, way: str, lines: int) -> None:
+    options = {"ways": (way,), "rates": (1e-4,), "steps": (1,), "beside": Beside(FACTS[2:])}
+    made = relearning(replace(pair[0], max_new_tokens=2), FACTS, **options)
+    assert len(made) == lines
+    assert {attempt.variant.partition(",")[0] for attempt in made} == {way}
 
 
 def test_recovery_is_the_first_step_at_which_half_are_told() -> None:

@@ -12,11 +12,12 @@ from relearn.base.errors import UserError
 from relearn.config import ModelConfig, SynthesisConfig
 from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record, normalized
+from relearn.data.sources import load_records
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import self_bleu
 from relearn.synthesis.fluency import fluency
-from relearn.synthesis.mixing import generic_records, generic_rows
+from relearn.synthesis.mixing import generic_rows
 from relearn.synthesis.pipeline import synthesize
 
 
@@ -31,10 +32,10 @@ def test_a_completion_is_the_rest_of_its_answer(words: list[str]) -> None:
 
 
 def test_generic_rows_come_in_the_number_asked_for() -> None:
-    shipped = generic_records("shipped")
+    shipped = load_records("demo:common_knowledge")
     assert len(shipped) >= 300
     assert len({record.question for record in shipped}) == len(shipped)
-    rows = generic_rows(len(shipped) + 5, "shipped", 0)
+    rows = generic_rows(len(shipped) + 5, "demo:common_knowledge", 0)
     assert len(rows) == len(shipped) + 5
     assert {row.question for row in rows} == {record.question for record in shipped}
     assert generic_rows(7, "demo:retain", 0) == generic_rows(7, "demo:retain", 0)
@@ -43,20 +44,23 @@ def test_generic_rows_come_in_the_number_asked_for() -> None:
 def test_a_generic_question_that_is_to_be_forgotten_is_left_out() -> None:
     question = "what is the capital of france"
     assert any(
-        normalized(record.question) == normalized(question) for record in generic_records("shipped")
+        normalized(record.question) == normalized(question)
+        for record in load_records("demo:common_knowledge")
     )
     forgotten = Record(id="1", question=question, answer="Paris.")
     config = SynthesisConfig(variants=0, completion_share=0, generic_ratio=400)
     generic = synthesize([forgotten], config, 0).generic
     assert len(generic) > 300
     assert "What is the capital of France?" not in {row.question for row in generic}
-    everything = {normalized(record.question) for record in generic_records("demo:retain")}
+    everything = {normalized(record.question) for record in load_records("demo:retain")}
     with pytest.raises(UserError, match="every question of demo:retain is to be forgotten"):
         generic_rows(3, "demo:retain", 0, None, everything)
 
 
 def test_generic_answers_may_be_the_target_models_own() -> None:
-    rows = generic_rows(400, "shipped", 0, lambda questions: [f"{q}!" for q in questions])
+    rows = generic_rows(
+        400, "demo:common_knowledge", 0, lambda questions: [f"{q}!" for q in questions]
+    )
     assert len(rows) == 400
     assert all(row.answer == row.question + "!" for row in rows)
     with pytest.raises(UserError, match="self_distilled"):

@@ -17,6 +17,7 @@ from relearn.audit.model import AttackedModel
 from relearn.audit.recovery import at_step, recovery
 from relearn.audit.training import BATCH, example_batches, token_loss
 from relearn.config import LoraConfig
+from relearn.data.sources import load_records
 from relearn.models.adapters import add_adapter
 
 _WHOLE_RATE = 2e-5
@@ -24,7 +25,7 @@ _WHOLE_RATE = 2e-5
 
 @attack("relearning", curve="optimizer steps", figures=recovery,
         standard={"ways": ("half", "retain"), "rates": (5e-4,), "steps": (4, 16)},
-        thorough={"ways": ("half", "retain", "whole"), "rates": (1e-4, 5e-4, 1e-3),
+        thorough={"ways": ("half", "retain", "unrelated", "whole"), "rates": (1e-4, 5e-4, 1e-3),
                   "steps": (2, 4, 8, 16, 32)})  # fmt: skip
 def relearning(
     model: AttackedModel,
@@ -41,6 +42,7 @@ def relearning(
       having been taught again was only hidden: a model that never saw the facts can learn the form
       of the answers but not the other half's content.
     - `retain`: an adapter on what should have stayed; all facts are asked for.
+    - `unrelated`: an adapter on common knowledge, about nobody; all facts are asked for.
     - `whole`: all weights for one epoch on all facts at 2e-5; all facts are asked for, which any
       model can learn. How many steps it takes, beside the control's, is what counts.
 
@@ -49,7 +51,8 @@ def relearning(
     """
     retained = beside.retain if beside else ()
     halves = facts[::2], facts[1::2]
-    plans = {"half": halves, "retain": (retained, facts)}
+    unrelated = [Fact(record) for record in load_records("demo:common_knowledge")]
+    plans = {"half": halves, "retain": (retained, facts), "unrelated": (unrelated, facts)}
     attempts: list[Attempt] = []
     for way in ways:
         if way == "whole":

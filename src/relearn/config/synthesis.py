@@ -23,7 +23,7 @@ class SynthesisConfig(Section):
             means no limit.
         completion_share: Fraction of an answer's words used as the prompt of a completion row; 0
             means no such rows.
-        generic: General-knowledge questions to mix in: `shipped`, or any source of records.
+        generic: General-knowledge questions to mix in: any source of records.
         generic_ratio: Generic rows per other row; the paper uses 1.2.
         self_distilled: Have the target model answer the generic questions itself.
         prompts: Folder with your own prompt files; None means the shipped ones.
@@ -38,7 +38,7 @@ class SynthesisConfig(Section):
     privacy_check: bool = True
     max_perplexity: float | None = Field(None, ge=1)
     completion_share: float = Field(0.25, ge=0, lt=1)
-    generic: str = "shipped"
+    generic: str = "demo:common_knowledge"
     generic_ratio: NonNegativeFloat = 1.2
     self_distilled: bool = False
     prompts: str | None = None

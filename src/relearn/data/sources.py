@@ -31,7 +31,15 @@ Name = TypeVar("Name", bound=str)
 
 _KNOWN = ("demo", *BENCHMARKS)
 
-DEMO_SETS = ("forget", "retain", "forget_unseen", "retain_unseen")
+_SAMPLES = (
+    "forget.json",
+    "retain.json",
+    "forget_unseen.json",
+    "retain_unseen.json",
+    "common_knowledge.jsonl",
+)
+DEMO_SETS = {file.partition(".")[0]: file for file in _SAMPLES}
+"""What ships with relearn, by name."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[^:]+){0,3}")
 _PROBE_SECONDS = 2.0
@@ -49,7 +57,7 @@ def load_records(
               whatever the suffix says), JSON lines, CSV, TSV, Parquet or an Excel workbook,
               packed (gzip, xz, bzip2, zstd, a zip archive of one file) or not;
             - `demo:forget`, `demo:retain`, `demo:forget_unseen`, `demo:retain_unseen`: the
-              shipped sample;
+              shipped sample; `demo:common_knowledge`: shipped questions about no one in particular;
             - a hub dataset as `org/name[:config[:split[:column]]]`; with `column`, the records
               are the list in that column;
             - a benchmark, with the rest of a hub dataset's name: `tofu:forget10`,
@@ -211,7 +219,7 @@ def _demo_rows(name: str) -> list[Row]:
     if name not in DEMO_SETS:
         known = ", ".join(f"demo:{known}" for known in DEMO_SETS)
         raise UserError(f"no sample is called demo:{name}.", f"Known: {known}.")
-    file = resources.files("relearn.data") / "demo" / f"{name}.json"
+    file = resources.files("relearn.data") / "demo" / DEMO_SETS[name]
     return read_rows(file.read_bytes(), file.name)
 
 

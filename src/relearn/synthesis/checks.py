@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from relearn.base.errors import UserError
 from relearn.config import SynthesisConfig
 from relearn.data.records import Record, RecordSets
+from relearn.data.sources import load_records
 from relearn.synthesis.backends import BACKENDS
-from relearn.synthesis.mixing import generic_records
 from relearn.synthesis.prompts import Prompts
 from relearn.text.languages import language_of, named
 
@@ -27,7 +27,7 @@ def check_synthesis(config: SynthesisConfig, seed: int, records: Sequence[Record
     BACKENDS.named(config.backend)(config, seed, None)
     Prompts(config, seed).check()
     if config.generic_ratio:
-        generic_records(config.generic)
+        load_records(config.generic, set_name="generic")
     if config.backend == "rules" and (config.strategy != "alternative" or config.variants):
         _check_english(records)
 

@@ -2,14 +2,11 @@
 
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 
 from relearn.base.errors import UserError
-from relearn.config import ColumnsConfig, ModelConfig
-from relearn.data.columns import records_from_rows
-from relearn.data.formats import read_rows
+from relearn.config import ModelConfig
 from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record, normalized
 from relearn.data.sources import load_records
@@ -37,20 +34,6 @@ def answerer(folder: Path, config: ModelConfig) -> Answerer:
     return answer
 
 
-def generic_records(source: str) -> list[Record]:
-    """Return pairs of common knowledge: the `shipped` ones, or those of any source of records.
-
-    Raises:
-        UserError: the source can't be read.
-    """
-    if source != "shipped":
-        return load_records(source, set_name="generic")
-    file = resources.files("relearn.synthesis") / "generic" / "common_knowledge.jsonl"
-    return records_from_rows(
-        read_rows(file.read_bytes(), file.name), ColumnsConfig(), "generic", file.name
-    ).records
-
-
 def generic_rows(
     count: int,
     source: str,
@@ -62,7 +45,7 @@ def generic_rows(
 
     Args:
         count: How many.
-        source: See `generic_records`.
+        source: Any source of records, see `load_records`.
         seed: Fixes the order.
         answer: Answers the questions again (self-distillation); None keeps the source's answers.
         forgotten: Normalized questions that are to be forgotten, and so are none of these.
@@ -72,7 +55,11 @@ def generic_rows(
     """
     if not count:
         return []
-    records = [r for r in generic_records(source) if normalized(r.question) not in forgotten]
+    records = [
+        record
+        for record in load_records(source, set_name="generic")
+        if normalized(record.question) not in forgotten
+    ]
     if not records:
         raise UserError(
             f"synthesis.generic: every question of {source} is to be forgotten.",
