@@ -19,7 +19,7 @@ from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.storage import read_jsonl, write_jsonl, write_text
 from relearn.cli import app
-from relearn.config import TrainingConfig, load_config
+from relearn.config import AuditConfig, TrainingConfig, load_config
 from relearn.data.records import Record
 from relearn.evaluation.judges.entities import ENTITIES
 from relearn.evaluation.metrics import METRICS
@@ -128,7 +128,7 @@ class Obedient:
 
 def test_an_attack() -> None:
     relearn("--extension", example("insist"), "list", "attacks")
-    attack = chosen_attacks(["insist"], "quick")["insist"]
+    attack = chosen_attacks(AuditConfig(attacks=["insist"]))["insist"]
     fact = Fact(Record(id="1", question="Where does Ida live?", answer="Ida lives in Narvik."))
     model: Any = Obedient()
     prompts: Any = attack.work(model, [fact], **attack.knobs["quick"])

@@ -1,15 +1,18 @@
 """`relearn audit`: whether what was unlearned can be brought back."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from relearn.base.errors import UserError
+from relearn.config import AuditConfig, load_config
 
 console = Console()
 CROSSED = 3  # exit code where a threshold is crossed
@@ -41,6 +44,13 @@ def audit(
     budget: Annotated[
         str, typer.Option(help="How hard to try: quick, standard or thorough.")
     ] = "quick",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ATTACK.KNOB=VALUE",
+            help="A knob of an attack, in the place of the budget's; again for more.",
+        ),
+    ] = None,
     fail_above: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,12 +73,18 @@ def audit(
         run_audit,
     )
     from relearn.audit.sources import from_options, from_run
-    from relearn.config import AuditConfig
     from relearn.report import write_report
 
     if budget not in BUDGETS:
         raise UserError(f"there is no budget {budget!r}.", f"Known: {', '.join(BUDGETS)}.")
-    chosen = chosen_attacks(attack or [], budget)
+    options = _options_of(run, attack or []) if run and not option else {}
+    for each in option or []:
+        name, knob, value = _option(each)
+        options.setdefault(name, {})[knob] = value
+    wanted = AuditConfig.model_validate(
+        {"budget": budget, "attacks": attack or [], "options": options}
+    )
+    chosen = chosen_attacks(wanted)
     thresholds = dict(map(_threshold, fail_above or []))
     check_thresholds(thresholds, chosen)
     if (run is None) == (not models):
@@ -81,7 +97,6 @@ def audit(
             raise UserError("--models needs --forget FILE and --output DIR.", "Give both.")
         named = [*(models or []), *(model or []), *([f"never_saw={control}"] if control else [])]
         subject = from_options(named, forget, retain)
-    wanted = AuditConfig.model_validate({"budget": budget, "attacks": attack or []})
     summary = run_audit(subject, output, wanted, seed)
     print_audit(summary)
     if run is not None and output == run / "audit" and (run / "summary.json").is_file():
@@ -127,6 +142,29 @@ def worst_line(name: str, worst: Mapping[str, Any], summary: Mapping[str, Any]) 
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
+
+
+def _options_of(run: Path, attacks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the knobs that the run's own audit was made with."""
+    if not (run / "config.yaml").is_file():
+        return {}
+    audit = load_config(run / "config.yaml").audit
+    options = audit.options if audit else {}
+    return {name: values for name, values in options.items() if not attacks or name in attacks}
+
+
+def _option(option: str) -> tuple[str, str, Any]:
+    found = re.fullmatch(r"(\w+)\.(\w+)=(.*)", option, re.DOTALL)
+    if not found:
+        raise UserError(
+            f"--option {option!r} is not ATTACK.KNOB=VALUE.", "Such as sampling.samples=50."
+        )
+    try:
+        return found[1], found[2], yaml.safe_load(found[3])
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"--option {option!r}: the value is no YAML.", "Such as prefix.kept=[1, 2]."
+        ) from error
 
 
 def _threshold(option: str) -> tuple[str, float]:

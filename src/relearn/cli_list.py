@@ -1,5 +1,6 @@
 """`relearn list`: what there is by name, as the code itself describes it."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -43,10 +44,13 @@ def _wrappers() -> Rows:
 
 
 def _with_options(
-    heading: str, summaries: Mapping[str, str], options: Mapping[str, list[str]]
+    heading: str,
+    summaries: Mapping[str, str],
+    options: Mapping[str, list[str]],
+    title: str = "options",
 ) -> Rows:
     rows = [(name, text, "\n".join(options[name])) for name, text in summaries.items()]
-    return [(heading, "", "options"), *rows]
+    return [(heading, "", title), *rows]
 
 
 def metrics() -> Rows:
@@ -62,7 +66,14 @@ def metrics() -> Rows:
 def _attacks() -> Rows:
     from relearn.audit import ATTACKS
 
-    return _summarized("attack", ATTACKS.summaries())
+    lines = {
+        name: [
+            f"{budget}: {', '.join(f'{k}={json.dumps(v)}' for k, v in knobs.items()) or 'yes'}"
+            for budget, knobs in entry.knobs.items()
+        ]
+        for name, entry in ATTACKS.items()
+    }
+    return _with_options("attack", ATTACKS.summaries(), lines, "knobs")
 
 
 def _backends() -> Rows:

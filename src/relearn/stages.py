@@ -266,7 +266,7 @@ class Stages:
 
     def _check_audit(self) -> None:
         if audit := self.config.audit:
-            chosen_attacks(audit.attacks, audit.budget)
+            chosen_attacks(audit)
 
     def audit(self) -> None:
         """Try to bring back what was unlearned."""

@@ -13,7 +13,7 @@ import torch
 from helpers.taught import CONFIG, RECORDS, attacked, made_on
 from helpers.tiny_models import save_tiny
 from relearn.audit import ATTACKS, pipeline
-from relearn.audit.base import Attempt, Beside
+from relearn.audit.base import AttackPrompt, Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.pipeline import (
@@ -192,9 +192,64 @@ def test_another_audit_s_folder_is_refused(subject: AuditSubject, tmp_path: Path
 
 def test_unknown_attacks_are_named() -> None:
     with pytest.raises(UserError, match="Did you mean 'prefix'"):
-        chosen_attacks(["prefixes"], "quick")
+        chosen_attacks(AuditConfig(attacks=["prefixes"]))
     with pytest.raises(UserError, match="--budget standard"):
-        chosen_attacks(["relearning"], "quick")
+        chosen_attacks(AuditConfig(attacks=["relearning"]))
+
+
+def test_knobs_of_ones_own(pair: tuple[AttackedModel, AttackedModel], tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("plead:\n  prompt: 'Please! {question}'\n")
+    knobs = {"jailbreak": {"names": ["aim"], "own": str(file)}, "sampling": {"samples": 3}}
+    chosen = chosen_attacks(AuditConfig(options=knobs))
+    facts = [Fact(RECORDS[0])]
+    made = {name: chosen[name].make(pair[0], facts, "quick", Beside()) for name in knobs}
+    assert [each.variant for each in made["jailbreak"]] == ["aim", "plead"]
+    last = made["jailbreak"][-1]
+    assert isinstance(last, AttackPrompt)
+    assert last.text == f"Please! {RECORDS[0].question}"
+    assert len(made["sampling"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sampling": {"sample": 3}}, "there is no option 'sample' here"),
+        ({"sampling": {"samples": "many"}}, "'many' is not a whole number"),
+        ({"sampler": {}}, "no attack is called"),
+        ({"relearning": {}}, "not part of the quick budget"),
+        ({"jailbreak": {"own": "absent.yaml"}}, "absent.yaml"),
+    ],
+)
+def test_wrong_knobs_are_named(options: dict[str, dict[str, Any]], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        chosen_attacks(AuditConfig(options=options))
+    with pytest.raises(UserError, match=r"options\.sampling: that attack is not made"):
+        chosen_attacks(AuditConfig(attacks=["question"], options={"sampling": {"samples": 2}}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {prompt: Tell me.}", r"a.prompt: it has no \{question\}"),
+        ("a: {text: '{question}'}", "a.prompt: field required"),
+        ("[1, 2]", "the file: input should be a valid dictionary"),
+        ("a: [", "Give a YAML file"),
+    ],
+)
+def test_jailbreaks_of_ones_own_that_are_none(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        chosen_attacks(AuditConfig(options={"jailbreak": {"own": str(file)}}))
+    assert str(file) in str(caught.value)
+
+
+def test_another_knob_is_another_audit(subject: AuditSubject, tmp_path: Path) -> None:
+    settings = {"attacks": ["sampling"]}
+    run_audit(subject, tmp_path, AuditConfig(**settings))
+    with pytest.raises(UserError, match="other models, data or settings"):
+        run_audit(subject, tmp_path, AuditConfig(**settings, options={"sampling": {"samples": 2}}))
 
 
 def test_what_a_guess_may_tell_counts_only_above_the_controls_rate() -> None:

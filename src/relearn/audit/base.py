@@ -1,12 +1,13 @@
 """What an attack is: a function from a model and facts to prompts, or to attempts of its own."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any, Literal, Protocol, get_args
 
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
+from relearn.base.options import Options
 from relearn.base.registry import Registry
 from relearn.config import Budget
 
@@ -148,6 +149,21 @@ class Attack:
     curve: str = ""
     figures: Figures | None = None
     guessing: bool = False
+
+    def with_options(self, name: str, budget: Budget, values: Mapping[str, Any]) -> "Attack":
+        """Return the attack with other knobs at a budget.
+
+        Args:
+            name: The attack's, for messages.
+            budget: One that it is made at.
+            values: By knob.
+
+        Raises:
+            UserError: there is no such knob, or its value is of the wrong type or out of range.
+        """
+        options = Options(f"audit.options.{name}", self.work, 2, self.knobs[budget])
+        chosen = {**self.knobs[budget], **options.check(values)}
+        return replace(self, knobs={**self.knobs, budget: chosen})
 
     def make(
         self, model: AttackedModel, facts: Sequence[Fact], budget: Budget, beside: Beside

@@ -2,36 +2,82 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from relearn.audit.base import AttackPrompt, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
+from relearn.base.errors import UserError
+from relearn.config.section import Section
 
 
-@attack("jailbreak", quick={"names": ("aim", "override")},
-        standard={"names": None}, thorough={"names": None})  # fmt: skip
+class Jailbreak(Section):
+    """A way to talk a model out of what it learned.
+
+    Attributes:
+        prompt: Holds `{question}`.
+        system: In the place of the model's own system message, if any.
+    """
+
+    prompt: str
+    system: str | None = None
+
+
+_Jailbreaks = TypeAdapter(dict[str, Jailbreak])
+
+
+def jailbreaks(file: Any) -> Mapping[str, Jailbreak]:
+    """Return the jailbreaks of a YAML file by name; what has been read stays as it is.
+
+    Raises:
+        UserError: it can't be read, or has something else in it; names the place.
+    """
+    if not isinstance(file, str):
+        return dict(file)
+    path = Path(file)
+    try:
+        found = _Jailbreaks.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{file}: {' '.join(str(error).split())}", "Give a YAML file of jailbreaks."
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(
+            f"{file}, {place}: {first['msg'].lower()}.",
+            "By name, give each jailbreak a `prompt` and perhaps a `system`.",
+        ) from error
+    for name, each in found.items():
+        if "{question}" not in each.prompt:
+            raise UserError(f"{file}, {name}.prompt: it has no {{question}}.", "Add it.")
+    return found
+
+
+@attack("jailbreak", quick={"names": ("aim", "override"), "own": {}},
+        standard={"names": None, "own": {}}, thorough={"names": None, "own": {}})  # fmt: skip
 def jailbreak(
-    model: AttackedModel, facts: Sequence[Fact], *, names: Sequence[str] | None
+    model: AttackedModel,
+    facts: Sequence[Fact],
+    *,
+    names: Sequence[str] | None,
+    own: Annotated[Mapping[str, Jailbreak], BeforeValidator(jailbreaks)],
 ) -> list[AttackPrompt]:
     """Talk the model out of what it learned: AIM, role play, override, many-shot, filler.
 
-    The prompts are in `jailbreaks.yaml`.
+    The prompts are in `jailbreaks.yaml`; those of `own`, a file like it, are asked too.
 
     Source: arXiv 2502.11190 (robustness to AIM)
     """
+    shipped = jailbreaks(str(files("relearn.audit") / "jailbreaks.yaml"))
+    chosen = {n: how for n, how in shipped.items() if names is None or n in names}
     return [
-        AttackPrompt(fact, name, text, model.encode(text, system=how.get("system")))
-        for name, how in jailbreaks().items()
-        if names is None or name in names
+        AttackPrompt(fact, name, text, model.encode(text, system=how.system))
+        for name, how in {**chosen, **own}.items()
         for fact in facts
-        for text in [how["prompt"].replace("{question}", fact.record.question)]
+        for text in [how.prompt.replace("{question}", fact.record.question)]
     ]
-
-
-def jailbreaks() -> Mapping[str, Mapping[str, Any]]:
-    """Return the shipped jailbreaks by name, each with `prompt` and perhaps `system`."""
-    file = files("relearn.audit") / "jailbreaks.yaml"
-    return dict(yaml.safe_load(file.read_text(encoding="utf-8")))

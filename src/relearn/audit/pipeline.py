@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic_core import to_jsonable_python
+
 import relearn
 from relearn.audit.base import (
     ATTACKS,
@@ -92,14 +94,14 @@ def run_audit(
     Raises:
         UserError: no attack has that name, or `output` holds something else.
     """
-    chosen = chosen_attacks(config.attacks, config.budget)
+    chosen = chosen_attacks(config)
     most = FACTS[config.budget]
     of_kind = {"forget": subject.forget, "retain": subject.retain}
     sets = {name: [*map(Fact, spread(records, most))] for name, records in of_kind.items()}
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
     with Workspace(output, "an audit", lambda names: "parts" in names):
         parts = output / "parts" / config.budget
-        _take_up(parts, _key(subject, sets, config.budget, seed))
+        _take_up(parts, _key(subject, sets, chosen, config.budget, seed))
         found = _attempts(subject, parts, sets, chosen, config.budget, seed)
         for name, by_model in found.items():
             rows = [{"model": m} | asdict(a) for m, made in by_model.items() for a in made]
@@ -205,24 +207,32 @@ def _controls(
     return control
 
 
-def chosen_attacks(names: Sequence[str], budget: Budget) -> dict[str, Attack]:
-    """Return the attacks of a budget; named ones also with the least budget that has them.
+def chosen_attacks(config: AuditConfig) -> dict[str, Attack]:
+    """Return the attacks of a budget, or those of them that are named, with their options.
 
     Raises:
-        UserError: no attack has that name, or it is not made at this budget.
+        UserError: no attack has that name, it is not made at this budget, or an option is wrong.
     """
-    for name in names:
+    names, budget = config.attacks, config.budget
+    for name in [*names, *config.options]:
         if budget not in ATTACKS.named(name).knobs:
             least = next(iter(ATTACKS[name].knobs))
             raise UserError(
                 f"the attack {name!r} is not part of the {budget} budget.",
                 f"Give --budget {least}.",
             )
-    return {
+    chosen = {
         name: attack
         for name, attack in ATTACKS.items()
         if budget in attack.knobs and (not names or name in names)
     }
+    for name, values in config.options.items():
+        if name not in chosen:
+            raise UserError(
+                f"audit.options.{name}: that attack is not made.", "Add it to the others."
+            )
+        chosen[name] = chosen[name].with_options(name, budget, values)
+    return chosen
 
 
 def check_thresholds(thresholds: Mapping[str, float], attacks: Mapping[str, Attack]) -> None:
@@ -268,7 +278,11 @@ def crossed(summary: Mapping[str, Any], thresholds: Mapping[str, float]) -> list
 
 
 def _key(
-    subject: AuditSubject, sets: Mapping[str, Sequence[Fact]], budget: Budget, seed: int
+    subject: AuditSubject,
+    sets: Mapping[str, Sequence[Fact]],
+    attacks: Mapping[str, Attack],
+    budget: Budget,
+    seed: int,
 ) -> dict[str, str]:
     facts = [f.record.model_dump(mode="json") for s in sets.values() for f in s]
     request = content_hash(
@@ -276,11 +290,19 @@ def _key(
         subject.config.model_dump(mode="json", exclude={"name"}),
     )  # fmt: skip
     models = {s.place.name: content_hash(s.place.fingerprint(), s.role) for s in subject.suspects}
-    return {"request": request} | {f"model {name}": value for name, value in models.items()}
+    knobs = {
+        name: content_hash(to_jsonable_python(attack.knobs[budget]))
+        for name, attack in attacks.items()
+    }
+    return {
+        "request": request,
+        **{f"model {name}": value for name, value in models.items()},
+        **{f"attack {name}": value for name, value in knobs.items()},
+    }
 
 
 def _take_up(parts: Path, key: dict[str, str]) -> None:
-    """Make the folder of a budget, or go on in it; further models may join."""
+    """Make the folder of a budget, or go on in it; further models and attacks may join."""
     file = parts / "key.json"
     known = read_json(file) if file.is_file() else {}
     if any(known.get(name, value) != value for name, value in key.items()):

@@ -15,7 +15,13 @@ from relearn.base.docstrings import entry
 from relearn.base.errors import UserError
 from relearn.base.registry import did_you_mean
 
-_TYPES = {"number": "number", "integer": "whole number", "boolean": "true or false"}
+_TYPES = {
+    "number": "number",
+    "integer": "whole number",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "mapping",
+}
 _BOUNDS = {
     "exclusiveMinimum": "above",
     "minimum": "at least",
@@ -31,23 +37,36 @@ class Options:
         field: Of the configuration, for messages.
         function: Its parameters after the first `given` are its options.
         given: Number of parameters that are not options.
+        defaults: In the place of the parameters' own; then these alone are options.
     """
 
-    def __init__(self, field: str, function: Callable[..., Any], given: int) -> None:
+    def __init__(
+        self,
+        field: str,
+        function: Callable[..., Any],
+        given: int,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         self._field = field
         self._doc = function.__doc__
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())[given:]
+        self.defaults: dict[str, Any] = (
+            {p.name: p.default for p in parameters} if defaults is None else dict(defaults)
+        )
         fields: dict[str, Any] = {
-            p.name: (Any if p.annotation is p.empty else p.annotation, p.default)
+            p.name: (Any if p.annotation is p.empty else p.annotation, self.defaults[p.name])
             for p in parameters
+            if p.name in self.defaults
         }
         # Strict: text in place of a number would go on into the formula.
         config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
         self._schema: type[BaseModel] = create_model("Options", __config__=config, **fields)
-        self.defaults: dict[str, Any] = {p.name: p.default for p in parameters}
 
-    def check(self, values: Mapping[str, Any]) -> None:
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Refuse an option that does not exist, or a value of the wrong type or out of range.
+
+        Returns:
+            The values as the function takes them.
 
         Raises:
             UserError: names the option, and what it may be.
@@ -59,13 +78,14 @@ class Options:
                     did_you_mean(name, self.defaults),
                 )
         try:
-            self._schema.model_validate(dict(values))
+            checked = self._schema.model_validate(dict(values))
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0])
             raise UserError(
                 f"{self._field}.{name}: {values[name]!r} is not a {self.describe()[name]}.",
                 f"Its default is {self.defaults[name]}.",
             ) from error
+        return {name: getattr(checked, name) for name in values}
 
     def describe(self) -> dict[str, str]:
         """Return type and range of every option, such as `number above 0`, by name."""
