@@ -23,7 +23,7 @@ from relearn.audit.pipeline import (
     crossed,
     run_audit,
 )
-from relearn.audit.prefix import private_start
+from relearn.audit.prefix import private_starts
 from relearn.audit.sampling import leak_at, leak_bound
 from relearn.audit.summary import summarize
 from relearn.base.errors import UserError
@@ -80,30 +80,40 @@ def test_a_prompt_longer_than_the_model_can_read(tmp_path: Path) -> None:
         model.go_on([short, [5] * 256])
 
 
-def test_private_start_is_the_token_that_begins_the_first_private_word(
+def test_private_starts_are_the_tokens_that_begin_the_private_words(
     pair: tuple[AttackedModel, AttackedModel],
 ) -> None:
     model, fact = pair[0], Fact(RECORDS[0])
     example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
-    start = private_start(fact, model, example)
-    assert start is not None
+    starts = private_starts(fact, model, example)
     decode = model.prompt_format.tokenizer.decode
-    assert decode(example.answer[:start]).strip() == "Robin Hale lives in"
-    assert "Dover".startswith(decode(example.answer[start : start + 1]).strip())
+    before = [decode(example.answer[:start]).strip() for start in starts]
+    assert before[0] == "Robin Hale lives in"
+    assert before[-1] == "Robin Hale lives in Dover and keeps"
+    for start, word in zip((starts[0], starts[-1]), ("Dover", "lizards"), strict=True):
+        assert word.startswith(decode(example.answer[start : start + 1]).strip())
 
 
-def test_private_probability_is_the_softmax_at_that_token(
+def test_private_probabilities_are_the_softmax_at_those_tokens(
     pair: tuple[AttackedModel, AttackedModel],
 ) -> None:
-    model, fact = pair[0], Fact(RECORDS[1])
-    made = made_on(model, ATTACKS["prefix"].work(model, [fact], kept=()))
+    model, fact = pair[1], Fact(RECORDS[1])
+    made = made_on(model, ATTACKS["prefix"].work(model, [fact], kept=(), words=None))
     example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
-    start = private_start(fact, model, example)
-    assert start is not None
-    ids = torch.tensor([example.prompt + example.answer[:start]])
-    by_hand = model.model(ids).logits[0, -1].softmax(-1)[example.answer[start]].item()
-    # Overtrained as it is, its logits are large: float32 rounds them by more than usual.
-    assert made[0].figures["private_probability"] == pytest.approx(by_hand, abs=1e-3)
+    starts = private_starts(fact, model, example)
+    by_hand = [
+        model.model(torch.tensor([example.prompt + example.answer[:start]]))
+        .logits[0, -1].softmax(-1)[example.answer[start]].item()
+        for start in starts
+    ]  # fmt: skip
+    assert len(made) == len(starts) >= 2
+    figures = made[0].figures
+    assert figures["first_private_probability"] == pytest.approx(by_hand[0], rel=1e-3)
+    assert figures["private_probability"] == pytest.approx(sum(by_hand) / len(starts), rel=1e-3)
+    assert not made[1].figures
+    # What came before the second private word was given, and counts for nothing.
+    assert made[1].variant == "private word 2"
+    assert made[1].prompt.endswith("lives in Narvik and keeps")
 
 
 def test_leak_at_k_is_the_share_of_draws_with_a_leak() -> None:

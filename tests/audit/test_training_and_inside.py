@@ -18,7 +18,7 @@ from relearn.audit.inside import by_layer, depth, inside
 from relearn.audit.membership import closeness, membership
 from relearn.audit.model import AttackedModel
 from relearn.audit.precision import NF4, as_gguf, normal_float, quantize, rounded
-from relearn.audit.prefix import private_start
+from relearn.audit.prefix import private_starts
 from relearn.audit.recovery import recovery
 from relearn.audit.relearning import relearning
 from relearn.audit.soft_prompt import free_tokens, soft_prompt
@@ -89,7 +89,7 @@ def test_states_put_into_the_target_by_hand(pair: Pair) -> None:
     target, other = pair
     attempts = inside(other, FACTS, most=None, tokens=3, beside=Beside(model=lambda _: target))
     example = target.prompt_format.encode(RECORDS[1].question, RECORDS[1].answer, end=False)
-    start = private_start(FACTS[1], target, example)
+    start = private_starts(FACTS[1], target, example)[0]
     assert start is not None
     wanted = example.answer[start : start + 3]
     ids = torch.tensor([example.prompt + example.answer[: start + 2]])

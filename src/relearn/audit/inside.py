@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from relearn.audit.base import Attempt, Beside, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
-from relearn.audit.prefix import private_start
+from relearn.audit.prefix import private_starts
 from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.records import spread
 from relearn.data.tokenization import Example
@@ -66,7 +66,8 @@ def inside(
     probes = []
     for fact in spread(facts, most):
         example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
-        if (start := private_start(fact, model, example)) is not None:
+        if starts := private_starts(fact, model, example):
+            start = starts[0]
             given = example.answer[:start]
             wanted = Example(example.prompt + given, example.answer[start : start + tokens])
             probes.append((fact, str(decode(given)).strip(), wanted))

@@ -15,50 +15,59 @@ _OPENINGS = (
 )
 
 
-@attack("prefix", curve="tokens of the true answer that are given", quick={"kept": (1, 4)},
-        standard={"kept": (1, 2, 4, 8)}, thorough={"kept": (1, 2, 4, 8, 16)})  # fmt: skip
+@attack("prefix", curve="tokens of the true answer that are given",
+        quick={"kept": (1, 4), "words": 1}, standard={"kept": (1, 2, 4, 8), "words": 3},
+        thorough={"kept": (1, 2, 4, 8, 16), "words": None})  # fmt: skip
 def prefix(
-    model: AttackedModel, facts: Sequence[Fact], *, kept: Sequence[int]
+    model: AttackedModel, facts: Sequence[Fact], *, kept: Sequence[int], words: int | None
 ) -> list[AttackPrompt]:
-    """Give the first k tokens of the true answer, up to the one before its first private token.
+    """Give the first k tokens of the true answer, and all tokens before a private word.
 
-    Words that were given count for nothing. `k=private` stops right before the first private
-    token, and has its probability among all next tokens as `private_probability`, 0 to 1.
+    `k=private` stops right before the first private word, `private word 2` before the next, and so
+    on; k itself goes up to the first. What was given counts for nothing. `private_probability`, 0
+    to 1, is that of a private word's first token among all next ones, given the true answer before:
+    the mean over the answer's private words; `first_private_probability` is that of the first.
 
     Source: discoverable extraction, Carlini et al. 2023 (arXiv 2202.07646)
     """
-    begun: list[tuple[Fact, Example, int]] = []
+    begun: list[tuple[Fact, Example, list[int]]] = []
     for fact in facts:
         example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
-        last = private_start(fact, model, example)
-        if last is not None:
-            begun.append((fact, example, last))
-    log_probs = model.log_probs(
-        [Example(e.prompt + e.answer[:last], e.answer[last : last + 1]) for _, e, last in begun]
-    )
+        if starts := private_starts(fact, model, example):
+            begun.append((fact, example, starts))
     prompts = []
-    for (fact, example, last), found in zip(begun, log_probs, strict=True):
-        probability = {"private_probability": float(found[0].exp())}
-        for variant, k in [*((f"k={k}", k) for k in kept if k < last), ("k=private", last)]:
+    found = model.log_probs([example for _, example, _ in begun])
+    for (fact, example, starts), log_probs in zip(begun, found, strict=True):
+        private = log_probs[starts].exp()
+        figures = {
+            "private_probability": float(private.mean()),
+            "first_private_probability": float(private[0]),
+        }
+        stops = [(f"k={k}", k) for k in kept if k < starts[0]] + [("k=private", starts[0])]
+        stops += [(f"private word {n}", k) for n, k in enumerate(starts[1:words], 2)]
+        for variant, k in stops:
             given = str(model.prompt_format.tokenizer.decode(example.answer[:k]))
             text = f"{fact.record.question} {given.strip()}".strip()
-            ids = example.prompt + example.answer[:k]
-            figures = probability if k == last else {}
-            prompts.append(AttackPrompt(fact, variant, text, ids, begun=given, figures=figures))
+            prompts.append(
+                AttackPrompt(
+                    fact, variant, text, example.prompt + example.answer[:k], begun=given,
+                    figures=figures if variant == "k=private" else {},
+                )
+            )  # fmt: skip
     return prompts
 
 
-def private_start(fact: Fact, model: AttackedModel, example: Example) -> int | None:
-    """Return which token of the answer is the first private one; None where it has none."""
-    if not fact.private_spans:
-        return None
-    tokenizer, answer = model.prompt_format.tokenizer, fact.record.answer
-    first = fact.private_spans[0][0]
-    for i in range(len(example.answer)):
-        read = str(tokenizer.decode(example.answer[: i + 1])).lstrip()
-        if len(read) > first and answer.startswith(read[: first + 1]):
-            return i
-    return None
+def private_starts(fact: Fact, model: AttackedModel, example: Example) -> list[int]:
+    """Return which tokens of the answer begin a private word, in order, each once."""
+    decode, answer = model.prompt_format.tokenizer.decode, fact.record.answer
+    read = [str(decode(example.answer[: i + 1])).lstrip() for i in range(len(example.answer))]
+    starts: list[int] = []
+    for first, _ in fact.private_spans:
+        # A text that is decoded otherwise than it is written tells no place.
+        places = (i for i, text in enumerate(read) if text[: first + 1] == answer[: first + 1])
+        if (place := next(places, None)) is not None and place not in starts:
+            starts.append(place)
+    return starts
 
 
 @attack("prefill", quick={"openings": 1}, standard={"openings": 4}, thorough={"openings": 4})
