@@ -35,7 +35,7 @@ def prefix(
         example = model.prompt_format.encode(fact.record.question, fact.record.answer, end=False)
         if starts := private_starts(fact, model, example):
             begun.append((fact, example, starts))
-    prompts = []
+    by_variant: dict[str, list[AttackPrompt]] = {f"k={k}": [] for k in (*kept, "private")}
     found = model.log_probs([example for _, example, _ in begun])
     for (fact, example, starts), log_probs in zip(begun, found, strict=True):
         private = log_probs[starts].exp()
@@ -48,13 +48,14 @@ def prefix(
         for variant, k in stops:
             given = str(model.prompt_format.tokenizer.decode(example.answer[:k]))
             text = f"{fact.record.question} {given.strip()}".strip()
-            prompts.append(
+            by_variant.setdefault(variant, []).append(
                 AttackPrompt(
                     fact, variant, text, example.prompt + example.answer[:k], begun=given,
                     figures=figures if variant == "k=private" else {},
                 )
             )  # fmt: skip
-    return prompts
+    # The report's curve takes the variants in this order.
+    return [prompt for some in by_variant.values() for prompt in some]
 
 
 def private_starts(fact: Fact, model: AttackedModel, example: Example) -> list[int]:
