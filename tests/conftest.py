@@ -1,6 +1,7 @@
 """Models and data that the tests share."""
 
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def _pretended(request: pytest.FixtureRequest) -> Iterator[None]:
 def data_files() -> Path:
     """The folder of real data that the tests bring along; its README says where it is from."""
     return DATA_FILES
+
+
+@pytest.fixture(scope="session")
+def knowundo() -> Path:
+    """The folder of KnowUnDo's privacy part as it ships with relearn."""
+    return Path(str(resources.files("relearn.data"))) / "demo" / "knowundo"
 
 
 @pytest.fixture(scope="session")

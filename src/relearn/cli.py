@@ -12,7 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from relearn import cli_analyze, cli_audit, cli_judge, cli_list, cli_synthesize
+from relearn import (
+    cli_analyze,
+    cli_audit,
+    cli_judge,
+    cli_list,
+    cli_reproduce,
+    cli_synthesize,
+)
 from relearn.base.distributed import by_leader, prints, process_count
 from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
@@ -41,6 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
+app.command("reproduce")(cli_reproduce.reproduce)
 
 
 @app.callback()

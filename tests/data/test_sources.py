@@ -1,6 +1,5 @@
 import json
 import time
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 
 from helpers.record_files import ROWS, as_lines, pairs
 from relearn.base.errors import UserError
-from relearn.config import ModelConfig, load_config
+from relearn.config import RUN_SETS, DataConfig, ModelConfig, load_config
 from relearn.data.checks import check_sets
 from relearn.data.formats import read_rows
 from relearn.data.records import Record
@@ -36,9 +35,10 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 def test_demo_sets_are_disjoint_and_of_the_stated_size() -> None:
     sets = {name: load_records(f"demo:{name}", set_name=name) for name in DEMO_SETS}
-    assert [len(records) for records in sets.values()] == [32, 32, 8, 8, 370]
+    assert [len(records) for records in sets.values()] == [32, 32, 8, 8, 400, 441, 110, 108, 370]
     assert sets["retain"][0].id == "retain-00001"
-    assert not check_sets(sets)
+    for kind in ("", "knowundo_"):
+        assert not check_sets({name: sets[f"{kind}{name}"] for name in RUN_SETS})
 
 
 def test_unknown_demo_set() -> None:
@@ -46,23 +46,17 @@ def test_unknown_demo_set() -> None:
         load_records("demo:all")
 
 
-@pytest.mark.parametrize(
-    ("name", "origin"),
-    [
-        ("forget", "unlearn_train"),
-        ("retain", "retention_train"),
-        ("forget_unseen", "unlearn_val"),
-        ("retain_unseen", "retention_val"),
-    ],
-)
-def test_demo_is_cut_from_knowundo(data_files: Path, name: str, origin: str) -> None:
-    authors = ("Evelyn Smith", "Chloe Dubois", "Michael O'Connor", "Li Wei")
-    whole = pairs(load_records(str(data_files / "knowundo" / f"{origin}.json")))
-    assert pairs(load_records(f"demo:{name}")) == [
-        pair for pair in whole if any(author in pair[0] for author in authors)
-    ]
-    demo = resources.files("relearn.data") / "demo"
-    assert (demo / "LICENSE").read_bytes() == (data_files / "knowundo/LICENSE").read_bytes()
+def test_demo_is_cut_from_knowundo() -> None:
+    authors = ["evelyn smith", "Chloe Dubois", "Michael O'Connor", "Li Wei"]
+    sources = {name: f"demo:knowundo_{name}" for name in RUN_SETS}
+    cut, _ = load_sets(sources, DataConfig(only=authors), ModelConfig())
+    for name in RUN_SETS:
+        assert pairs(load_records(f"demo:{name}")) == pairs(cut[name])
+
+
+def test_a_set_of_which_nothing_is_wanted() -> None:
+    with pytest.raises(UserError, match="no question of the forget set holds any of Nobody"):
+        load_sets({"forget": "demo:forget"}, DataConfig(only=["Nobody"]), ModelConfig())
 
 
 # Real files
@@ -106,8 +100,8 @@ def test_whole_published_files(
     check_published(whole_data / file, size, wrong_answers, paraphrases)
 
 
-def test_places_in_a_published_list_are_physical_lines(data_files: Path) -> None:
-    data = (data_files / "knowundo/unlearn_train.json").read_bytes()
+def test_places_in_a_published_list_are_physical_lines(knowundo: Path) -> None:
+    data = (knowundo / "unlearn_train.json").read_bytes()
     lines = data.decode().split("\n")
     for row in read_rows(data, "unlearn_train.json"):
         assert json.dumps(row.fields["text"]) in lines[int(row.place.split()[1])]
@@ -116,14 +110,17 @@ def test_places_in_a_published_list_are_physical_lines(data_files: Path) -> None
 @pytest.mark.parametrize(
     ("forget", "retain"),
     [
-        ("knowundo/unlearn_train", "knowundo/retention_train"),
-        ("knowundo/unlearn_val", "knowundo/retention_val"),
-        ("knowundo/unlearn_train", "knowundo/retention_val"),
-        ("tofu/forget10_perturbed", "tofu/retain_perturbed"),
+        ("unlearn_train", "retention_train"),
+        ("unlearn_val", "retention_val"),
+        ("unlearn_train", "retention_val"),
+        ("forget10_perturbed", "retain_perturbed"),
     ],
 )
-def test_published_pairs_of_sets_are_disjoint(data_files: Path, forget: str, retain: str) -> None:
-    sets = {name: load_records(str(data_files / f"{name}.json")) for name in (forget, retain)}
+def test_published_pairs_of_sets_are_disjoint(
+    data_files: Path, knowundo: Path, forget: str, retain: str
+) -> None:
+    folder = data_files / "tofu" if "perturbed" in forget else knowundo
+    sets = {name: load_records(str(folder / f"{name}.json")) for name in (forget, retain)}
     assert not check_sets(sets)
 
 
@@ -142,10 +139,9 @@ def test_whole_published_pairs_of_sets_are_disjoint(
     check_sets({n: load_records(str(whole_data / f"tofu/{n}.json")) for n in (forget, retain)})
 
 
-def test_a_full_set_is_not_disjoint(data_files: Path) -> None:
+def test_a_full_set_is_not_disjoint(knowundo: Path) -> None:
     forget, retain = (
-        load_records(str(data_files / f"knowundo/{name}_train.json"))
-        for name in ("unlearn", "retention")
+        load_records(str(knowundo / f"{name}_train.json")) for name in ("unlearn", "retention")
     )
     with pytest.raises(UserError, match="in 400 records"):
         check_sets({"forget": forget, "retain": retain + forget})

@@ -55,7 +55,7 @@ def test_a_memorised_model_has_one_and_a_random_one_nothing(
 
 @pytest.mark.slow
 def test_the_embedded_model_knows_private_answers_only_when_told(
-    data_files: Path, tmp_path: Path
+    knowundo: Path, tmp_path: Path
 ) -> None:
     """SmolLM2-135M on forget answers of KnowUnDo that it has never seen.
 
@@ -65,7 +65,7 @@ def test_the_embedded_model_knows_private_answers_only_when_told(
     from relearn.data.sources import load_records
     from relearn.models.loading import model_folder
 
-    records = load_records(str(data_files / "knowundo" / "unlearn_val.json"))[:40]
+    records = load_records(str(knowundo / "unlearn_val.json"))[:40]
     base = loaded_when_needed(model_folder("smollm2-135m"), ModelConfig())
     names = METRICS[:2]
     values = evaluate_model(

@@ -286,7 +286,7 @@ def test_a_suites_files_may_be_packed(tmp_path: Path) -> None:
     }
 
 
-def test_suites_name_metrics_and_files(data_files: Path, tmp_path: Path) -> None:
+def test_suites_name_metrics_and_files(data_files: Path, knowundo: Path, tmp_path: Path) -> None:
     assert suite_names() == ["custom", "knowundo", "muse", "relearn", "tofu"]
     for name in suite_names():
         assert load_suite(name).metric_names
@@ -297,8 +297,7 @@ def test_suites_name_metrics_and_files(data_files: Path, tmp_path: Path) -> None
     first = sets["forget"][0]
     assert first.paraphrased_answer == "Hsiao Yun-Hwa is the complete name of the writer."
     assert len(first.wrong_answers) == 5
-    knowundo = [str(data_files / "knowundo")]
-    sets = loaded("knowundo", knowundo)
+    sets = loaded("knowundo", [str(knowundo)])
     assert {name: len(records) for name, records in sets.items()} == {"forget": 110, "retain": 108}
     own = tmp_path / "own.yaml"
     own.write_text("metrics: [kfr]\nsets: {forget: unlearn_val}\n")
@@ -343,10 +342,10 @@ def test_bad_options_are_named_and_nothing_is_written(
 
 
 def test_killed_command_resumes_and_ends_as_if_never_killed(
-    tiny_model: Path, data_files: Path, tmp_path: Path
+    tiny_model: Path, knowundo: Path, tmp_path: Path
 ) -> None:
     for name, file in (("forget", "unlearn_val"), ("retain", "retention_val")):
-        records = json.loads((data_files / "knowundo" / f"{file}.json").read_text())[:12]
+        records = json.loads((knowundo / f"{file}.json").read_text())[:12]
         (tmp_path / f"{name}.json").write_text(json.dumps(records))
 
     command = [

@@ -187,12 +187,12 @@ def test_hostile_answers_are_scored_with_finite_values() -> None:
 
 @pytest.mark.parametrize(("shift", "forgotten", "retained"), [(0, 0, 1), (37, 1, 0)])
 def test_own_answers_are_known_and_those_about_others_are_not(
-    data_files: Path, shift: int, forgotten: int, retained: int
+    knowundo: Path, shift: int, forgotten: int, retained: int
 ) -> None:
     """The offline judges at both ends; measured 0.009 and 1, 0.982 and 0.028."""
     rows = []
     for name, file in (("forget", "unlearn_val.json"), ("retain", "retention_val.json")):
-        pairs = json.loads((data_files / "knowundo" / file).read_text())
+        pairs = json.loads((knowundo / file).read_text())
         for pair, answer in zip(pairs, pairs[shift:] + pairs[:shift], strict=True):
             fields = {"question": pair["text"], "reference": pair["labels"]}
             rows.append(

@@ -41,6 +41,8 @@ class DataConfig(Section):
         retain: What to keep.
         forget_unseen: Other questions about what to forget; evaluated, never trained on.
         retain_unseen: Other questions about what to keep; evaluated, never trained on.
+        only: Of all sets, take only records whose question holds one of these texts, in any case:
+            such as names; empty takes all.
         set_columns: Column names for a single set, where they differ from `columns`: by the set's
             name, with the same fields.
     """
@@ -49,5 +51,6 @@ class DataConfig(Section):
     retain: str | None = None
     forget_unseen: str | None = None
     retain_unseen: str | None = None
+    only: list[str] = []
     columns: ColumnsConfig = ColumnsConfig()
     set_columns: dict[RunSet, ColumnsConfig] = {}

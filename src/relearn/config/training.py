@@ -96,8 +96,13 @@ class TrainingConfig(Section):
 
 
 class MemorizeConfig(TrainingConfig):
-    """Fine-tuning on the full set to make the target model; the paper's defaults."""
+    """Fine-tuning on the full set to make the target model; the paper's defaults.
 
+    Attributes:
+        seed: Of this training; None takes the run's.
+    """
+
+    seed: int | None = None
     objective: Literal["sft"] = "sft"
     retain_regularizer: Literal["none"] = "none"
     epochs: PositiveFloat = 10

@@ -31,15 +31,18 @@ Name = TypeVar("Name", bound=str)
 
 _KNOWN = ("demo", *BENCHMARKS)
 
-_SAMPLES = (
-    "forget.json",
-    "retain.json",
-    "forget_unseen.json",
-    "retain_unseen.json",
-    "common_knowledge.jsonl",
-)
-DEMO_SETS = {file.partition(".")[0]: file for file in _SAMPLES}
-"""What ships with relearn, by name."""
+DEMO_SETS = {
+    "forget": "forget.json",
+    "retain": "retain.json",
+    "forget_unseen": "forget_unseen.json",
+    "retain_unseen": "retain_unseen.json",
+    "knowundo_forget": "knowundo/unlearn_train.json",
+    "knowundo_retain": "knowundo/retention_train.json",
+    "knowundo_forget_unseen": "knowundo/unlearn_val.json",
+    "knowundo_retain_unseen": "knowundo/retention_val.json",
+    "common_knowledge": "common_knowledge.jsonl",
+}
+"""File of each sample that ships with relearn, by name."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[^:]+){0,3}")
 _PROBE_SECONDS = 2.0
@@ -57,7 +60,8 @@ def load_records(
               whatever the suffix says), JSON lines, CSV, TSV, Parquet or an Excel workbook,
               packed (gzip, xz, bzip2, zstd, a zip archive of one file) or not;
             - `demo:forget`, `demo:retain`, `demo:forget_unseen`, `demo:retain_unseen`: the
-              shipped sample; `demo:common_knowledge`: shipped questions about no one in particular;
+              shipped sample; `demo:knowundo_forget` and so on: what it is cut from;
+              `demo:common_knowledge`: shipped questions about no one in particular;
             - a hub dataset as `org/name[:config[:split[:column]]]`; with `column`, the records
               are the list in that column;
             - a benchmark, with the rest of a hub dataset's name: `tofu:forget10`,
@@ -102,8 +106,22 @@ def load_sets(
         for name, source in sources.items()
     }
     system = _system_message(sets, sources, model.system)
-    records = {name: found.records for name, found in sets.items()}
+    records = {name: _only(found.records, data, name) for name, found in sets.items()}
     return records, model.model_copy(update={"system": system})
+
+
+def _only(records: list[Record], data: DataConfig, name: str) -> list[Record]:
+    """Return the records whose question holds one of the wanted texts; all if none are wanted."""
+    wanted = [text.casefold() for text in data.only]
+    if not wanted:
+        return records
+    chosen = [r for r in records if any(text in r.question.casefold() for text in wanted)]
+    if not chosen:
+        raise UserError(
+            f"data.only: no question of the {name} set holds any of {', '.join(data.only)}.",
+            "Give texts as they stand in the questions.",
+        )
+    return chosen
 
 
 def _record_set(source: str, rows: list[Row], columns: ColumnsConfig, set_name: str) -> RecordSet:

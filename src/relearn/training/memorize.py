@@ -32,15 +32,22 @@ def memorize(
 
     It is cached by the content of everything that it depends on, so that it is made once.
 
+    Args:
+        records: What it learns.
+        model_config: The model, and how it is asked.
+        config: The training.
+        seed: Where `config` has none of its own.
+
     Source: arXiv 2502.11190: the vanilla model is trained on the full set with LoRA.
     """
     base = model_folder(model_config.name)
+    seed = seed if config.seed is None else config.seed
     key = content_hash(
         relearn.__version__,
         base,
         [(record.question, record.answer) for record in records],
         model_config.model_dump(mode="json", exclude={"name"}),
-        config.model_dump(mode="json"),
+        config.model_dump(mode="json", exclude={"seed"}),
         seed,
     )
     folder = cache_folder() / "targets" / key[:16]
