@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from relearn.base.errors import UserError
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
@@ -209,6 +210,33 @@ def test_what_does_not_go_with_the_run_before_is_refused(
     with pytest.raises(UserError, match=words):
         run(configured(folder, 2, **settings), tmp_path / "new")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_retain_set_of_which_nothing_is_left_is_refused(folder: Path, tmp_path: Path) -> None:
+    retain = str(folder / "forget-2.jsonl")
+    with pytest.raises(UserError, match="all of the retain set is to be forgotten now"):
+        run(configured(folder, 2, **{"data.retain": retain}), tmp_path / "new")
+
+
+def test_a_whole_model_goes_on_as_it_was_left(
+    folder: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Trained(Exception):  # noqa: N818  # it is no error
+        pass
+
+    def train(model: PreTrainedModel, *_: Any, adapter: Path | None, **__: Any) -> None:
+        raise Trained(model.name_or_path, adapter)
+
+    copy = _copy(folder / "1", tmp_path / "full")
+    config = load_config(copy / "config.yaml", ["training.method=full"])
+    (copy / "config.yaml").write_text(dump_config(config))
+    trained = copy / "training" / "unlearned"
+    (trained / "adapter_config.json").unlink()
+    shutil.copytree(tiny_model, trained, dirs_exist_ok=True)
+    monkeypatch.setattr("relearn.stages.train", train)
+    with pytest.raises(Trained) as caught:
+        run(configured(folder, 2, after=str(copy)), tmp_path / "new")
+    assert caught.value.args == (str(trained), None)
 
 
 def test_a_scaled_adapter_does_not_go_on(folder: Path, tmp_path: Path) -> None:

@@ -105,12 +105,15 @@ def _load_sets(config: RunConfig) -> tuple[dict[str, list[Record]], ModelConfig]
 def _further(sets: dict[str, list[Record]], before: EarlierRun) -> dict[str, list[Record]]:
     """Return the sets of a further run: what is now to be forgotten is no longer to be kept."""
     asked = {normalized(record.question) for record in sets["forget"]}
+    further = {**sets, EARLIER: before.records()}
     for name in ("retain", "retain_unseen"):
-        kept = [r for r in sets.get(name, ()) if normalized(r.question) not in asked]
-        if left := len(sets.get(name, ())) - len(kept):
+        records = sets.get(name, [])
+        further[name] = [r for r in records if normalized(r.question) not in asked]
+        if left := len(records) - len(further[name]):
             note(f"{name}: {left} records are to be forgotten now, and left out")
-            sets[name] = kept
-    return {**sets, EARLIER: before.records()}
+    if not further["retain"]:
+        raise UserError("all of the retain set is to be forgotten now.", "Give --retain FILE.")
+    return {name: records for name, records in further.items() if records}
 
 
 def _paraphrased(records: Sequence[Record]) -> list[Record]:
