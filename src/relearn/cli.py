@@ -78,12 +78,19 @@ def run(
     forget: Annotated[str | None, typer.Option(help="What to forget.")] = None,
     retain: Annotated[str | None, typer.Option(help="What to keep.")] = None,
     model: ModelName = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Run folder of the request before: go on from its model, with its settings.",
+        ),
+    ] = None,
     config: Config = None,
     overrides: Overrides = None,
     allow_unanswered: AllowUnanswered = False,
 ) -> None:
     """Unlearn: from a deletion request to a report. Run the same command again to resume."""
-    named = {"data.forget": forget, "data.retain": retain, "model.name": model}
+    named = {"data.forget": forget, "data.retain": retain, "model.name": model, "after": after}
     settings = settings_of(config, named, overrides)
     from relearn.cli_outcome import print_outcome
     from relearn.run import run as run_all

@@ -53,9 +53,12 @@ TrainedName = Annotated[
 def settings_of(
     config: Path | None, named: dict[str, str | None], overrides: list[str] | None
 ) -> RunConfig:
-    """Return the configuration: file, then named options, then `--set`; load its extensions."""
+    """Return the configuration: file, then named options, then `--set`; load its extensions.
+
+    With `after`, what none of them sets is taken from that run.
+    """
     given = {field: value for field, value in named.items() if value is not None}
-    settings = load_config(config, overrides or [], given)
+    settings = load_config(config, overrides or [], given, inherit=True)
     files = [*dict.fromkeys([*given_extensions, *settings.extensions])]
     load_extensions(files)
     return settings.model_copy(update={"extensions": files})

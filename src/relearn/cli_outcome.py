@@ -14,6 +14,7 @@ _ROWS = (
     ("forget: forgotten (KFR)", "forget/kfr"),
     ("  asked in unseen ways", "forget_unseen/kfr"),
     ("  said again (ROUGE-L)", "forget/rougeL_recall"),
+    ("  of earlier requests", "forget_earlier/kfr"),
     ("retain: kept (KRR)", "retain/krr"),
     ("  unseen questions", "retain_unseen/krr"),
     ("  said again (ROUGE-L)", "retain/rougeL_recall"),

@@ -7,10 +7,13 @@ from typing import Any
 from relearn.base.distributed import OneProcessError, by_leader
 from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
+from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, write_json
 from relearn.config import RUN_SETS, UNLEARNED, ModelConfig, RunConfig
 from relearn.data.records import Record, normalized
+from relearn.data.requests import EARLIER
 from relearn.data.sources import load_sets
+from relearn.earlier import EarlierRun, sequence
 from relearn.report import write_report
 from relearn.run_folder import RunFolder
 from relearn.stages import Stages, dumped
@@ -27,17 +30,23 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
     Returns:
         The run's summary, as in `summary.json`: metrics of the target, the unlearned model and
         the baselines; the baselines left out, with the reason; by training the forget records that
-        got no new answer and stay in the model; seconds of each stage; peak memory
-        in bytes.
+        got no new answer and stay in the model; how each deletion request so far came out, see
+        `relearn.earlier.sequence`; seconds of each stage; peak memory in bytes.
 
     Raises:
         UserError: bad configuration, data, model or folder; nothing is written in these cases.
     """
     load_extensions(config.extensions)
+    before = EarlierRun(Path(config.after)) if config.after else None
     sets, model = _load_sets(config)
     config = config.model_copy(update={"model": model})
-    hashes = {name: content_hash(dumped(records)) for name, records in sets.items()}
-    stages = Stages(config, sets, RunFolder(output, config, hashes))
+    hashes = {}
+    if before:
+        before.check(config, output)
+        sets = _further(sets, before)
+        hashes["after"] = before.fingerprint()
+    hashes |= {name: content_hash(dumped(records)) for name, records in sets.items()}
+    stages = Stages(config, sets, RunFolder(output, config, hashes), before)
     by_leader(stages.preflight)
     with stages.folder as folder:
         for stage in stages:
@@ -72,6 +81,7 @@ def _summary(stages: Stages) -> dict[str, Any]:
         "baselines": metrics,
         "failed": stages.failed,
         "unanswered": stages.unanswered(),
+        "sequence": sequence(stages.path, stages.before),
         "seconds": {name: stage["seconds"] for name, stage in manifest["stages"].items()},
         "peak_memory_bytes": manifest["peak_memory_bytes"],
     }
@@ -90,6 +100,20 @@ def _load_sets(config: RunConfig) -> tuple[dict[str, list[Record]], ModelConfig]
         if f"{name}_unseen" not in sets and (unseen := _paraphrased(sets[name])):
             sets[f"{name}_unseen"] = unseen
     return sets, model
+
+
+def _further(sets: dict[str, list[Record]], before: EarlierRun) -> dict[str, list[Record]]:
+    """Return the sets of a further run: what is now to be forgotten is no longer to be kept."""
+    asked = {normalized(record.question) for record in sets["forget"]}
+    further = {**sets, EARLIER: before.records()}
+    for name in ("retain", "retain_unseen"):
+        records = sets.get(name, [])
+        further[name] = [r for r in records if normalized(r.question) not in asked]
+        if left := len(records) - len(further[name]):
+            note(f"{name}: {left} records are to be forgotten now, and left out")
+    if not further["retain"]:
+        raise UserError("all of the retain set is to be forgotten now.", "Give --retain FILE.")
+    return {name: records for name, records in further.items() if records}
 
 
 def _paraphrased(records: Sequence[Record]) -> list[Record]:

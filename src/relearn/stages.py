@@ -16,9 +16,11 @@ from relearn.base.progress import note
 from relearn.base.storage import check_writable, content_hash, write_jsonl
 from relearn.config import UNLEARNED, RunConfig, SynthesisConfig, TrainingConfig
 from relearn.data.checks import check_sets
-from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers
+from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers, write_answers
 from relearn.data.records import Record, RecordSets
+from relearn.data.requests import EARLIER
 from relearn.data.tokenization import Example, check_lengths
+from relearn.earlier import EarlierRun, earlier_answers
 from relearn.evaluation.evaluate import (
     check_evaluation,
     evaluate_model,
@@ -29,13 +31,14 @@ from relearn.evaluation.evaluate import (
 from relearn.evaluation.suites import load_suite
 from relearn.models.checks import check_model
 from relearn.models.loading import load_model, load_prompt_format, model_folder, position_limit
+from relearn.models.place import folders_of
 from relearn.objectives import OBJECTIVES, Objective
 from relearn.run_folder import RunFolder, Stage, adapter_folder, target_folder
 from relearn.synthesis.checks import check_synthesis, reserved_questions
 from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.mixing import answerer
-from relearn.training.answers import Answered, forget_rows, unanswered, wants
+from relearn.training.answers import Answered, forget_rows, rehearsed, unanswered, wants
 from relearn.training.checks import check_fit, check_memory, check_training
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
@@ -50,15 +53,23 @@ class Stages:
         config: The run's configuration.
         sets: The validated records.
         folder: The run folder; only a stage's work writes to it.
+        before: The run that this one goes on from; None where it is the first.
 
     Attributes:
         failed: Baselines that the run goes on without, with the reason.
     """
 
-    def __init__(self, config: RunConfig, sets: RecordSets, folder: RunFolder) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        sets: RecordSets,
+        folder: RunFolder,
+        before: EarlierRun | None = None,
+    ) -> None:
         self.config = config
         self.sets = sets
         self.folder = folder
+        self.before = before
         self.path = folder.path
         self.failed: dict[str, str] = {}
 
@@ -74,11 +85,10 @@ class Stages:
             yield self._synthesis(ALTERNATIVES, self.config.synthesis.alternatives, names)
         for name, training in self.config.trainings.items():
             if name not in self.failed:
-                section = "training" if name == UNLEARNED else f"baselines.{name}"
                 yield Stage(
                     f"training/{name}",
                     partial(self.training, name),
-                    partial(self._check_training, section, training),
+                    partial(self._check_trained, name, training),
                     serves=(name,),
                     together=True,
                 )
@@ -130,8 +140,13 @@ class Stages:
             note(line)
 
     def data(self) -> None:
-        """Write the validated records."""
+        """Write the validated records, and what was written in place of earlier requests'."""
         sources = self.config.data.model_dump()
+        if before := self.before:
+            sources[EARLIER] = str(before.path)
+            self.folder.manifest["data"]["after"]["source"] = str(before.path)
+            for stage in (SYNTHESIS, ALTERNATIVES):
+                write_answers(earlier_answers(self.path, stage), before.answers(stage))
         for name, records in self.sets.items():
             write_jsonl(self.path / "data" / f"{name}.jsonl", dumped(records))
             self.folder.manifest["data"][name] |= {
@@ -145,6 +160,9 @@ class Stages:
 
     def target(self) -> None:
         """Find the target model, or make it."""
+        if self.before:
+            self.folder.manifest["model"] = self.before.model
+            return
         target = self._base
         if self.config.memorize:
             # The unseen questions too: what the target never knew can't be forgotten.
@@ -198,13 +216,40 @@ class Stages:
             check_memory(self._base, training)
             check_fit(training, self._blank)
 
+    def _check_trained(self, name: str, training: TrainingConfig) -> None:
+        section = "training" if name == UNLEARNED else f"baselines.{name}"
+        self._check_training(section, training)
+        if self.before:
+            with _naming(section):
+                self.before.check_training(name, training)
+
+    def _forget_rows(self, config: TrainingConfig) -> tuple[list[Answered], list[Answered]]:
+        """Return forget rows and chosen rows: this request's, and some of earlier ones'."""
+        objective, seed = _objective(config), self.config.seed
+        written = self._written(SYNTHESIS), self._written(ALTERNATIVES)
+        new = forget_rows(objective, self.sets["forget"], *written, seed)
+        if not self.before:
+            return new
+        augmented, alternatives = (
+            read_new_answers(earlier_answers(self.path, stage))
+            for stage in (SYNTHESIS, ALTERNATIVES)
+        )
+        known = forget_rows(objective, self.sets[EARLIER], augmented, alternatives, seed)
+        count = round(config.rehearsal_ratio * len(new[0]))
+        forget, chosen = (
+            [*rows, *rehearsed(old, count, seed)] for rows, old in zip(new, known, strict=True)
+        )
+        return forget, chosen
+
     def training(self, name: str) -> None:
-        """Train one adapter, or the whole model, on the target model."""
+        """Train one adapter, or the whole model, on the target model or from where it was left."""
         config, output = self.config.trainings[name], self.path / "training" / name
         if output.is_dir():  # killed between the adapter and the manifest
             return
         target = target_folder(self.path)
-        model = load_model(target, self.config.model, quantized=config.method == "qlora")
+        start = self.before.trained(name) if self.before else None
+        folder, adapter = folders_of(start, target) if start else (target, None)
+        model = load_model(folder, self.config.model, quantized=config.method == "qlora")
         prompt_format = load_prompt_format(target, self.config.model)
         positions = position_limit(model.config)
 
@@ -213,13 +258,7 @@ class Stages:
             check_lengths(examples, [row.id for row in rows], config.max_length, positions)
             return examples
 
-        forget, chosen = forget_rows(
-            _objective(config),
-            self.sets["forget"],
-            self._written(SYNTHESIS),
-            self._written(ALTERNATIVES),
-            self.config.seed,
-        )
+        forget, chosen = self._forget_rows(config)
         train(
             model,
             prompt_format.tokenizer,
@@ -230,6 +269,7 @@ class Stages:
             self.config.seed,
             title=f"training {name}",
             chosen=encode(chosen),
+            adapter=adapter,
         )
         gc.collect()
 

@@ -27,6 +27,7 @@ from relearn.audit.prefix import private_starts
 from relearn.audit.sampling import leak_at, leak_bound
 from relearn.audit.summary import summarize
 from relearn.base.errors import UserError
+from relearn.base.storage import read_jsonl
 from relearn.config import AuditConfig
 from relearn.models.place import ModelPlace
 
@@ -136,6 +137,21 @@ def subject(knowing: Path, blank: Path) -> AuditSubject:
         Suspect(ModelPlace("mute", blank), "unlearned"),
     ]
     return AuditSubject(suspects, RECORDS[:2], RECORDS[2:], CONFIG)
+
+
+def test_every_earlier_request_gets_its_share_of_the_attacked_facts(
+    subject: AuditSubject, tmp_path: Path
+) -> None:
+    earlier = [
+        [RECORDS[0].model_copy(update={"id": f"{request}/{i}"}) for i in range(size)]
+        for request, size in ((1, 2), (2, 30))
+    ]
+    with_earlier = replace(subject, earlier=earlier)
+    summary = run_audit(with_earlier, tmp_path / "audit", AuditConfig(attacks=["question"]))
+    assert (summary["facts"], summary["records"]) == (16, 34)
+    rows = read_jsonl(tmp_path / "audit" / "question.jsonl")
+    asked = [row["id"] for row in rows if row["model"] == "target"]
+    assert [sum(id_.startswith(f"{request}/") for id_ in asked) for request in (1, 2)] == [2, 12]
 
 
 def test_an_audit_tells_the_models_apart(subject: AuditSubject, tmp_path: Path) -> None:

@@ -63,3 +63,13 @@ def test_an_answer_that_is_to_be_forgotten_and_kept_is_told() -> None:
     assert check_sets({"forget": forget, "retain": retain}) == [
         "the same answer is to be forgotten and to be kept: f-1 and r-1"
     ]
+
+
+def test_an_earlier_request_may_be_repeated_but_not_kept() -> None:
+    sets = distinct() | {"forget_earlier": records("1/old", ("Who was it?", "A person."))}
+    assert check_sets(sets) == []
+    again = sets | {"forget": records("new", ("Who was it?", "A person."))}
+    assert check_sets(again) == []
+    kept = sets | {"retain": records("kept", ("Who was it?", "A person."))}
+    with pytest.raises(UserError, match=r"1/old-1.*to be forgotten can't be kept"):
+        check_sets(kept)

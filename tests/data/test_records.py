@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from relearn.data.records import Record, normalized
+from relearn.data.records import Record, normalized, spread_over
+from relearn.data.requests import by_request, numbered, request_of
 
 
 def record(id_: str, question: str, answer: str = "Yes.") -> Record:
@@ -73,3 +74,36 @@ def test_a_validation_error_holds_no_text() -> None:
     with pytest.raises(ValidationError) as caught:
         Record.model_validate({"id": "1", "question": "PRIVATE", "answer": ["PRIVATE"]})
     assert "PRIVATE" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "expected"),
+    [
+        ([10, 10], 4, [2, 2]),
+        ([1, 10, 10], 9, [1, 4, 4]),
+        ([10, 1], 4, [3, 1]),
+        ([2, 2], 9, [2, 2]),
+        ([3, 3, 3, 3], 2, [1, 0, 1, 0]),
+        ([3, 5], None, [3, 5]),
+        ([3, 5], 0, [0, 0]),
+        ([], 3, []),
+    ],
+)
+def test_each_group_gets_an_equal_share(
+    sizes: list[int], most: int | None, expected: list[int]
+) -> None:
+    groups = [[(place, i) for i in range(size)] for place, size in enumerate(sizes)]
+    chosen = spread_over(groups, most)
+    assert chosen == sorted(set(chosen))
+    assert [sum(place == of for of, _ in chosen) for place in range(len(sizes))] == expected
+
+
+def test_what_is_chosen_of_a_group_is_spread_over_it() -> None:
+    assert spread_over([range(8), range(100, 104)], 6) == [0, 2, 5, 100, 101, 102]
+
+
+def test_a_numbered_id_says_its_request_whatever_the_id_is() -> None:
+    ids = [numbered(12, "a/b"), numbered(2, "7/1"), numbered(12, "c")]
+    assert [request_of(id_) for id_ in ids] == [12, 2, 12]
+    groups = by_request([record(id_, "Q") for id_ in ids])
+    assert [[row.id for row in group] for group in groups] == [["2/7/1"], ["12/a/b", "12/c"]]

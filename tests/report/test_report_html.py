@@ -182,6 +182,28 @@ def test_hostile_text_is_escaped_in_the_file(tmp_path):
     assert "⟨U+D800⟩" in text
 
 
+@pytest.mark.parametrize("redact", [False, True])
+def test_requests_in_a_row_are_shown_in_order(tmp_path, redact):
+    folder = write_sample_run(tmp_path / "demo", redact=redact)
+    assert "Deletion requests so far" not in page(folder)
+    sequence = [
+        {"run": "Li Wei", "records": 7, "kfr": [0.93], "krr": 0.96},
+        {"run": "Mei Tan", "records": 5, "kfr": [0.41, None], "krr": 0.87},
+    ]
+    write_json(folder / "summary.json", {"sequence": sequence})
+    text = visible_page(folder)
+    rows = text.partition("Deletion requests so far</h2>")[2].partition("</tbody>")[0]
+    cells = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in rows.split("<tr>")[2:]]
+    names = [[], []] if redact else [["Li Wei"], ["Mei Tan"]]
+    assert cells == [
+        ["1", *names[0], "7", "93%", "41%", "96%"],
+        ["2", *names[1], "5", "-", "-", "87%"],
+    ]
+    assert ("Li Wei" in text) != redact
+    assert "forgotten of request 1" in text
+    assert "forgotten of request 2" not in text  # nothing of it was measured
+
+
 @needs_chromium
 def test_hostile_text_is_inert_and_visible_in_a_browser(tmp_path):
     folder = write_sample_run(tmp_path / "demo")

@@ -51,6 +51,8 @@ def answers(verdict):
         ({"forget_unseen/kfr": 0.4}, ["no", "yes", "yes"]),
         ({"retain_unseen/krr": 0.7}, ["yes", "partly", "yes"]),
         ({"retain_unseen/krr": 0.5}, ["yes", "no", "yes"]),
+        ({"forget_earlier/kfr": 0.79}, ["partly", "yes", "yes"]),
+        ({"forget_earlier/kfr": 0.4}, ["no", "yes", "yes"]),
         # A run may have no unseen questions.
         ({"forget_unseen/kfr": None, "retain_unseen/krr": None}, ["yes", "yes", "yes"]),
     ],
@@ -116,6 +118,12 @@ def test_unseen_questions_are_told_of(verdict_with):
     assert "to questions never trained on, 50% of 12 answers count as retained" in kept.evidence
     # Of the audit's questions that should stay too.
     assert kept.evidence.count(" before") == 3
+
+
+def test_earlier_requests_are_told_of(verdict_with):
+    verdict = verdict_with(**{"forget_earlier/kfr": 0.75})
+    assert "of earlier requests, 25% of its answers give it away again" in verdict.sentence
+    assert "of earlier requests, 0.750 of the answers count" in verdict.findings[0].evidence
 
 
 def test_a_target_that_hardly_knew_the_forget_set_is_told(tmp_path):

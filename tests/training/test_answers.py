@@ -1,12 +1,21 @@
 """The rows that each kind of objective trains on."""
 
+from dataclasses import replace
+
 import pytest
 
 from relearn.base.errors import UserError
 from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record
 from relearn.objectives import OBJECTIVES
-from relearn.training.answers import forget_rows, idk_answers, unanswered, wants
+from relearn.training.answers import (
+    Answered,
+    forget_rows,
+    idk_answers,
+    rehearsed,
+    unanswered,
+    wants,
+)
 
 RECORDS = [
     Record(id="a", question="Where is A?", answer="A is in Rome."),
@@ -87,3 +96,16 @@ def test_a_wrong_answer_of_its_own_is_an_alternative() -> None:
 def test_synthesis_is_wanted_by_those_that_train_on_it() -> None:
     wanting = {name for name in OBJECTIVES if wants(OBJECTIVES[name], "synthesized")}
     assert wanting == {"relearn", "relearn_dpo"}
+
+
+def test_each_earlier_request_is_rehearsed_alike_and_other_rows_each_time() -> None:
+    rows = [Answered(f"{n}/{i}", f"Q {n} {i}", "A") for n in (1, 2) for i in range(20)]
+    chosen = rehearsed(rows, 8, seed=0)
+    assert chosen == rehearsed(rows, 8, seed=0)
+    assert [row.id.partition("/")[0] for row in chosen] == ["1"] * 4 + ["2"] * 4
+    further = rehearsed([*rows, Answered("3/0", "Q", "A")], 9, seed=0)
+    assert {row.id for row in chosen} != {row.id for row in further if row.id != "3/0"}
+    preferred = [replace(row, answer="B") for row in rows]
+    assert [row.id for row in rehearsed(preferred, 8, seed=0)] == [row.id for row in chosen]
+    assert rehearsed(rows, 99, seed=0) != rows
+    assert {row.id for row in rehearsed(rows, 99, seed=0)} == {row.id for row in rows}

@@ -298,3 +298,31 @@ def test_dual_variable_follows_the_step_means(
         if row["epoch"] > warmup:
             dual = max(0.0, dual + 0.5 * (row["retain_constraint"] - 9.0))
         assert row["dual"] == pytest.approx(dual)
+
+
+def test_an_adapter_goes_on_where_it_was_left_and_the_reference_is_the_model_without(
+    tiny_model: Path, prompt_format: PromptFormat, tmp_path: Path
+) -> None:
+    forget, retain = (examples(prompt_format, 4, word) for word in ("secret", "public"))
+    config = TrainingConfig(
+        epochs=8, learning_rate=1e-2, warmup_ratio=0, batch_size=4, gradient_accumulation=1,
+        lora=LoraConfig(rank=4, dropout=0.0),
+    )  # fmt: skip
+
+    def history(name: str, adapter: Path | None = None) -> list[dict[str, float]]:
+        model = load_model(tiny_model, CONFIG)
+        tokenizer = prompt_format.tokenizer
+        train(model, tokenizer, forget, retain, config, tmp_path / name, 0, adapter=adapter)
+        return read_jsonl(tmp_path / name / "history.jsonl")
+
+    first, further = history("first"), history("further", tmp_path / "first")
+    assert first[0]["retain_kl"] == pytest.approx(0, abs=1e-6)
+    # The model after the last step of the first training, against the model before that training.
+    assert further[0]["loss"] < first[-1]["loss"] + 0.1 < first[0]["loss"]
+    assert further[0]["retain_kl"] > 0.01
+    weights = [
+        load_file(tmp_path / name / "adapter_model.safetensors") for name in ("first", "further")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(weights[0][key].shape == weights[1][key].shape for key in weights[0])
+    assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])

@@ -29,7 +29,7 @@ from relearn.base.registry import did_you_mean
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.base.workspace import Workspace
 from relearn.config import AuditConfig, Budget, ModelConfig
-from relearn.data.records import Record, spread
+from relearn.data.records import Record, spread, spread_over
 from relearn.models.loading import load_prompt_format
 from relearn.models.place import ModelPlace
 
@@ -65,12 +65,14 @@ class AuditSubject:
         forget: What is to be gone.
         retain: What should have stayed, best in questions that no training saw; may be empty.
         config: How the models are loaded and asked.
+        earlier: What earlier requests wanted gone, each request's records apart.
     """
 
     suspects: Sequence[Suspect]
     forget: Sequence[Record]
     retain: Sequence[Record]
     config: ModelConfig
+    earlier: Sequence[Sequence[Record]] = ()
 
 
 def run_audit(
@@ -96,8 +98,9 @@ def run_audit(
     """
     chosen = chosen_attacks(config)
     most = FACTS[config.budget]
-    of_kind = {"forget": subject.forget, "retain": subject.retain}
-    sets = {name: [*map(Fact, spread(records, most))] for name, records in of_kind.items()}
+    requests = [*subject.earlier, subject.forget]
+    records = {"forget": spread_over(requests, most), "retain": spread(subject.retain, most)}
+    sets = {name: [*map(Fact, of_kind)] for name, of_kind in records.items()}
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
     with Workspace(output, "an audit", lambda names: "parts" in names):
         parts = output / "parts" / config.budget
@@ -111,7 +114,7 @@ def run_audit(
         summary = figures | {
             "budget": config.budget,
             "seed": seed,
-            "records": len(subject.forget),
+            "records": sum(map(len, requests)),
             "warnings": _warnings(subject, figures["models"]),
         }
         write_json(output / "summary.json", summary)  # last: where it stands, the audit is whole

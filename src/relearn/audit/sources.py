@@ -9,6 +9,7 @@ from relearn.base.errors import UserError
 from relearn.base.storage import read_json
 from relearn.config import DataConfig, ModelConfig, RunConfig, load_config
 from relearn.data.records import Record
+from relearn.data.requests import EARLIER, by_request
 from relearn.data.sources import load_records, load_sets
 from relearn.models.loading import model_folder
 from relearn.models.place import ModelPlace, folders_of, named_path
@@ -40,7 +41,7 @@ def from_run(
     target, base = target_folder(run), model_folder(config.model.name)
     sets = {
         name: load_records(str(file), None, name)
-        for name in ("forget", "retain", "retain_unseen")
+        for name in ("forget", EARLIER, "retain", "retain_unseen")
         if (file := run / "data" / f"{name}.jsonl").is_file()
     }
     suspects = [Suspect(ModelPlace("target", target), "target")]
@@ -61,7 +62,8 @@ def from_run(
         suspects.append(Suspect(ModelPlace("never_saw", never_saw), "never_saw"))
         _check_names(suspects)
     retain = sets.get("retain_unseen") or sets["retain"]
-    return AuditSubject(suspects, sets["forget"], retain, config.model)
+    earlier = by_request(sets.get(EARLIER, ()))
+    return AuditSubject(suspects, sets["forget"], retain, config.model, earlier)
 
 
 def from_options(named: Sequence[str], forget: str, retain: str | None) -> AuditSubject:

@@ -20,6 +20,8 @@ def load_config(
     path: Path | None = None,
     overrides: Sequence[str] = (),
     named: Mapping[str, Any] | None = None,
+    *,
+    inherit: bool = False,
 ) -> RunConfig:
     """Read a YAML configuration and override fields of it.
 
@@ -27,16 +29,20 @@ def load_config(
         path: A YAML file, or the name of a recipe (`demo`); None means the defaults.
         overrides: Such as `training.epochs=3`, values in YAML; applied last.
         named: Values by dotted field, taken as they are.
+        inherit: With `after`, take what is not set here from that run: all settings but its
+            forget sets, how its target was made, and its baselines.
 
     Raises:
         UserError: the file is missing or is no YAML, or a field is unknown or out of its range;
-            the message names the field.
+            the message names the field. Or `after` is no run folder.
     """
     if path and not path.is_file():
         path = recipes().get(str(path), path)
     try:
         merged = OmegaConf.merge(OmegaConf.load(path) if path else {}, _nested(named or {}))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
+        if inherit and (after := OmegaConf.select(merged, "after")):
+            merged = OmegaConf.merge(_settings_of_run(Path(after)), merged)
         return RunConfig.model_validate(OmegaConf.to_container(merged, resolve=True) or {})
     except FileNotFoundError as error:
         raise UserError(
@@ -85,6 +91,24 @@ def _nested(named: Mapping[str, Any]) -> DictConfig:
     for field, value in named.items():
         OmegaConf.update(config, field, value)
     return config
+
+
+def _settings_of_run(folder: Path) -> DictConfig:
+    """Return the settings that a further run takes from the run in `folder`."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise UserError(
+            f"after: {folder} is no run folder.", "Name the --output folder of an earlier run."
+        )
+    settings = OmegaConf.load(file)
+    own = {"after", "baselines", "data", "memorize"}
+    kept = {
+        name: str(records)
+        for name in ("retain", "retain_unseen")
+        if (records := folder / "data" / f"{name}.jsonl").is_file()
+    }
+    others = {name: value for name, value in settings.items() if name not in own}
+    return OmegaConf.create({**others, "data": kept})
 
 
 def dump_config(config: RunConfig) -> str:

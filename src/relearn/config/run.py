@@ -34,6 +34,8 @@ class RunConfig(Section):
         seed: Fixes all randomness.
         extensions: Python files that register objectives, metrics, ... of your own
             (docs/extend.md). They are run as part of relearn.
+        after: Run folder of the deletion request before this one: its model forgets further, and
+            goes on forgetting what earlier requests named (docs/sequential.md).
         memorize: First train a target model; the fields are those of `training`.
         baselines: Further trainings on the same data, by name; the fields are those of `training`.
         audit: Attack the models after the evaluation; `none` skips that.
@@ -41,6 +43,7 @@ class RunConfig(Section):
 
     seed: int = 0
     extensions: list[str] = []
+    after: str | None = None
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     memorize: MemorizeConfig | None = None

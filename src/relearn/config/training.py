@@ -46,6 +46,8 @@ class TrainingConfig(Section):
         retain_regularizer: Loss on the retain rows; None means the objective's default.
         retain_weight: Weight of that loss; None means the objective's default.
         retain_ratio: Retain rows per forget row, spread evenly over the batches.
+        rehearsal_ratio: With `after`, rows of earlier requests per forget row of the new one; every
+            earlier request has an equal share.
         epochs: Passes over the forget rows.
         learning_rate: Peak learning rate.
         scheduler: Learning-rate schedule, by its name in transformers.
@@ -75,6 +77,7 @@ class TrainingConfig(Section):
     retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] | None = None
     retain_weight: NonNegativeFloat | None = None
     retain_ratio: PositiveFloat = 1.0
+    rehearsal_ratio: NonNegativeFloat = 1.0
     epochs: PositiveFloat = 2
     learning_rate: PositiveFloat = 1e-4
     scheduler: str = "linear"

@@ -5,6 +5,7 @@ from itertools import combinations
 
 from relearn.base.errors import UserError, listed
 from relearn.data.records import Record, RecordSets, normalized
+from relearn.data.requests import EARLIER
 
 _SHOWN = 3
 # Answers that many questions share, such as "Yes" or "In Aldmoor", are shorter than this.
@@ -32,6 +33,8 @@ def check_sets(sets: RecordSets) -> list[str]:
         for name, records in sets.items()
     }
     for first, second in combinations(sets, 2):
+        if {first, second} == {"forget", EARLIER}:
+            continue  # asked for again: it is forgotten again
         _check_disjoint(first, second, sets[first], asked[second])
     notes = [note for name, records in sets.items() for note in _repetitions(name, records)]
     if "forget" in sets and "retain" in sets:
@@ -46,7 +49,7 @@ def _check_disjoint(
     if not both:
         return
     why = "one set's questions can't be another's"
-    if {first, second} <= {"forget", "retain"}:
+    if {first, second} <= {"forget", EARLIER, "retain"}:
         why = "what is to be forgotten can't be kept"
     elif "_unseen" in first or "_unseen" in second:
         why = "an unseen question is one that nothing is trained on"

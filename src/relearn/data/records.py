@@ -81,3 +81,19 @@ def spread(items: Sequence[T], most: int | None) -> list[T]:
     """Return at most so many items, evenly spread over all; None means all."""
     count = len(items) if most is None else min(most, len(items))
     return [items[place * len(items) // count] for place in range(count)]
+
+
+def spread_over(groups: Sequence[Sequence[T]], most: int | None) -> list[T]:
+    """Return at most so many items, an equal share of each group; None means all.
+
+    What a small group lacks of its share goes to larger ones. With more groups than items, it is
+    groups that are left out, evenly. The order is that of the groups.
+    """
+    if most is None:
+        return [item for group in groups for item in group]
+    groups, room = spread(groups, most), most
+    shares: dict[int, int] = {}
+    for place in sorted(range(len(groups)), key=lambda place: len(groups[place])):
+        shares[place] = min(len(groups[place]), room // (len(groups) - len(shares)))
+        room -= shares[place]
+    return [item for place, group in enumerate(groups) for item in spread(group, shares[place])]

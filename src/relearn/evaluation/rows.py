@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SetName = Literal[
-    "forget", "retain", "forget_unseen", "retain_unseen", "real_authors", "world_facts", "holdout"
+    "forget",
+    "retain",
+    "forget_unseen",
+    "retain_unseen",
+    "forget_earlier",
+    "real_authors",
+    "world_facts",
+    "holdout",
 ]
 SetKind = Literal["forget", "retain", "holdout"]
 EntailmentLabel = Literal["entailment", "neutral", "contradiction"]
@@ -22,8 +29,8 @@ class EvaluatedRow(BaseModel):
 
     Attributes:
         set: The set that the row belongs to; `*_unseen` sets hold phrasings not trained on,
-            `real_authors` and `world_facts` are TOFU's, `holdout` holds records that no model in
-            question has seen.
+            `forget_earlier` what earlier requests wanted forgotten, `real_authors` and
+            `world_facts` are TOFU's, `holdout` holds records that no model in question has seen.
         question: The question as the user asks it, without a chat template.
         reference: The answer of the record.
         generation: What the evaluated model answered. Untrusted text.

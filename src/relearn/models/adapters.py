@@ -45,6 +45,11 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
     return _wrapped(model, options)
 
 
+def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """Return `model` with the adapter in `folder` on it, to be trained further."""
+    return cast(PeftModel, PeftModel.from_pretrained(model, folder, is_trainable=True))
+
+
 def check_adapter(blank: PreTrainedModel, config: LoraConfig) -> None:
     """Try an adapter on a model without weights.
 

@@ -112,6 +112,35 @@ def recovery(
     return finish(figure, height=380)
 
 
+def requests(sequence: list[dict[str, Any]]) -> go.Figure | None:
+    """What stays forgotten of each deletion request, and what is kept, as requests follow.
+
+    Args:
+        sequence: See `relearn.earlier.sequence`.
+    """
+    figure, numbers, colours = go.Figure(), list(range(1, len(sequence) + 1)), cycle(COLOURS)
+    lines = {
+        f"forgotten of request {i}": [None] * (i - 1)
+        + [run["kfr"][i - 1] for run in sequence[i - 1 :]]
+        for i in numbers
+    }
+    lines["kept of the retain set"] = [run["krr"] for run in sequence]
+    for name, values in lines.items():
+        kept = name.startswith("kept")
+        style = {
+            "color": TARGET_COLOUR if kept else next(colours),
+            "dash": "dot" if kept else "solid",
+        }
+        if any(value is not None for value in values):
+            figure.add_scatter(
+                x=numbers, y=values, mode="lines+markers", name=name, line={"width": 2, **style},
+                hovertemplate="%{fullData.name}: %{y:.0%}<extra></extra>",
+            )  # fmt: skip
+    figure.update_xaxes(title="deletion requests so far", dtick=1)
+    figure.update_yaxes(title="share of answers", range=[-0.03, 1.03])
+    return finish(figure, height=400)
+
+
 def to_json(figure: go.Figure) -> dict[str, Any]:
     """Return `figure` as plain JSON values."""
     values: dict[str, Any] = json.loads(figure.to_json())

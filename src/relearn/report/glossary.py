@@ -10,6 +10,7 @@ from relearn.evaluation.metrics.base import Figure
 SETS = {
     "forget": "Forget set",
     "forget_unseen": "Forget set, unseen phrasings",
+    "forget_earlier": "Earlier requests",
     "retain": "Retain set",
     "retain_unseen": "Retain set, unseen phrasings",
     "real_authors": "Real authors",
@@ -55,6 +56,7 @@ MAIN_FIGURES = {
 
 SHOWN_FIRST = (
     *("forget/kfr", "forget/rougeL_recall", "forget/ls", "forget/perplexity", "forget_unseen/kfr"),
+    "forget_earlier/kfr",
     *("retain/krr", "retain/rougeL_recall", "retain/ls", "retain/perplexity", "retain_unseen/krr"),
     *("overall/forget_quality", "overall/model_utility"),
 )

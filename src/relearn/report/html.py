@@ -75,7 +75,7 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
             }
         ),
         example_data=_embedded(_example_data(results)),
-        sets=glossary.SETS,
+        sets=glossary.SETS | {"after": "Model of the run before"},
         samples=_samples(results),
         rejected=_rejected(results),
         configuration=dump_config(results.config),
@@ -206,6 +206,11 @@ def _figures(results: RunResults) -> list[dict[str, Any]]:
         ("outcome", "Language", "Linguistic score; higher is better.",
          figures.bars(results, fluency)),
     ]  # fmt: skip
+    if len(results.sequence) > 1:
+        drawn.append(
+            ("requests", "As requests follow", "Share of answers; higher is better.",
+             figures.requests(results.sequence))
+        )  # fmt: skip
     curves = results.audit.curves if results.audit else {}
     drawn += [
         ("audit", f"Recovered by \u201c{attack}\u201d", "Share of the facts told; lower is better.",

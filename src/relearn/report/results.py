@@ -99,6 +99,8 @@ class RunResults:
         reject_reasons: How many were rejected for which reason, the most frequent first.
         synthesis_counts: Synthesis's own summary, flattened.
         unanswered: Ids of the forget records that the unlearned model was given no new answer for.
+        audit: What attacks got out of the models; None where none were made.
+        sequence: How each deletion request so far came out; see `relearn.earlier.sequence`.
     """
 
     name: str
@@ -112,6 +114,7 @@ class RunResults:
     synthesis_counts: dict[str, Any]
     unanswered: list[str] = field(default_factory=list)
     audit: AuditFigures | None = None
+    sequence: list[Row] = field(default_factory=list)
 
     def model(self, key: str) -> ModelResults | None:
         """Return the model in the folder `key`, if it was evaluated."""
@@ -143,6 +146,7 @@ class RunResults:
             reject_reasons={},
             synthesis_counts={},
             audit=self.audit.redacted() if self.audit else None,
+            sequence=[entry | {"run": REDACTED} for entry in self.sequence],
         )
 
 
@@ -158,7 +162,7 @@ def read_results(folder: Path) -> RunResults:
     models = _read_models(folder, config)
     if not models:
         raise UserError(f"nothing is evaluated in {folder} yet.", "Finish the run first.")
-    synthesis = folder / "synthesis"
+    synthesis, summary = folder / "synthesis", _json(folder / "summary.json")
     rejected = read_rejected(synthesis / REJECTED)
     return RunResults(
         name=folder.resolve().name,
@@ -170,8 +174,9 @@ def read_results(folder: Path) -> RunResults:
         rejected=rejected,
         reject_reasons=dict(Counter(row.reason for row in rejected).most_common()),
         synthesis_counts=flatten(_json(synthesis / "summary.json")),
-        unanswered=_json(folder / "summary.json").get("unanswered", {}).get("unlearned", []),
+        unanswered=summary.get("unanswered", {}).get("unlearned", []),
         audit=read_audit(folder),
+        sequence=summary.get("sequence", []),
     )
 
 
@@ -260,6 +265,7 @@ def _redacted_config(config: RunConfig) -> RunConfig:
     system = None if config.model.system is None else REDACTED
     return config.model_copy(
         update={
+            "after": config.after and REDACTED,
             "data": config.data.model_copy(update=named),
             "extensions": [REDACTED for _ in config.extensions],
             "model": config.model.model_copy(update={"system": system}),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from relearn.base.errors import listed
+from relearn.data.requests import EARLIER
 from relearn.evaluation.significance import wilson_interval
 from relearn.report.audit import AuditFigures
 from relearn.report.glossary import number, percent
@@ -110,7 +111,9 @@ def judge(results: RunResults) -> Verdict:
 
 
 def _forgotten(results: RunResults) -> Finding:
-    kfr, unseen = (_relied_on(results, name, "kfr") for name in ("forget", "forget_unseen"))
+    kfr, unseen, earlier = (
+        _relied_on(results, name, "kfr") for name in ("forget", "forget_unseen", EARLIER)
+    )
     before, after = _pair(results, "forget/rougeL_recall")
     fall = None if before is None or after is None else 1 - after / before if before else 0.0
     audit = results.audit
@@ -118,6 +121,7 @@ def _forgotten(results: RunResults) -> Finding:
         *_rate(results, "forget", "kfr", "count as forgotten (KFR)"),
         *_overlap(before, after),
         *_rate(results, "forget_unseen", "kfr", "count as forgotten"),
+        *_rate(results, EARLIER, "kfr", "count as forgotten"),
         *([_worst_attack(audit)] if audit else []),
     ]
     answer, clause = _conclude(
@@ -130,6 +134,12 @@ def _forgotten(results: RunResults) -> Finding:
             unseen,
             KFR_STEPS,
             f"asked what training did not ask, {_missing(unseen)} of its answers give it away",
+            needed=False,
+        ),
+        _Measure(
+            earlier,
+            KFR_STEPS,
+            f"of earlier requests, {_missing(earlier)} of its answers give it away again",
             needed=False,
         ),
         _Measure(
@@ -156,7 +166,8 @@ def _forgotten(results: RunResults) -> Finding:
         answer,
         clause,
         _sentence(evidence),
-        f"Yes: KFR of at least {KFR_STEPS[0]}, on unseen questions too; ROUGE-L recall on the "
+        f"Yes: KFR of at least {KFR_STEPS[0]}, on unseen questions and earlier requests too; "
+        f"ROUGE-L recall on the "
         f"forget set at least halved; at least {percent(SAFE_SHARE_STEPS[0])} of the facts safe "
         f"from the audit's worst attack. Partly: KFR of at least {KFR_STEPS[1]}, a fall of at "
         f"least {percent(FORGOTTEN_SHARE_STEPS[1])}, {percent(SAFE_SHARE_STEPS[1])} of the facts "
@@ -295,7 +306,9 @@ def _rate(results: RunResults, set_name: str, metric: str, what: str) -> list[st
         text += f", {percent(before)} before"
     if left_out:
         text += f" ({left_out} more could not be measured and are left out)"
-    return [f"to questions never trained on, {text}" if set_name.endswith("_unseen") else text]
+    if set_name.endswith("_unseen"):
+        return [f"to questions never trained on, {text}"]
+    return [f"of earlier requests, {text}" if set_name == EARLIER else text]
 
 
 def _overlap(before: float | None, after: float | None) -> list[str]:

@@ -8,7 +8,8 @@ from importlib.resources import files
 
 from relearn.base.errors import UserError
 from relearn.data.new_answers import NewAnswer
-from relearn.data.records import Record
+from relearn.data.records import Record, spread_over
+from relearn.data.requests import by_request
 from relearn.objectives import Objective
 
 
@@ -59,6 +60,22 @@ def forget_rows(
             "Raise synthesis.attempts, or choose another objective.",
         )
     return paired, [preferred[row.id] for row in paired]
+
+
+def rehearsed(rows: Sequence[Answered], count: int, seed: int) -> list[Answered]:
+    """Return which rows of earlier requests are learned again: an equal share of each request.
+
+    Rows of the same number get the same choice, as forget rows and their chosen ones need it.
+
+    Args:
+        rows: Of all earlier requests.
+        count: How many to choose; fewer where there are no more.
+        seed: Fixes the choice, together with the number of requests.
+    """
+    requests = by_request(rows)
+    choice = random.Random(seed + len(requests))
+    shuffled = [choice.sample(of_one, len(of_one)) for of_one in requests]
+    return spread_over(shuffled, count)
 
 
 def wants(objective: Objective, answers: str) -> bool:

@@ -29,7 +29,7 @@ from relearn.base.storage import atomic_path, disk_errors, write_json, write_jso
 from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, TrainingRow, collate, pack, to_device
 from relearn.data.tokenization import Example
-from relearn.models.adapters import add_adapter, scale_adapter, scale_change
+from relearn.models.adapters import add_adapter, load_adapter, scale_adapter, scale_change
 from relearn.models.fused_lora import fused_lora
 from relearn.models.fused_parts import fused_parts
 from relearn.models.label_logits import label_logits
@@ -51,6 +51,7 @@ def train(
     seed: int,
     title: str = "training",
     chosen: Sequence[Example] = (),
+    adapter: Path | None = None,
 ) -> PreTrainedModel | PeftModel:
     """Train `model`, or an adapter on it, and write it to `output` with its `history.jsonl`.
 
@@ -66,6 +67,8 @@ def train(
         seed: Fixes initialization, order and dropout.
         title: Shown beside the progress bar.
         chosen: Preferred answers, one for each of `forget`, where the objective is about pairs.
+        adapter: Folder of an adapter of `model` to train further; None for a fresh one. The
+            reference is `model` without it.
 
     Returns:
         The trained model; an adapter is on.
@@ -79,7 +82,7 @@ def train(
     plan = TrainingPlan(config, forget, chosen, retain, pad_token_id, checkpoints, seed)
     dtype = model.dtype
     with native_precision(model):
-        policy = _policy(model, config)
+        policy = _policy(model, config, adapter)
         packed = config.packing and packs_exactly(policy, plan.rows, plan.pad_token_id)
         config = config.model_copy(update={"packing": packed})
         products = dtype if is_native(dtype, model.device) else torch.float32
@@ -121,13 +124,13 @@ def _scale(
         scale_adapter(weights, config.lora.scale)
 
 
-def _policy(model: PreTrainedModel, config: TrainingConfig) -> Any:
+def _policy(model: PreTrainedModel, config: TrainingConfig, adapter: Path | None) -> Any:
     """Return what is trained."""
     if config.gradient_checkpointing:
         # The reentrant kind gives no gradient where the input needs none, as with an adapter.
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if config.method != "full":
-        return add_adapter(model, config.lora)
+        return load_adapter(model, adapter) if adapter else add_adapter(model, config.lora)
     folder = model.name_or_path
     if config.lora.scale != 1 and not (folder and Path(folder).is_dir()):
         raise UserError(
