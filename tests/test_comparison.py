@@ -14,8 +14,11 @@ from relearn.base.errors import UserError
 from relearn.base.storage import read_json, write_jsonl
 from relearn.cli import app
 from relearn.comparison import compare
-from relearn.config import RunConfig, load_config
+from relearn.config import RUN_SETS, RunConfig, TrainingConfig, load_config
+from relearn.data.records import Record
 from relearn.objectives import OBJECTIVES
+from relearn.run_folder import RunFolder
+from relearn.stages import Stages
 
 NAMES = ["dpo", "sure", "all_weights", "altpo", "broken"]
 
@@ -150,6 +153,24 @@ def test_unknown_name_lists_the_known(config: RunConfig, tmp_path: Path) -> None
     with pytest.raises(UserError, match="npo"):
         compare(config, ["nopo"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_setting_is_called_as_it_is_set(config: RunConfig, tmp_path: Path) -> None:
+    """Of the first model too, whose training is the run's own."""
+    wrong = {"objective": "rmu", "objective_options": {"layer": 7}}
+    baselines = {name: TrainingConfig.model_validate(wrong) for name in ("one", "two")}
+    for names in (["one"], ["npo", "two"]):
+        with pytest.raises(UserError, match=rf"^baselines\.{names[-1]}\.objective_options\.layer"):
+            compare(config.model_copy(update={"baselines": baselines}), names, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_objective_of_the_shipped_comparison_fits_a_small_model(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    config = load_config(Path("comparison"), named={"model.name": str(tiny_model)})
+    sets = {name: [Record(id=name, question=f"{name}?", answer="Yes.")] for name in RUN_SETS}
+    Stages(config, sets, RunFolder(tmp_path / "run", config, {})).preflight()
 
 
 def test_shipped_comparison_has_every_objective() -> None:

@@ -81,7 +81,11 @@ def test_what_is_right_passes_and_leaves_nothing(tmp_path: Path, tiny_model: Pat
         ({"training.lora.target_modules": ["no_proj"]}, ["training.lora", "no_proj"]),
         ({"training.lora.options.use_magic": True}, ["training.lora", "use_magic"]),
         ({"training.report_to": ["no"]}, ["report_to"]),
-        ({"baselines.target.objective": "ga"}, ["target"]),
+        *(
+            ({f"baselines.{name}.objective": "ga"}, ["'baselines'", f"{name!r}", "has that name"])
+            for name in ("target", "unlearned", "base", "never_saw")
+        ),
+        ({"baselines": {"a-b": {"objective": "ga"}}}, ["'a-b'", "letters, digits and _"]),
         ({"model.name": "no-such-model"}, ["no-such-model"]),
     ],
 )

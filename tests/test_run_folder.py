@@ -29,3 +29,38 @@ def test_a_run_from_before_a_setting_existed_is_resumed(tmp_path: Path) -> None:
         folder.do(Stage("training/ga", lambda: done.append("ga")))
     assert done == ["data", "ga"]
     assert "suite: relearn" in file.read_text()
+
+
+def test_a_run_is_not_resumed_with_another_content_of_a_file(tmp_path: Path) -> None:
+    """Whatever setting names it, and with the same name of the file."""
+    extension, generic, suite = (tmp_path / name for name in ("own.py", "g.jsonl", "s.yaml"))
+    folders = prompts, tasks = tmp_path / "prompts", tmp_path / "tasks"
+    for folder in folders:
+        folder.mkdir()
+    files = [extension, generic, suite, prompts / "question.yaml", tasks / "task.yaml"]
+    for file in files:
+        file.write_text("as it was")
+    config = RunConfig.model_validate(
+        {
+            "extensions": [str(extension)],
+            "synthesis": {"generic": str(generic), "prompts": str(prompts)},
+            "evaluation": {"suite": str(suite), "lm_eval_path": str(tasks)},
+        }
+    )
+    names = [
+        f"extension {extension}", "synthesis.generic", "evaluation.suite", "synthesis.prompts",
+        "evaluation.lm_eval_path",
+    ]  # fmt: skip
+    for _ in range(2):
+        with RunFolder(tmp_path / "run", config, {}):
+            pass
+    for file, name in zip(files, names, strict=True):
+        file.write_text("another")
+        with pytest.raises(UserError, match=rf"the content of {name} has changed"):
+            RunFolder(tmp_path / "run", config, {}).__enter__()
+        file.write_text("as it was")
+    # An earlier version's manifest says nothing of files.
+    manifest = tmp_path / "run" / "manifest.json"
+    write_json(manifest, {k: v for k, v in read_json(manifest).items() if k != "files"})
+    with RunFolder(tmp_path / "run", config, {}):
+        pass

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relearn.base.distributed import by_leader
+from relearn.base.errors import UserError
 from relearn.base.storage import write_json, write_text
 from relearn.config import UNLEARNED, RunConfig, TrainingConfig
 from relearn.objectives import OBJECTIVES
@@ -34,7 +35,8 @@ def compare(
 
     Raises:
         UserError: a name is neither an objective's nor a baseline's, or the first one's training
-            fails; and whatever else `run` raises.
+            fails; and whatever else `run` raises. A setting of one of them is called
+            `baselines.NAME.…`, the first one's as well.
     """
     trainings = _trainings(config, names)
     # A run trains one model and its baselines; here all are equal, and the first takes that place.
@@ -42,7 +44,12 @@ def compare(
     # `relearn audit` attacks the compared models, where that is wanted.
     own = {"training": training, "baselines": dict(others), "audit": None}
     settings = config.model_copy(update=own)
-    summary = run(settings, output, keep_going=True)
+    try:
+        summary = run(settings, output, keep_going=True)
+    except UserError as error:
+        if not error.problem.startswith("training."):
+            raise
+        raise error.in_section(f"baselines.{first}") from error
     models = {"target": summary["target"], first: summary[UNLEARNED], **summary["baselines"]}
     seconds = {
         name: summary["seconds"].get(f"training/{UNLEARNED if name == first else name}")

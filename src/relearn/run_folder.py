@@ -58,6 +58,8 @@ class RunFolder:
         config: The run's configuration.
         data_hashes: Hash of each set of records, so that a resumed run can't mix two data sets.
 
+    The manifest has hashes of the user's own files that settings name as well, such as extensions.
+
     Raises:
         UserError: (on entering) the folder holds something else, or another process works in it.
     """
@@ -103,6 +105,7 @@ class RunFolder:
                 "versions": {name: version(name) for name in _LIBRARIES},
                 "host": _host(),
                 "data": {name: {"sha256": sha} for name, sha in self._hashes.items()},
+                "files": _file_hashes(self.config),
                 "stages": {},
                 "peak_memory_bytes": 0,
             }
@@ -112,7 +115,7 @@ class RunFolder:
             write_text(self.path / "config.yaml", dump_config(self.config))
 
     def _check_same_run(self) -> None:
-        """Refuse to go on with a run of other settings or other data."""
+        """Refuse to go on with a run of other settings, data or files."""
         used = f"output folder {self.path} is already used by a run"
         hint = "Choose another --output, or delete the folder."
         ours = self.config.model_dump(mode="json")
@@ -131,6 +134,12 @@ class RunFolder:
         for name, sha in self._hashes.items():
             if self.manifest["data"].get(name, {}).get("sha256") != sha:
                 raise UserError(f"{used} with other {name} data.", hint)
+        ours = _file_hashes(self.config)
+        # A run of an earlier version has no hashes of files.
+        theirs = self.manifest.setdefault("files", ours)
+        for name, sha in ours.items():
+            if theirs.get(name, sha) != sha:
+                raise UserError(f"{used}; the content of {name} has changed since.", hint)
 
     def do(self, stage: Stage) -> None:
         """Do the work of `stage` unless it is done already; note its time and the peak memory.
@@ -158,6 +167,24 @@ class RunFolder:
         """Write the manifest."""
         if is_leader():
             write_json(self.path / "manifest.json", self.manifest)
+
+
+def _file_hashes(config: RunConfig) -> dict[str, str]:
+    """Return the hash of each file and folder of the user's own, by the setting that names it."""
+    files: dict[str, str | None] = {f"extension {file}": file for file in config.extensions}
+    files["synthesis.generic"] = config.synthesis.generic
+    files["evaluation.suite"] = config.evaluation.suite
+    folders = {
+        "synthesis.prompts": config.synthesis.prompts,
+        "evaluation.lm_eval_path": config.evaluation.lm_eval_path,
+    }
+    named = {name: Path(place).expanduser() for name, place in (files | folders).items() if place}
+    # What is no file is the name of something shipped, or of a dataset on a hub.
+    return {
+        name: content_hash(path)
+        for name, path in named.items()
+        if (path.is_dir() if name in folders else path.is_file())
+    }
 
 
 def check_finished(run: Path) -> None:

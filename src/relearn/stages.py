@@ -345,5 +345,4 @@ def _naming(section: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        problem = error.problem.replace("training.", f"{section}.", 1)
-        raise UserError(problem, error.hint) from error
+        raise error.in_section(section) from error

@@ -64,5 +64,5 @@ def test_options_are_listed_with_default_and_range(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("relearn.cli_common.console.width", 200)
     listed = CliRunner().invoke(app, ["list", "objectives"]).output
     assert "beta = 0.1: number above 0. Inverse temperature." in listed
-    assert "layer = 7: whole number at least 0. Decoder layer, from 0." in listed
+    assert "layer = None: whole number at least 0. Decoder layer, from 0; None means 7" in listed
     assert "percentile = 90.0" in CliRunner().invoke(app, ["list", "wrappers"]).output

@@ -1,7 +1,9 @@
 """General ability through lm-evaluation-harness, on a task file of one's own."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,49 +13,117 @@ from relearn.config import EvaluationConfig, ModelConfig
 from relearn.data.records import Record
 from relearn.evaluation.evaluate import evaluate_model, loaded_when_needed
 from relearn.evaluation.general import general_ability
+from relearn.evaluation.passes import EvaluatedModel
 
 TASK = """
 task: colours
 dataset_path: json
 dataset_kwargs: {{data_files: {{test: {file}}}}}
 test_split: test
-output_type: multiple_choice
+output_type: {kind}
 doc_to_text: "{{{{question}}}}"
-doc_to_target: "{{{{label}}}}"
-doc_to_choice: "{{{{choices}}}}"
-metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
+doc_to_target: "{target}"
+{more}
 """
+CHOICES = """
+doc_to_choice: "{{choices}}"
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+"""
+WRITTEN = """
+generation_kwargs: {until: ["."], max_gen_toks: 2}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+"""
+QUESTIONS = [
+    {"question": f"The colour of thing {i} is", "choices": ["red", "blue"], "label": i % 2}
+    for i in range(8)
+]
+# In the tokenizer's chat template, in one of the user's own, and in none.
+FORMATS = {
+    "chat": ModelConfig(dtype="float32", system="Be brief."),
+    "own": ModelConfig(dtype="float32", prompt={"template": "Q: {question}\nA: {answer}"}),
+    "none": ModelConfig(dtype="float32"),
+}
 
 
-def test_accuracy_on_a_local_task_is_that_of_the_likelier_choices(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("lm_eval", reason="the extra relearn[lm-eval] is not installed")
-    questions = [
-        {"question": f"The colour of thing {i} is", "choices": ["red", "blue"], "label": i % 2}
-        for i in range(8)
-    ]
+def asked(tiny_model: Path, tmp_path: Path, name: str) -> EvaluatedModel:
+    """Return the tiny model, to be asked in one of the formats."""
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    if name == "none":
+        (folder / "chat_template.jinja").unlink()
+    return loaded_when_needed(folder, FORMATS[name])
+
+
+def task(tmp_path: Path, **parts: str) -> EvaluationConfig:
     file = tmp_path / "test.jsonl"
-    file.write_text("\n".join(map(json.dumps, questions)))
-    (tmp_path / "colours.yaml").write_text(TASK.format(file=file))
-    config = EvaluationConfig(lm_eval_tasks=["colours"], lm_eval_path=str(tmp_path))
-    model = loaded_when_needed(tiny_model, ModelConfig(dtype="float32"))
+    file.write_text("\n".join(map(json.dumps, QUESTIONS)))
+    (tmp_path / "colours.yaml").write_text(TASK.format(file=file, **parts))
+    return EvaluationConfig(lm_eval_tasks=["colours"], lm_eval_path=str(tmp_path))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_accuracy_on_a_local_task_is_that_of_the_likelier_choices(
+    name: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the tokens that training and evaluation read too, in whatever format there is."""
+    harness = pytest.importorskip(
+        "lm_eval.models.huggingface", reason="the extra relearn[lm-eval] is not installed"
+    )
+    read: list[list[int]] = []
+    score = harness.HFLM._loglikelihood_tokens
+
+    def spy(self: Any, requests: Any, *arguments: Any, **options: Any) -> Any:
+        read.extend([*context, *continuation] for _, context, continuation in requests)
+        return score(self, requests, *arguments, **options)
+
+    monkeypatch.setattr(harness.HFLM, "_loglikelihood_tokens", spy)
+    model = asked(tiny_model, tmp_path, name)
+    config = task(tmp_path, kind="multiple_choice", target="{{label}}", more=CHOICES)
     values = general_ability(model, config)
 
-    tokenizer = model.prompt_format.tokenizer
-    right = 0
-    for question in questions:
+    wanted, right = [], 0
+    for question in QUESTIONS:
         scores = []
         for choice in question["choices"]:
-            prompt = tokenizer(question["question"]).input_ids
-            whole = tokenizer(f"{question['question']} {choice}").input_ids
+            if name == "none":
+                tokenizer = model.prompt_format.tokenizer
+                prompt = tokenizer(question["question"]).input_ids
+                whole = tokenizer(f"{question['question']} {choice}").input_ids
+            else:
+                example = model.prompt_format.encode(question["question"], choice, end=False)
+                prompt, whole = example.prompt, [*example.prompt, *example.answer]
+            wanted.append(whole)
             with torch.inference_mode():
                 log_probs = model.model(torch.tensor([whole])).logits[0].log_softmax(-1)
             scores.append(
                 sum(log_probs[i - 1, whole[i]].item() for i in range(len(prompt), len(whole)))
             )
         right += scores.index(max(scores)) == question["label"]
+    assert sorted(read) == sorted(wanted)
     assert values == {"general/colours": right / 8, "general/ability": right / 8}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_written_answers_begin_where_the_format_s_do(
+    name: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = pytest.importorskip(
+        "lm_eval.models.huggingface", reason="the extra relearn[lm-eval] is not installed"
+    )
+    read: list[list[int]] = []
+    generate = harness.HFLM._model_generate
+
+    def spy(self: Any, context: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        mask = options["attention_mask"].bool()
+        read.extend(row[kept].tolist() for row, kept in zip(context, mask, strict=True))
+        return generate(self, context, *arguments, **options)
+
+    monkeypatch.setattr(harness.HFLM, "_model_generate", spy)
+    model = asked(tiny_model, tmp_path, name)
+    general_ability(model, task(tmp_path, kind="generate_until", target="red", more=WRITTEN))
+    tokenizer = model.prompt_format.tokenizer
+    prompt = tokenizer.encode if name == "none" else model.prompt_format.encode_prompt
+    assert sorted(read) == sorted(prompt(question["question"]) for question in QUESTIONS)
 
 
 def test_an_unknown_task_is_named_before_the_model_is_loaded(

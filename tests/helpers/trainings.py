@@ -10,9 +10,9 @@ from relearn.data.tokenization import Example, PromptFormat
 
 CONFIG = ModelConfig(dtype="float32")
 
-# The defaults are for models of some billion parameters; this one has two layers.
+# The defaults are for models of some billion parameters.
 TINY_OPTIONS: dict[str, dict[str, float]] = {
-    "rmu": {"layer": 1, "steering": 1.0, "alpha": 1.0},
+    "rmu": {"steering": 1.0, "alpha": 1.0},
     "pdu": {"dual": 0.1, "retain_bound": 99.0},
 }
 

@@ -58,6 +58,8 @@ def test_qlora_is_lora_on_the_weights_that_4_bits_stand_for(
     layers = 0
     for name, layer in quantized.named_modules():
         if isinstance(layer, bitsandbytes.nn.Linear4bit):
+            # Products in bfloat16 would differ by more than a mistake in the training does.
+            layer.compute_dtype = torch.float32
             weight = layer.weight
             real = bitsandbytes.functional.dequantize_4bit(weight.data, weight.quant_state)
             with torch.no_grad():
@@ -71,5 +73,5 @@ def test_qlora_is_lora_on_the_weights_that_4_bits_stand_for(
         train(model, prompt_format.tokenizer, forget, retain, SETTINGS, output, seed=0)
         history = read_jsonl(output / "history.jsonl")
         curves.append([row[term] for row in history for term in ("loss", "retain_kl", "grad_norm")])
-    assert curves[0] == pytest.approx(curves[1], rel=2e-2, abs=1e-4)
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3, abs=1e-6)
     assert curves[0][-3] < curves[0][0]

@@ -55,7 +55,7 @@ class Loss:
         self.options = self.objective.options.defaults | TINY_OPTIONS.get(name, {})
         off = policy.disable_adapter
         self.reference = ReferenceCache(policy, off(), rows.rows, padded)
-        layer = self.objective.hidden_layer(self.options)
+        layer = self.objective.hidden_layer(self.options, 2)
         retain = [row for row in rows.rows if not (row.is_forget or row.is_chosen)]
         self.layer = (
             None if layer is None else ReferenceCache(policy, off(), retain, padded, layer=layer)

@@ -22,13 +22,13 @@ from relearn.audit.base import (
 )
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
-from relearn.audit.summary import Control, innocent, summarize
+from relearn.audit.summary import innocent, summarize
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.registry import did_you_mean
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json, write_jsonl
 from relearn.base.workspace import Workspace
-from relearn.config import AuditConfig, Budget, ModelConfig
+from relearn.config import AuditConfig, Budget, Control, ModelConfig
 from relearn.data.records import Record, spread, spread_over
 from relearn.models.loading import load_prompt_format
 from relearn.models.place import ModelPlace

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relearn.audit.pipeline import AuditSubject, Role, Suspect
-from relearn.audit.summary import CONTROLS
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json
-from relearn.config import DataConfig, ModelConfig, RunConfig, load_config
+from relearn.config import CONTROLS, DataConfig, ModelConfig, RunConfig, load_config
 from relearn.data.records import Record
 from relearn.data.requests import EARLIER, by_request
 from relearn.data.sources import load_records, load_sets

@@ -2,15 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 from relearn.audit.base import ATTACKS, Attempt
 from relearn.audit.facts import Fact
 from relearn.evaluation.significance import wilson_interval
-
-Control = Literal["target", "base", "never_saw"]
-CONTROLS: tuple[Control, ...] = get_args(Control)
-"""Roles of the models that are not judged."""
 
 Found = Mapping[str, Mapping[str, Sequence[Attempt]]]
 T = TypeVar("T")

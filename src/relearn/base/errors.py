@@ -1,6 +1,7 @@
 """The one exception type for what the user can fix."""
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class UserError(Exception):
@@ -21,6 +22,12 @@ class UserError(Exception):
         # Whether another of several processes prints it.
         self.elsewhere = False
         super().__init__(f"{problem} {hint}".strip())
+
+    def in_section(self, section: str) -> Self:
+        """Return the error about a setting of `training` as one about the same of `section`."""
+        error = type(self)(self.problem.replace("training.", f"{section}.", 1), self.hint)
+        error.elsewhere = self.elsewhere
+        return error
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

@@ -104,6 +104,8 @@ class Options:
 
 
 def _described(schema: Mapping[str, Any]) -> str:
+    # An option that may be None is of its other type.
+    schema = next((s for s in schema.get("anyOf", ()) if s.get("type") != "null"), schema)
     bounds = [f"{word} {schema[key]:g}" for key, word in _BOUNDS.items() if key in schema]
     kind = _TYPES.get(schema.get("type", ""), schema.get("type", "value"))
     return f"{kind} {' and '.join(bounds)}".strip()

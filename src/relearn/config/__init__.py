@@ -8,15 +8,15 @@ from relearn.config.file import dump_config, load_config
 from relearn.config.llm import LLMConfig
 from relearn.config.model import ModelConfig, PromptConfig
 from relearn.config.recipes import recipe_summaries, recipes
-from relearn.config.run import UNLEARNED, ReportConfig, RunConfig
+from relearn.config.run import CONTROLS, UNLEARNED, Control, ReportConfig, RunConfig
 from relearn.config.section import Section
 from relearn.config.synthesis import SynthesisConfig
 from relearn.config.training import LigerKernel, LoraConfig, MemorizeConfig, TrainingConfig
 
 __all__ = [
-    "RUN_SETS", "UNLEARNED", "AuditConfig", "Budget", "ColumnsConfig", "DataConfig",
-    "EvaluationConfig", "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig", "ModelConfig",
-    "PromptConfig", "ReportConfig", "RunConfig", "RunSet", "Section", "SynthesisConfig",
-    "TrainingConfig",
+    "CONTROLS", "RUN_SETS", "UNLEARNED", "AuditConfig", "Budget", "ColumnsConfig", "Control",
+    "DataConfig", "EvaluationConfig", "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig",
+    "ModelConfig", "PromptConfig", "ReportConfig", "RunConfig", "RunSet", "Section",
+    "SynthesisConfig", "TrainingConfig",
     "describe_settings", "dump_config", "load_config", "recipe_summaries", "recipes",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Settings of a whole run."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import field_validator
 
@@ -25,6 +25,10 @@ class ReportConfig(Section):
 
 UNLEARNED = "unlearned"
 """Name of the run's main model; its training is `training`."""
+Control = Literal["target", "base", "never_saw"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
+"""Names of the models that the trained ones are compared with: before unlearning, before the
+target learned the forget set, and without ever learning it."""
 
 
 class RunConfig(Section):
@@ -68,6 +72,8 @@ class RunConfig(Section):
     @classmethod
     def _has_names(cls, given: dict[str, TrainingConfig]) -> dict[str, TrainingConfig]:
         for name in given:
-            if name in ("target", UNLEARNED) or not name.isidentifier():
-                raise ValueError(f"no baseline can be called {name!r}")
+            if name in (*CONTROLS, UNLEARNED):
+                raise ValueError(f"no baseline can be called {name!r}: another model has that name")
+            if not name.isidentifier():
+                raise ValueError(f"a baseline's name is letters, digits and _, not {name!r}")
         return given

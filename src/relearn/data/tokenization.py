@@ -85,6 +85,16 @@ class PromptFormat:
         """Whether the prompt is what the tokenizer's chat template makes."""
         return self.config.template is None and bool(self.tokenizer.chat_template)
 
+    @property
+    def has_template(self) -> bool:
+        """Whether the user or the tokenizer says what a prompt looks like."""
+        return self.config.template is not None or self.uses_chat_template
+
+    @property
+    def gap(self) -> str:
+        """White space between the prompt and an answer, which the model writes."""
+        return self._turn.gap
+
     @cached_property
     def end_tokens(self) -> list[int]:
         """Every token at which an answer ends: the format's, the tokenizer's and the model's."""

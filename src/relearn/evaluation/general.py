@@ -18,6 +18,39 @@ ABILITY = Figure(
 _ACCURACIES = ("acc,none", "acc_norm,none", "exact_match,none", "f1,none")
 
 
+def _asked_in_its_format(model: EvaluatedModel, batch_size: int) -> Any:
+    """Return the model as the harness takes it, asked in its own prompt format."""
+    from lm_eval.models.huggingface import HFLM
+
+    prompt_format = model.prompt_format
+
+    class Asked(HFLM):
+        def apply_chat_template(
+            self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+        ) -> str:
+            # A task's description and its examples are part of the question; a message of the
+            # assistant's, where there is one, begins the answer.
+            asked = [m["content"] for m in chat_history if m["role"] != "assistant"]
+            begun = [m["content"] for m in chat_history if m["role"] == "assistant"]
+            prompt = prompt_format.prompt("\n\n".join(asked))
+            return "".join([prompt, prompt_format.gap, *begun])
+
+        def chat_template(self, chat_template: bool | str = False) -> str:
+            return ""  # what the harness notes beside its own results, which are not kept
+
+        def tok_batch_encode(self, strings: list[str], **options: Any) -> Any:
+            # The space before an answer belongs to its first token.
+            return super().tok_batch_encode([s.rstrip(" ") for s in strings], **options)
+
+    return Asked(
+        pretrained=model.model,
+        tokenizer=prompt_format.tokenizer,
+        batch_size=batch_size,
+        # A chat template brings its own beginning.
+        add_bos_token=not prompt_format.uses_chat_template,
+    )
+
+
 def general_ability(model: EvaluatedModel, config: EvaluationConfig) -> dict[str, float]:
     """Return the accuracy on each of `config.lm_eval_tasks`, and their mean, each 0 to 1.
 
@@ -31,19 +64,16 @@ def general_ability(model: EvaluatedModel, config: EvaluationConfig) -> dict[str
     """
     tasks = _tasks(config)
     from lm_eval import simple_evaluate
-    from lm_eval.models.huggingface import HFLM
 
-    wrapped = HFLM(
-        pretrained=model.model,
-        tokenizer=model.prompt_format.tokenizer,
-        batch_size=config.batch_size,
-    )
     results = simple_evaluate(
-        model=wrapped,
+        model=_asked_in_its_format(model, config.batch_size),
         tasks=list(config.lm_eval_tasks),
         task_manager=tasks,
         limit=config.lm_eval_limit,
         bootstrap_iters=0,
+        # A base model without any format continues a task's text as it is.
+        apply_chat_template=model.prompt_format.has_template,
+        fewshot_as_multiturn=False,
     )["results"]
     values = {f"general/{name}": _accuracy(name, results[name]) for name in config.lm_eval_tasks}
     return values | {"general/ability": sum(values.values()) / len(values)}

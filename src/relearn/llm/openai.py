@@ -16,7 +16,7 @@ from openai import (
     OpenAIError,
 )
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from relearn.base.errors import UserError
 from relearn.config import LLMConfig
@@ -207,7 +207,8 @@ def _wait(state: RetryCallState) -> float:
     """Wait as long as the endpoint asks; else back off exponentially, with jitter."""
     failure = state.outcome.exception() if state.outcome else None
     asked = failure.retry_after if isinstance(failure, _PassingError) else 0.0
-    return asked or wait_exponential_jitter(multiplier=0.25, max=_LONGEST_WAIT, jitter=0.25)(state)
+    backing_off = wait_exponential(multiplier=0.25, max=_LONGEST_WAIT) + wait_random(0, 0.25)
+    return asked or backing_off(state)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -60,14 +60,21 @@ def decoder_layers(model: nn.Module) -> list[nn.Module]:
     return layers
 
 
+def layer_count(model: nn.Module) -> int:
+    """Return how many decoder layers a model has, through whatever wraps it."""
+    return int(_unwrapped(model).config.get_text_config().num_hidden_layers)
+
+
 def _layers(model: nn.Module) -> list[nn.Module]:
     """Return the decoder layers through whatever wraps the model; none where there is no list."""
-    unwrapped: Any = getattr(model, "module", model)
-    if hasattr(unwrapped, "get_base_model"):
-        unwrapped = unwrapped.get_base_model()
-    count = unwrapped.config.get_text_config().num_hidden_layers
-    lists = (m for m in unwrapped.get_decoder().modules() if isinstance(m, nn.ModuleList))
+    decoder, count = _unwrapped(model).get_decoder(), layer_count(model)
+    lists = (m for m in decoder.modules() if isinstance(m, nn.ModuleList))
     return list(next((each for each in lists if len(each) == count), ()))
+
+
+def _unwrapped(model: nn.Module) -> Any:
+    unwrapped: Any = getattr(model, "module", model)
+    return unwrapped.get_base_model() if hasattr(unwrapped, "get_base_model") else unwrapped
 
 
 @torch.no_grad()

@@ -134,6 +134,11 @@ class Term:
     weight: float = 1.0
 
 
+DEFAULT_LAYER = 7
+"""The decoder layer that hidden states are of unless it is configured; in a model with fewer
+layers, its last."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """A forget objective: its formula, and what it needs from data and engine.
@@ -148,7 +153,7 @@ class Objective:
             made-up answer of the same form (`alternative`); None where it has no pairs.
         needs_reference: Whether it reads the reference model on forget and chosen rows.
         needs_hidden_states: Whether it reads hidden states; of the decoder layer that its option
-            `layer` numbers, from 0.
+            `layer` numbers, from 0, or None for `DEFAULT_LAYER`.
         needs_retain: Whether it has terms on retain rows itself, with whatever regularizer.
         vocabulary: Its vocabulary functions by name.
         units: Its own units by name, for a term about only some of the tokens or rows:
@@ -202,11 +207,17 @@ class Objective:
         """What it can be configured with: the keyword arguments of its formula."""
         return Options("training.objective_options", self.terms, given=1)
 
-    def hidden_layer(self, options: Mapping[str, Any]) -> int | None:
-        """Return the number of the decoder layer whose output it reads, from 0; None for none."""
-        return (
-            (self.options.defaults | dict(options))["layer"] if self.needs_hidden_states else None
-        )
+    def hidden_layer(self, options: Mapping[str, Any], layers: int) -> int | None:
+        """Return the number of the decoder layer whose output it reads, from 0; None for none.
+
+        Args:
+            options: Those that are configured.
+            layers: How many decoder layers the model has.
+        """
+        if not self.needs_hidden_states:
+            return None
+        layer: int | None = (self.options.defaults | dict(options))["layer"]
+        return min(DEFAULT_LAYER, layers - 1) if layer is None else layer
 
     def vocabulary_functions(self, options: Mapping[str, Any]) -> dict[str, VocabularyFunction]:
         """Return the vocabulary functions by name, each with those of `options` that it takes."""

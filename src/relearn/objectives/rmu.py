@@ -16,7 +16,7 @@ def control_vector(size: int, seed: int) -> Tensor:
 @objective("rmu", needs_hidden_states=True, needs_retain=True)
 def rmu(
     stats: TokenStatistics,
-    layer: NonNegativeInt = 7,
+    layer: NonNegativeInt | None = None,
     steering: PositiveFloat = 6.5,
     alpha: NonNegativeFloat = 1200.0,
     seed: NonNegativeInt = 0,
@@ -34,7 +34,7 @@ def rmu(
 
     Args:
         stats: Statistics of the batch.
-        layer: Decoder layer, from 0.
+        layer: Decoder layer, from 0; None means 7, or the last one of a smaller model.
         steering: Length of the control vector; near that of the model's own states at this layer.
         alpha: Weight of the retain term.
         seed: Seed of the random direction.

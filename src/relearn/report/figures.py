@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from relearn.audit.summary import CONTROLS
+from relearn.config import CONTROLS
 from relearn.report.results import ModelResults, RunResults, visible
 
 # Legible on white and on near-black alike, and apart from each other for the colour-blind.

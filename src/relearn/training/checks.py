@@ -19,7 +19,7 @@ from relearn.base.errors import UserError
 from relearn.base.registry import did_you_mean
 from relearn.config import TrainingConfig
 from relearn.models.adapters import check_adapter
-from relearn.models.hidden_states import decoder_layer
+from relearn.models.hidden_states import decoder_layer, layer_count
 from relearn.models.loading import check_quantization
 from relearn.objectives import OBJECTIVES
 from relearn.training.trainer import check_kernels, check_trackers
@@ -109,7 +109,8 @@ def check_fit(config: TrainingConfig, blank: PreTrainedModel) -> None:
         UserError: the model has no such layer, or no such modules for an adapter; or peft does not
             know an option.
     """
-    layer = OBJECTIVES.named(config.objective).hidden_layer(config.objective_options)
+    objective = OBJECTIVES.named(config.objective)
+    layer = objective.hidden_layer(config.objective_options, layer_count(blank))
     if layer is not None:
         decoder_layer(blank, layer)
     if config.method != "full":

@@ -32,6 +32,7 @@ from relearn.data.tokenization import Example
 from relearn.models.adapters import add_adapter, load_adapter, scale_adapter, scale_change
 from relearn.models.fused_lora import fused_lora
 from relearn.models.fused_parts import fused_parts
+from relearn.models.hidden_states import layer_count
 from relearn.models.label_logits import label_logits
 from relearn.models.packed_attention import can_pack, packing
 from relearn.models.precision import is_native, native_precision
@@ -198,7 +199,7 @@ def _trainer(
             return None
         return ReferenceCache(policy, _adapter_off(policy), rows, plan.collate, layer=layer)
 
-    layer = plan.objective.hidden_layer(plan.config.objective_options)
+    layer = plan.objective.hidden_layer(plan.options, layer_count(policy))
     of_layer = reference(plan.retained, layer) if layer is not None else None
     trainer = ObjectiveTrainer(policy, tokenizer, plan, reference(plan.referenced), of_layer)
     if plan.wrapper:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from relearn.data.batching import IGNORE, Batch, TrainingRow, to_device
 from relearn.inference.length_batches import in_length_batches
-from relearn.models.hidden_states import layer_output
+from relearn.models.hidden_states import layer_count, layer_output
 from relearn.models.label_logits import (
     has_plain_head,
     label_hidden_states,
@@ -150,7 +150,7 @@ def token_statistics(
         function_reference=objective.needs_reference,
         expected=_expected(is_retain[row], objective, regularizer),
     )
-    with _catching(model, objective.hidden_layer(options), keep) as caught:
+    with _catching(model, objective.hidden_layer(options, layer_count(model)), keep) as caught:
         values = _answer_statistics(
             model, batch, keep, wanted, reference.head if reference else None
         )
