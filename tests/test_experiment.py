@@ -16,7 +16,8 @@ model: {name: MODEL, dtype: float32}
 data: {forget: "demo:forget", retain: "demo:retain", only: [Li Wei]}
 synthesis: {variants: 0, completion_share: 0, generic_ratio: 0}
 memorize: {seed: 3, epochs: 1, learning_rate: 1.0e-3, lora: {rank: 4}}
-training: &training {epochs: 1, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1, lora: {rank: 4}}
+training: &training
+  {epochs: 1, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1, lora: {rank: 4}}
 baselines: {ga: {<<: *training, objective: ga}}
 evaluation: {max_new_tokens: 4}
 audit: {attacks: [prefix], baselines: true}

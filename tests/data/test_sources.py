@@ -72,8 +72,6 @@ def check_published(file: Path, size: int, wrong_answers: int, paraphrases: int)
 @pytest.mark.parametrize(
     ("file", "size", "wrong_answers", "paraphrases"),
     [
-        ("knowundo/unlearn_train.json", 400, 0, 0),
-        ("knowundo/retention_val.json", 108, 0, 0),
         ("tofu/forget10.json", 400, 0, 0),
         ("tofu/forget10_perturbed.json", 8, 5, 1),
         ("tofu/world_facts_perturbed.json", 5, 3, 0),
