@@ -1,6 +1,5 @@
 """The charts of an analysis, from its tables and figures."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from relearn.analysis.names import ATTENTION, BASE, CLASSES, CONTEXT, MLP, OUTPUT, SUBJECT
 from relearn.analysis.observe import Tables
-from relearn.analysis.summary import EDGE_FACTOR, Figures, circuit, mean_edges, recovery
+from relearn.analysis.summary import EDGE_FACTOR, Figures, circuit, clean, mean_edges, recovery
 from relearn.chart import Chart
 
 _GRAPHS = 4
@@ -200,10 +199,7 @@ def _entropy(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
         "Entropy of the next token, step by step, mean over the answers to forget questions that "
         "are not over yet. Near 0 in a loop.",
         "token of the answer", "nats", list(range(longest)),
-        {
-            model: [_or_none(means[model].get(step)) for step in range(longest)]
-            for model in models
-        },
+        {model: clean(means[model].reindex(range(longest)).tolist()) for model in models},
     )  # fmt: skip
 
 
@@ -215,7 +211,3 @@ def _collapse(figures: Mapping[str, Figures], models: Sequence[str]) -> Chart:
         "", "share of answers", sets,
         {m: [figures[m]["language"][name]["collapsed"] for name in sets] for m in models},
     )  # fmt: skip
-
-
-def _or_none(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
