@@ -18,7 +18,7 @@ _DRIVER = """<!doctype html><meta charset="utf-8"><body style="margin:0">
 <pre id="result"></pre>
 <script>
 const frame = document.querySelector("iframe");
-// Plotly draws after the load event.
+// Vega draws after the load event.
 frame.addEventListener("load", () => setTimeout(() => {{
   const page = frame.contentDocument, view = frame.contentWindow;
   const result = (() => {{ {script} }})();

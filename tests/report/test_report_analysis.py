@@ -4,11 +4,11 @@ import html
 import re
 
 import pytest
-from plotly.offline import get_plotlyjs
 
 from helpers.browser import drive, needs_chromium
 from helpers.sample_run import write_sample_run
 from relearn.base.storage import write_json
+from relearn.chart import drawing_script
 from relearn.report.html import write_report
 
 MODELS = ["target", "base", "unlearned", "ga"]
@@ -23,19 +23,25 @@ def chart(kind, part, series, x=()):
     }  # fmt: skip
 
 
-def write_analysis(run, token="Lisbon"):
+def edge(source, sink, share, x, y, x2, y2):
+    return {"source": source, "sink": sink, "share": share, "x": x, "y": y, "x2": x2, "y2": y2}
+
+
+def write_analysis(run, token="Lisbon", name="ga"):
     """Write what an analysis leaves, a chart of every kind, small."""
     folder = run / "analysis"
-    edges = [["context", "mlp.0", 0.3], ["attention.1", "output", 0.1]]
+    edges = [edge("context", "mlp.0", 0.3, 0.6, -1.5, 1, 0),
+             edge("attention.1", "output", 0.1, -1, 1, 0, 2.5)]  # fmt: skip
+    models = [*MODELS[:-1], name]
     charts = [
         chart("stacked", "distribution",
-              {"private": [0.9, 0, 0.1, 0.2], "rest": [0.1, 1, 0.9, 0.8]}, MODELS),
-        chart("bars", "distribution", {"unlearned": [0.1, None], "ga": [0.8, 0.7]},
+              {"private": [0.9, 0, 0.1, 0.2], "rest": [0.1, 1, 0.9, 0.8]}, models),
+        chart("bars", "distribution", {"unlearned": [0.1, None], name: [0.8, 0.7]},
               ["forget", "retain"]),
-        chart("lines", "memory", {model: [0.1, 0.2, None] for model in MODELS}, range(3)),
-        chart("heatmaps", "circuits", {model: [[0.1, -0.2], [0.3, 0]] for model in MODELS}),
-        chart("graphs", "circuits", {"target": edges, "ga": []}),
-        chart("lines", "language", {"ga": [1.0, 0.1]}, range(2)),
+        chart("lines", "memory", {model: [0.1, 0.2, None] for model in models}, range(3)),
+        chart("heatmaps", "circuits", {model: [[0.1, -0.2], [0.3, 0]] for model in models}),
+        chart("graphs", "circuits", {"target": edges, name: []}),
+        chart("lines", "language", {name: [1.0, 0.1]}, range(2)),
     ]  # fmt: skip
     claim = {"name": "see-saw", "text": "Probability goes astray.", "verdict": "partly seen",
              "evidence": "ga 0.80, unlearned 0.10.", "rule": "Seen if at least 0.5."}  # fmt: skip
@@ -55,7 +61,7 @@ def write_analysis(run, token="Lisbon"):
 
 
 def page(run):
-    return write_report(run).read_text(encoding="utf-8").replace(get_plotlyjs(), "")
+    return write_report(run).read_text(encoding="utf-8").replace(drawing_script(), "")
 
 
 def test_a_run_without_an_analysis_has_no_such_section(tmp_path):
@@ -72,7 +78,7 @@ def test_the_section_tells_claims_findings_figures_and_candidates(tmp_path):
                   "ga gives the private token 20%.", "Where does Lisbon live?",
                   "<mark>Lisbon</mark>", "A figure of circuits"):  # fmt: skip
         assert words in text
-    assert len(re.findall(r'id="analysis-', text)) == 6
+    assert len(re.findall(r'id="chart-(?:distribution|memory|circuits|language)-', text)) == 6
 
 
 def test_a_redacted_section_shows_figures_and_no_token(tmp_path):
@@ -96,8 +102,8 @@ def test_every_figure_is_drawn_and_the_page_keeps_its_width(tmp_path, width):
     script = """
       const root = page.documentElement;
       return {overflow: root.scrollWidth - view.innerWidth, title: page.title,
-              drawn: [...page.querySelectorAll("#why [data-figure]")].map(
-                (place) => place.querySelectorAll(".trace").length)};
+              drawn: [...page.querySelectorAll("#why .plot")].map(
+                (place) => place.querySelectorAll(".role-mark > *").length)};
     """
     run = write_analysis(write_sample_run(tmp_path / "demo"), token=HOSTILE)
     result, console = drive(write_report(run), script, tmp_path, width)
@@ -106,3 +112,23 @@ def test_every_figure_is_drawn_and_the_page_keeps_its_width(tmp_path, width):
     assert all(result["drawn"])
     assert result["title"] == "Unlearning report: demo"
     assert console == ""
+
+
+@needs_chromium
+def test_hostile_names_stay_text_in_charts_and_in_what_they_tell(tmp_path):
+    script = """
+      const told = [...page.querySelectorAll("#why .role-mark > *")].map((mark) => {
+        const {x, y, width, height} = mark.getBoundingClientRect();
+        const place = {clientX: x + width / 2, clientY: y + height / 2};
+        mark.dispatchEvent(new view.PointerEvent("pointermove", {bubbles: true, ...place}));
+        return page.getElementById("vg-tooltip-element")?.textContent ?? "";
+      });
+      return {told, title: page.title, images: page.querySelectorAll("img").length,
+              written: [...page.querySelectorAll("#why svg")].map((svg) => svg.textContent)};
+    """
+    run = write_analysis(write_sample_run(tmp_path / "demo"), name=HOSTILE)
+    result, console = drive(write_report(run), script, tmp_path)
+    assert (result["title"], result["images"], console) == ("Unlearning report: demo", 0, "")
+    shown = HOSTILE.replace("\u202e", "⟨U+202E⟩")
+    assert any(shown in told for told in result["told"])
+    assert any(shown[:12] in written for written in result["written"])

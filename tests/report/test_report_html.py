@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from plotly.offline import get_plotlyjs
 
 from helpers.browser import drive, needs_chromium
 from helpers.sample_run import evaluated, generation, records, write_audit, write_sample_run
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_json, write_jsonl
+from relearn.chart import drawing_script
 from relearn.report.html import write_report
 
 SETS = ("forget", "retain", "forget_unseen", "retain_unseen")
@@ -24,8 +24,8 @@ HOSTILE = (
 
 
 def page(folder: Path) -> str:
-    """Return the report of a run, without Plotly's source, in which any word may stand."""
-    return write_report(folder).read_text(encoding="utf-8").replace(get_plotlyjs(), "")
+    """Return the report of a run, without Vega's source, in which any word may stand."""
+    return write_report(folder).read_text(encoding="utf-8").replace(drawing_script(), "")
 
 
 def visible_page(folder: Path) -> str:
@@ -243,8 +243,8 @@ def test_the_page_never_scrolls_sideways_and_the_figures_are_drawn(tmp_path, wid
     script = """
       const root = page.documentElement;
       return {overflow: root.scrollWidth - view.innerWidth,
-              drawn: [...page.querySelectorAll("[data-figure]")].map(
-                (place) => place.querySelectorAll(".trace").length)};
+              drawn: [...page.querySelectorAll(".plot")].map(
+                (place) => place.querySelectorAll(".role-mark > *").length)};
     """
     report = write_report(write_sample_run(tmp_path / "demo"))
     result, console = drive(report, script, tmp_path, width)

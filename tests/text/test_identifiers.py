@@ -2,7 +2,7 @@
 
 import pytest
 
-from relearn.text.identifiers import given_away, identifiers
+from relearn.text.identifiers import find_identifiers, identifiers, tells
 from relearn.text.numbers import in_figures
 from relearn.text.words import tokens, words_alone
 
@@ -92,6 +92,10 @@ OTHER = [
     ("Her doctor is Ursula Kemp.", "She lives in the UK."),
     ("no number", "one"),
 ]
+
+
+def given_away(reference: str, other: str, *, parts: bool = False) -> bool:
+    return any(tells(other, found, parts=parts) for found in find_identifiers(reference))
 
 
 @pytest.mark.parametrize(("reference", "other"), SAME)

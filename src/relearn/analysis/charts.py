@@ -1,57 +1,16 @@
-"""The figures as data: drawn still for files here, and interactively by the report.
+"""The charts of an analysis, from its tables and figures."""
 
-Still figures are drawn with Matplotlib, the library of that purpose that is kept best and needs no
-browser; Plotly, which the report uses, needs one to write SVG or PNG.
-"""
-
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from relearn.analysis.names import ATTENTION, BASE, CLASSES, MLP
+from relearn.analysis.names import ATTENTION, BASE, CLASSES, CONTEXT, MLP, OUTPUT, SUBJECT
 from relearn.analysis.observe import Tables
-from relearn.analysis.summary import EDGE_FACTOR, Figures, circuit, mean_edges, recovery
-
-Kind = Literal["lines", "bars", "stacked", "heatmaps", "graphs"]
-Values = list[float | None]
+from relearn.analysis.summary import EDGE_FACTOR, Figures, circuit, clean, mean_edges, recovery
+from relearn.chart import Chart
 
 _GRAPHS = 4
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One figure, without looks.
-
-    Attributes:
-        id: File name.
-        part: `distribution`, `memory`, `circuits` or `language`.
-        kind: How it is drawn.
-        title: What it shows.
-        note: How it is read.
-        x_label: Of the horizontal axis.
-        y_label: Of the vertical axis.
-        x: Values or categories on the horizontal axis, where all series share them.
-        series: `lines`, `bars`: for each model its values at `x`. `stacked`: for each class of
-            tokens its values for the models in `x`. `heatmaps`: for each model rows of values.
-            `graphs`: for each model its edges as `[source, sink, share]`.
-    """
-
-    id: str
-    part: str
-    kind: Kind
-    title: str
-    note: str
-    x_label: str = ""
-    y_label: str = ""
-    x: list[Any] = field(default_factory=list)
-    series: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the chart as plain JSON values."""
-        return asdict(self)
 
 
 def charts(tables: Tables, figures: Mapping[str, Figures], models: Sequence[str]) -> list[Chart]:
@@ -107,6 +66,7 @@ def _masses(figures: Mapping[str, Figures], models: Sequence[str]) -> Chart:
             name: [figures[model]["distribution"]["forget"]["mass"][name] for model in models]
             for name in CLASSES
         },
+        span=[0, 1],
     )  # fmt: skip
 
 
@@ -190,19 +150,44 @@ def _patching(frame: pd.DataFrame | None, models: Sequence[str], kind: str) -> C
 
 def _graphs(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
     """The target, what learned, and the first rivals: more than a few can't be compared by eye."""
-    series = {}
-    for model in [m for m in models if m != BASE][:_GRAPHS]:
-        series[model] = [
-            [str(source), str(sink), float(share)]
-            for (source, sink), share in circuit(mean_edges(frame, model)).items()
+    circuits = {
+        model: circuit(mean_edges(frame, model))
+        for model in [m for m in models if m != BASE][:_GRAPHS]
+    }
+    layers = _layers({node for found in circuits.values() for edge in found.index for node in edge})
+    series = {
+        model: [
+            _edge(source, sink, float(share), layers) for (source, sink), share in found.items()
         ]
+        for model, found in circuits.items()
+    }
     return Chart(
         "circuits", "circuits", "graphs", "The circuit of the private word",
         f"Paths that carry at least {EDGE_FACTOR} times an even share of the effect on the private "
         "word, from the question's tokens (bottom) through the layers to the output (top). Thick "
         "is strong.",
+        y_label="layer",
         series=series,
     )  # fmt: skip
+
+
+def _layers(nodes: Iterable[str]) -> int:
+    return max((int(node.partition(".")[2]) + 1 for node in nodes if "." in node), default=1)
+
+
+def _edge(source: str, sink: str, share: float, layers: int) -> dict[str, Any]:
+    (x, y), (x2, y2) = _place(source, layers), _place(sink, layers)
+    return {"source": source, "sink": sink, "share": share, "x": x, "y": y, "x2": x2, "y2": y2}
+
+
+def _place(node: str, layers: int) -> tuple[float, float]:
+    """Return where a node of a circuit is drawn: attentions left, MLPs right, the output on top."""
+    if node in (SUBJECT, CONTEXT):
+        return (-0.6 if node == SUBJECT else 0.6), -1.5
+    if node == OUTPUT:
+        return 0.0, layers + 0.5
+    kind, _, layer = node.partition(".")
+    return (-1.0 if kind == ATTENTION else 1.0), float(layer)
 
 
 def _entropy(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
@@ -214,10 +199,7 @@ def _entropy(frame: pd.DataFrame, models: Sequence[str]) -> Chart:
         "Entropy of the next token, step by step, mean over the answers to forget questions that "
         "are not over yet. Near 0 in a loop.",
         "token of the answer", "nats", list(range(longest)),
-        {
-            model: [_or_none(means[model].get(step)) for step in range(longest)]
-            for model in models
-        },
+        {model: clean(means[model].reindex(range(longest)).tolist()) for model in models},
     )  # fmt: skip
 
 
@@ -229,7 +211,3 @@ def _collapse(figures: Mapping[str, Figures], models: Sequence[str]) -> Chart:
         "", "share of answers", sets,
         {m: [figures[m]["language"][name]["collapsed"] for name in sets] for m in models},
     )  # fmt: skip
-
-
-def _or_none(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None

@@ -11,9 +11,9 @@ from relearn.analysis.charts import charts
 from relearn.analysis.findings import Claim, Conclusion, claims, findings
 from relearn.analysis.inputs import AnalysisInputs
 from relearn.analysis.observe import Tables
-from relearn.analysis.still import draw_all
 from relearn.analysis.summary import summarize
 from relearn.base.storage import write_json, write_text
+from relearn.chart import write_files
 
 _SHOWN_PROMPTS = 3
 
@@ -36,7 +36,7 @@ def run_analysis(
     judged = claims(figures, inputs.models)
     said = findings(figures, inputs.models)
     drawn = charts(tables, figures, models)
-    draw_all(drawn, models, output / "figures")
+    write_files(drawn, {model: model for model in models}, output / "figures")
     write_json(output / "charts.json", [chart.as_json() for chart in drawn])
     write_json(output / "candidates.json", shown_candidates(tables, inputs))
     conclusions = {

@@ -118,7 +118,7 @@ def find_layout(model: PreTrainedModel) -> Layout:
     """
     config = model.config.get_text_config()
     blocks = _find_blocks(model, config.num_hidden_layers)
-    calls = _traced(model, blocks)
+    calls = _traced(model)
     branches = tuple(
         branch for layer, block in enumerate(blocks) for branch in _branches(layer, block, calls)
     )
@@ -168,7 +168,7 @@ def _find_blocks(model: nn.Module, layers: int) -> list[nn.Module]:
     return lists[0]
 
 
-def _traced(model: PreTrainedModel, blocks: Sequence[nn.Module]) -> list[_Call]:
+def _traced(model: PreTrainedModel) -> list[_Call]:
     """Return the calls of every module, in the order in which they end, of a forward pass."""
     calls: list[_Call] = []
 

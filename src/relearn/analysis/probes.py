@@ -1,7 +1,7 @@
 """Probes: the questions that are looked at, and the places in their answers where to look."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -158,15 +158,6 @@ def shortened(probe: Probe) -> Probe:
 def by_length(probes: Sequence[Probe]) -> list[Probe]:
     """Return the probes with those of like length side by side, so that little is padding."""
     return [probes[i] for i in length_order(probes, lambda probe: len(probe.example))]
-
-
-def summary_of(probes: Sequence[Probe]) -> Mapping[str, int]:
-    """Return how many probes and keys there are of each set."""
-    counts: dict[str, int] = {}
-    for probe in probes:
-        counts[f"{probe.set}_prompts"] = counts.get(f"{probe.set}_prompts", 0) + 1
-        counts[f"{probe.set}_keys"] = counts.get(f"{probe.set}_keys", 0) + len(probe.keys)
-    return counts
 
 
 def _starts(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> tuple[str, list[int]]:

@@ -24,7 +24,7 @@ def summarize(tables: Tables, models: Sequence[str]) -> dict[str, Figures]:
     """
     target = models[0]
     return {
-        model: _clean(
+        model: clean(
             {
                 "distribution": _by_set(tables["tokens"], model, _distribution),
                 "lens": _by_set(tables["lens"], model, _lens),
@@ -183,12 +183,12 @@ def _language(rows: pd.DataFrame) -> Figures:
     }
 
 
-def _clean(value: Any) -> Any:
+def clean(value: Any) -> Any:
     """Return plain JSON values: no NumPy scalars, None for what is no number."""
     if isinstance(value, dict):
-        return {str(key): _clean(each) for key, each in value.items()}
+        return {str(key): clean(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_clean(each) for each in value]
+        return [clean(each) for each in value]
     if isinstance(value, str | int) or value is None:
         return value
     number = float(value)

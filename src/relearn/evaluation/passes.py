@@ -66,9 +66,12 @@ class Pass(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     of: ClassVar[Literal["evaluated", "base"]] = "evaluated"
 
-    @abstractmethod
     def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
-        """Return what the model is to read for a row; nothing, if the row has nothing to read."""
+        """Return what the model is to read for a row; nothing, if the row has nothing to read.
+
+        If a pass does not say otherwise: the question and its reference.
+        """
+        return [prompt_format.encode(row.question, row.reference)]
 
     @abstractmethod
     def run(
@@ -153,10 +156,6 @@ class Likelihood(Pass):
     fills: ClassVar[tuple[str, ...]] = ("answer_log_probs", "answer_greedy", "answer_z_scores")
 
     @override
-    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
-        return [prompt_format.encode(row.question, row.reference)]
-
-    @override
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[Any]:
@@ -204,10 +203,6 @@ class Gradient(Pass):
     fills: ClassVar[tuple[str, ...]] = ("gradient_norm",)
 
     @override
-    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
-        return [prompt_format.encode(row.question, row.reference)]
-
-    @override
     def run(
         self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
     ) -> list[float]:
@@ -225,10 +220,6 @@ class BaseLikelihood(_Losses):
 
     fills: ClassVar[tuple[str, ...]] = ("base_loss",)
     of = "base"
-
-    @override
-    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
-        return [prompt_format.encode(row.question, row.reference)]
 
     @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:

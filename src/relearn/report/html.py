@@ -8,6 +8,7 @@ lets no script run but the two whose hashes it names.
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import groupby, islice
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from relearn.base.storage import write_text
+from relearn.chart import CONFIG, drawing_script, specifications
 from relearn.config import dump_config
-from relearn.report import figures, glossary
+from relearn.report import glossary
 from relearn.report.analysis import read_analysis
+from relearn.report.charts import charts
 from relearn.report.results import ModelResults, RunResults, read_results, visible
 from relearn.report.verdict import judge
 
@@ -41,7 +43,8 @@ def write_report(run_folder: Path) -> Path:
     if results.config.report.redact:
         results = results.redacted()
     path = run_folder / "report.html"
-    write_text(path, _render(results, read_analysis(run_folder, results)))
+    analysis = read_analysis(run_folder, _labels(results), results.config.report.redact)
+    write_text(path, _render(results, analysis))
     return path
 
 
@@ -56,7 +59,7 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
     )
     environment.filters |= {"duration": glossary.duration, "size": glossary.size}
     environment.globals["percent"] = glossary.percent
-    scripts = [get_plotlyjs(), _resource("report.js")]
+    scripts = [drawing_script(), _resource("report.js")]
     return environment.get_template("report.html.j2").render(
         run=results,
         policy=_security_policy(scripts),
@@ -65,13 +68,16 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
         verdict=judge(results),
         tables=_tables(results),
         comparison=_comparison(results),
-        labels=_labels(results),
-        figures=(drawn := _figures(results)),
+        labels=(labels := _labels(results)),
+        charts=(drawn := charts(results)),
         analysis=analysis,
-        figure_data=_embedded(
+        chart_data=_embedded(
             {
-                figure["id"]: figure["plot"]
-                for figure in [*drawn, *(analysis["figures"] if analysis else [])]
+                "config": CONFIG,
+                "panels": {
+                    chart.id: specifications(chart, labels)
+                    for chart in [*drawn, *(analysis["charts"] if analysis else [])]
+                },
             }
         ),
         example_data=_embedded(_example_data(results)),
@@ -81,6 +87,14 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
         configuration=dump_config(results.config),
         provenance=_provenance(results.manifest),
     )
+
+
+def _all_visible(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _all_visible(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_all_visible(each) for each in value]
+    return visible(value) if isinstance(value, str) else value
 
 
 def _shown(value: Any) -> Any:
@@ -95,7 +109,8 @@ def _resource(name: str) -> str:
 def _security_policy(scripts: list[str]) -> str:
     """Return a policy under which exactly `scripts` run and nothing is ever fetched.
 
-    Plotly places its drawings with inline styles; with every source closed, styles can't fetch.
+    Vega places its drawings with inline styles; with every source closed, styles can't fetch. Its
+    expressions are interpreted, so nothing is evaluated as script.
     """
     digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
     hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
@@ -106,8 +121,10 @@ def _security_policy(scripts: list[str]) -> str:
 
 
 def _embedded(value: Any) -> Markup:
-    """Return `value` as JSON that no text within can end or turn into markup."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """Return `value`, its texts visible, as JSON that none of them can end or turn into markup."""
+    text = json.dumps(
+        _all_visible(value), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
@@ -191,55 +208,17 @@ def _labels(results: RunResults) -> dict[str, str]:
     return {"base": "Base", "never_saw": "Never saw it"} | own
 
 
-def _figures(results: RunResults) -> list[dict[str, Any]]:
-    """Return the figures that there is data for, with an id, a section, a title and a note."""
-    rates = {
-        "forget/kfr": "KFR, forget",
-        "retain/krr": "KRR, retain",
-    }
-    fluency = {"forget/ls": "LS, forget", "retain/ls": "LS, retain"}
-    drawn = [
-        ("outcome", "Forgetting against retention", "Top left is best; low loses what was to stay.",
-         figures.trade_off(results)),
-        ("outcome", "Forgotten and retained", "Share of answers; higher is better.",
-         figures.bars(results, rates, top=1.03)),
-        ("outcome", "Language", "Linguistic score; higher is better.",
-         figures.bars(results, fluency)),
-    ]  # fmt: skip
-    if len(results.sequence) > 1:
-        drawn.append(
-            ("requests", "As requests follow", "Share of answers; higher is better.",
-             figures.requests(results.sequence))
-        )  # fmt: skip
-    curves = results.audit.curves if results.audit else {}
-    drawn += [
-        ("audit", f"Recovered by \u201c{attack}\u201d", "Share of the facts told; lower is better.",
-         figures.recovery(by_model, _labels(results), along))
-        for attack, (along, by_model) in curves.items()
-    ]  # fmt: skip
-    drawn += [
-        ("training", model.label, f"{len(model.history):,} optimizer steps.",
-         figures.training_curves(model))
-        for model in results.models if model.history
-    ]  # fmt: skip
-    return [
-        {"id": f"figure-{place}", "section": section, "title": title, "note": note,
-         "plot": figures.to_json(figure)}
-        for place, (section, title, note, figure) in enumerate(drawn) if figure
-    ]  # fmt: skip
-
-
 def _example_data(results: RunResults) -> dict[str, Any]:
-    """Return what the script shows example by example, every text made visible."""
+    """Return what the script shows example by example."""
     return {
         "sets": glossary.SETS,
-        "models": [{"key": m.key, "label": visible(m.label)} for m in results.models],
+        "models": [{"key": model.key, "label": model.label} for model in results.models],
         "rows": [
             {
-                "set": visible(example.set),
-                "id": _text(example.id),
-                "question": _text(example.question),
-                "reference": _text(example.reference),
+                "set": example.set,
+                "id": example.id,
+                "question": example.question,
+                "reference": example.reference,
                 "answers": {key: _answer(answer) for key, answer in example.answers.items()},
             }
             for example in results.examples
@@ -254,16 +233,12 @@ def _answer(answer: dict[str, Any]) -> dict[str, Any]:
         if isinstance(answer.get(name), int | float)
     ]
     if label := answer.get("nli_label"):
-        scores.append(visible(str(label)))
+        scores.append(str(label))
     return {
-        "text": _text(answer["generation"]),
+        "text": answer["generation"],
         "good": answer["good"],
         "scores": " · ".join(scores),
     }
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else visible(value)
 
 
 def _samples(results: RunResults) -> list[dict[str, Any]]:

@@ -107,25 +107,15 @@ def identifiers(text: str) -> set[str]:
     }
 
 
-def given_away(reference: str, other: str, *, parts: bool = False) -> set[str]:
-    """Return the canonical forms of the identifiers in `reference` that `other` tells too.
+def tells(text: str, identifier: Identifier, *, parts: bool = False) -> bool:
+    """Return whether a text has an identifier, however it is written.
 
     Args:
-        reference: Holds what is private.
-        other: The text in question; it may write them in any way.
+        text: The text in question.
+        identifier: What is private.
         parts: Whether a part is enough: day and month of a date, the first or last four digits
             of a long number.
     """
-    return {
-        form
-        for found in find_identifiers(reference)
-        if tells(other, found, parts=parts)
-        for form in found.forms
-    }
-
-
-def tells(text: str, identifier: Identifier, *, parts: bool = False) -> bool:
-    """Return whether a text has an identifier, however it is written; `parts` as above."""
     told = _told(text)
     for form in identifier.forms:
         kind, _, value = form.partition(":")

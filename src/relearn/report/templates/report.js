@@ -11,12 +11,21 @@
     return made;
   }
 
-  const plots = read("figure-data");
-  const textSize = parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.75;
-  for (const [id, plot] of Object.entries(plots)) {
-    plot.layout.font.size = textSize;
-    plot.layout.height *= textSize / 12;
-    Plotly.newPlot(byId(id), plot.data, plot.layout, { responsive: true, displayModeBar: false });
+  const { config, panels } = read("chart-data");
+  const style = getComputedStyle(document.body);
+  const size = parseFloat(style.fontSize) * 0.75;
+  const fontSize = { guideLabel: size, guideTitle: size, groupTitle: size, text: size };
+  const options = {
+    config: { ...config, font: style.fontFamily, fontSize }, mode: "vega-lite",
+    renderer: "svg", actions: false,
+    // The page's policy lets no text be run as script: expressions are interpreted.
+    ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true },
+  };
+  for (const [id, specifications] of Object.entries(panels)) {
+    for (const specification of specifications) {
+      const panel = byId(`chart-${id}`).appendChild(element("div", "panel"));
+      vegaEmbed(panel, specification, options);
+    }
   }
 
   const PAGE = 6;
