@@ -205,7 +205,7 @@ def _doubt(model: ModelResults, key: str) -> str:
 def _labels(results: RunResults) -> dict[str, str]:
     """Return what readers call the models, the audit's controls too."""
     own = {model.key: model.label for model in results.models}
-    return {"base": "Base", "never_saw": "Never saw it"} | own
+    return {"base": "Base model", "never_saw": "Never saw it"} | own
 
 
 def _example_data(results: RunResults) -> dict[str, Any]:

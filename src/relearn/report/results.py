@@ -194,10 +194,11 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _read_models(folder: Path, config: RunConfig) -> list[ModelResults]:
     evaluated = sorted(path.parent.name for path in folder.glob("evaluation/*/metrics.json"))
     known = ["target", *config.trainings]
+    labels = _labels(evaluated, config)
     return [
         ModelResults(
             key=key,
-            label=_label(key, config),
+            label=labels[key],
             metrics=_finite(_json(folder / "evaluation" / key / "metrics.json")),
             history=_jsonl(folder / "training" / key / "history.jsonl"),
             intervals={
@@ -231,6 +232,13 @@ def _answer(row: Row) -> Row:
     good = row.get("forgotten" if row["set"].startswith("forget") else "retained")
     scores = {name: row[name] for name in _SHOWN if row.get(name) is not None}
     return {"generation": row["generation"], "good": None if good is None else bool(good)} | scores
+
+
+def _labels(models: list[str], config: RunConfig) -> dict[str, str]:
+    """Return what readers call the models; charts and tables know a model by it, so all differ."""
+    labels = {key: _label(key, config) for key in models}
+    shared = {label for label, count in Counter(labels.values()).items() if count > 1}
+    return {k: f"{label} ({k})" if label in shared else label for k, label in labels.items()}
 
 
 def _label(key: str, config: RunConfig) -> str:
