@@ -63,7 +63,7 @@ def test_broken_models_are_caught(
 def test_real_models_that_are_broken_are_caught(tmp_path: Path) -> None:
     """The demo's model, unlearned badly in four ways, under the quick audit."""
     changes = ["training.epochs=0.3", "baselines={}", "audit=none"]  # a tenth of the demo's
-    config = load_config("demo", changes)
+    config = load_config(Path("demo"), changes)
     run(config, tmp_path / "run")
     target = target_folder(tmp_path / "run")
     assert config.memorize
