@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,26 @@ def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="below a file"):
         check_writable(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("objective", "wrong"), [("idk", ()), ("dpo", ()), ("altpo", ("word " * 60,))]
+)
+def test_an_answer_beside_the_record_s_own_that_is_too_long(
+    objective: str, wrong: tuple[str, ...], tmp_path: Path, tiny_model: Path
+) -> None:
+    """I-don't-know answers, and the records' wrong ones. Synthesis checks those that it writes."""
+    record = Record(id="f", question="Who?", answer="A.", wrong_answers=wrong)
+    length = len(PromptFormat(load_tokenizer(tiny_model, ModelConfig())).encode("Who?", "A."))
+    sets = {"forget": [record], "retain": [record.model_copy(update={"question": "Why?"})]}
+    settings = {"baselines.a.objective": objective, "synthesis.generic_ratio": 0}
+    for room in (99, 1):
+        config = configured(tiny_model, settings | {"baselines.a.max_length": length + room})
+        refused = pytest.raises(
+            UserError, match=rf"record f has .*{length + 1} that baselines\.a\.max_length allows"
+        )
+        with refused if room == 1 else nullcontext():
+            preflight(config, sets, tmp_path / "run")
 
 
 def test_an_unseen_set_that_is_trained_on_is_refused(tmp_path: Path, tiny_model: Path) -> None:

@@ -8,6 +8,9 @@ from typer.testing import CliRunner, Result
 from helpers.endpoint import Endpoint
 from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.cli import app
+from relearn.config import ModelConfig
+from relearn.data.tokenization import PromptFormat
+from relearn.models.loading import load_tokenizer
 
 QUICK = [
     "training.epochs=1", "evaluation.max_new_tokens=4", "synthesis.variants=1",
@@ -53,6 +56,21 @@ def test_a_run_says_what_stays_in_the_model(
     allowed = invoke(work, ALTERNATIVES, "--allow-unanswered")
     assert allowed.exit_code == 0, allowed.output
     assert "not unlearned" in allowed.output
+
+
+def test_rows_that_are_too_long_to_train_on_are_not_made(
+    tmp_path: Path, tiny_model: Path, files: list[str]
+) -> None:
+    """Found by synthesis, and not by the training that they would stop."""
+    prompt_format = PromptFormat(load_tokenizer(tiny_model, ModelConfig()))
+    output = tmp_path / "run"
+    settings = [*QUICK, "synthesis.variants=4", "training.max_length=70"]
+    done = invoke(["run", "--model", str(tiny_model), *files, "--output", str(output)], settings)
+    assert done.exit_code == 0, done.output
+    made = read_jsonl(output / "synthesis" / "augmented.jsonl")
+    lengths = [len(prompt_format.encode(row["question"], row["answer"])) for row in made]
+    assert len(lengths) > 10
+    assert max(lengths) <= 70  # up to 88 without the bound
 
 
 def test_synthesize_says_it_too(tmp_path: Path, files: list[str]) -> None:

@@ -37,8 +37,16 @@ from relearn.run_folder import RunFolder, Stage, adapter_folder, target_folder
 from relearn.synthesis.checks import check_synthesis, reserved_questions
 from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into
+from relearn.synthesis.lengths import too_long
 from relearn.synthesis.mixing import answerer
-from relearn.training.answers import Answered, forget_rows, rehearsed, unanswered, wants
+from relearn.training.answers import (
+    Answered,
+    forget_rows,
+    known_rows,
+    rehearsed,
+    unanswered,
+    wants,
+)
 from relearn.training.checks import check_fit, check_memory, check_training
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
@@ -179,14 +187,15 @@ class Stages:
     def _synthesis(self, name: str, config: SynthesisConfig, serves: tuple[str, ...]) -> Stage:
         return Stage(
             name,
-            partial(self.synthesis, name, config),
+            partial(self.synthesis, name, config, serves),
             partial(check_synthesis, config, self.config.seed, self.sets["forget"]),
             serves,
         )
 
-    def synthesis(self, name: str, config: SynthesisConfig) -> None:
-        """Write new answers for the forget set."""
+    def synthesis(self, name: str, config: SynthesisConfig, serves: tuple[str, ...]) -> None:
+        """Write new answers for the forget set, for the trainings that it serves."""
         model = self.config.model
+        longest = min(self.config.trainings[training].max_length for training in serves)
         synthesize_into(
             self.path / name,
             self.sets["forget"],
@@ -194,6 +203,7 @@ class Stages:
             self.config.seed,
             answer=answerer(target_folder(self.path), model) if config.self_distilled else None,
             fluency=fluency(self._base, model) if config.max_perplexity else None,
+            too_long=too_long(self._base, model, longest),
             reserved=reserved_questions(self.sets),
         )
 
@@ -215,6 +225,11 @@ class Stages:
             check_training(training)
             check_memory(self._base, training)
             check_fit(training, self._blank)
+            rows = known_rows(_objective(training), self.sets["forget"], self.config.seed)
+            prompt_format = load_prompt_format(self._base, self.config.model)
+            examples = [prompt_format.encode(row.question, row.answer) for row in rows]
+            positions = position_limit(self._blank.config)
+            check_lengths(examples, [row.id for row in rows], training.max_length, positions)
 
     def _check_trained(self, name: str, training: TrainingConfig) -> None:
         section = "training" if name == UNLEARNED else f"baselines.{name}"

@@ -57,6 +57,28 @@ def test_a_generic_question_that_is_to_be_forgotten_is_left_out() -> None:
         generic_rows(3, "demo:retain", 0, None, everything)
 
 
+def test_generic_rows_that_are_too_long_are_left_out_aloud(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def long(question: str, answer: str, more: int) -> str:
+        return "is long" if len(question) + len(answer) + more > 150 else ""
+
+    records = {record.question: record for record in load_records("demo:retain")}
+    short = {q for q, record in records.items() if not long(q, record.answer, 0)}
+    assert 0 < len(short) < len(records)
+    rows = generic_rows(len(records), "demo:retain", 0, too_long=long)
+    assert {row.question for row in rows} == short
+    left_out = len(records) - len(short)
+    assert f"{left_out} of {len(records)} rows are too long" in capsys.readouterr().err
+    # What the target model will answer is not known; there must be room for its longest answer.
+    asked: list[str] = []
+    generic_rows(99, "demo:retain", 0, lambda qs: asked.extend(qs) or ["Yes."] * len(qs),
+                 too_long=long)  # fmt: skip
+    assert set(asked) == {question for question in records if not long(question, "", 96)}
+    with pytest.raises(UserError, match="every question of demo:retain is too long"):
+        generic_rows(3, "demo:retain", 0, too_long=lambda *row: "is long")
+
+
 def test_generic_answers_may_be_the_target_models_own() -> None:
     rows = generic_rows(
         400, "demo:common_knowledge", 0, lambda questions: [f"{q}!" for q in questions]

@@ -40,6 +40,24 @@ def tokens(text: str) -> set[str]:
     return set(re.findall(r"[^\W_]+", text.lower()))
 
 
+def test_what_makes_too_long_a_row_is_rejected_with_the_reason(
+    records: list[Record], result: SynthesisResult
+) -> None:
+    """Questions and answers alike; others are written in their place, as far as there are any."""
+    longest = 160
+
+    def too_long(question: str, answer: str, more: int) -> str:
+        return "is too long" if len(question) + len(answer) + more > longest else ""
+
+    config = SynthesisConfig(variants=4, generic_ratio=0)
+    shorter = synthesize(records, config, seed=0, too_long=too_long)
+    assert any(len(row.question + row.answer) > longest for row in result.accepted)
+    assert all(len(row.question + row.answer) <= longest for row in shorter.augmented)
+    assert shorter.summary["reasons"]["is too long"] > 0
+    answered = {row.source_id for row in shorter.accepted}
+    assert len(answered) > len(records) / 2
+
+
 def test_each_record_gets_its_question_and_each_kind_of_variant(
     records: list[Record], result: SynthesisResult
 ) -> None:

@@ -12,6 +12,7 @@ from relearn.data.new_answers import AUGMENTED, REJECTED, write_answers
 from relearn.data.records import Record
 from relearn.llm import LLMS, Journal
 from relearn.synthesis.fluency import Fluency
+from relearn.synthesis.lengths import TooLong
 from relearn.synthesis.mixing import Answerer
 from relearn.synthesis.pipeline import SynthesisResult, synthesize
 
@@ -27,6 +28,7 @@ def synthesize_into(
     *,
     answer: Answerer | None = None,
     fluency: Fluency | None = None,
+    too_long: TooLong | None = None,
     reserved: Collection[str] = (),
 ) -> SynthesisResult:
     """Synthesize and write `augmented.jsonl`, `rejected.jsonl`, `pairs.jsonl`, `summary.json`.
@@ -41,6 +43,7 @@ def synthesize_into(
         seed: Fixes the backend's choices.
         answer: How the target model answers; see `synthesize`.
         fluency: How likely the base model finds an answer; see `synthesize`.
+        too_long: What is wrong with a row's length; see `synthesize`.
         reserved: Questions that no variant may repeat; see `synthesize`.
 
     Raises:
@@ -57,6 +60,7 @@ def synthesize_into(
                 journal=journal,
                 answer=answer,
                 fluency=fluency,
+                too_long=too_long,
                 reserved=reserved,
             )
         write_answers(folder / REJECTED, result.rejected)

@@ -20,6 +20,7 @@ from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import distinct_n, self_bleu
 from relearn.synthesis.fluency import Fluency
+from relearn.synthesis.lengths import TooLong
 from relearn.synthesis.mixing import Answerer, generic_rows
 from relearn.synthesis.replies import speaks_of_itself
 from relearn.synthesis.secrets import Secrets, find_secrets, leaked, quoted
@@ -80,6 +81,7 @@ def synthesize(
     journal: Journal | None = None,
     answer: Answerer | None = None,
     fluency: Fluency | None = None,
+    too_long: TooLong | None = None,
     reserved: Collection[str] = (),
 ) -> SynthesisResult:
     """Write question variants, and for each question, original or variant, a new answer.
@@ -94,6 +96,7 @@ def synthesize(
         journal: Keeps what a language model writes; a job that is done again asks it nothing twice.
         answer: How the target model answers, for `config.self_distilled`.
         fluency: Perplexity under the base model, for `config.max_perplexity`.
+        too_long: What is wrong with a row's length; None lets rows be of any length.
         reserved: Questions that no variant may repeat, such as those kept for evaluation.
 
     Raises:
@@ -104,7 +107,8 @@ def synthesize(
         raise UserError("synthesis.self_distilled needs the target model.", "Name it or leave it.")
     if config.max_perplexity and fluency is None:
         raise UserError("synthesis.max_perplexity needs the base model.", "Name it or leave it.")
-    job = _Job(records, config, seed, journal, fluency, reserved)
+    any_length = too_long or (lambda question, answer, more: "")
+    job = _Job(records, config, seed, journal, fluency, any_length, reserved)
     with progress_bar("synthesizing") as advance:
         advance(0, 3, "questions")
         variants = job.variants()
@@ -119,6 +123,7 @@ def synthesize(
             seed,
             answer if config.self_distilled else None,
             {normalized(record.question) for record in records},
+            job.too_long,
         )
         advance(3, 3, "")
     private = {(r.record.id, r.chunk): r.passage for r in job.passages(job.requests)}
@@ -150,10 +155,12 @@ class _Job:
         seed: int,
         journal: Journal | None,
         fluency: Fluency | None,
+        too_long: TooLong,
         reserved: Collection[str],
     ) -> None:
         self.config = config
         self.fluency = fluency
+        self.too_long = too_long
         self.reserved = frozenset(map(normalized, reserved))
         self.backend = BACKENDS.named(config.backend)(config, seed, journal)
         self.order = {record.id: i for i, record in enumerate(records)}
@@ -184,6 +191,7 @@ class _Job:
                 secrets = self.secrets[request.record.id]
                 reason = leaked(secrets, text, invents=True) or quoted(secrets, text)
                 reason = reason or malformed_question(text, request.record.question)
+                reason = reason or self.too_long(text, "", 0)
                 if not reason and normalized(text) in self.reserved:
                     reason = "is a question of another set"
                 if not reason and near_duplicate(text, known):
@@ -238,7 +246,7 @@ class _Job:
             reason = restated(request.statement, text)
         if not reason and speaks_of_itself(text):
             reason = "speaks of the task"
-        return reason
+        return reason or self.too_long(request.question, text, 0)
 
     def _unlikely(self, candidates: Sequence[_Candidate]) -> list[str]:
         """Return what the base model has against each; the perplexity joins the scores."""

@@ -78,6 +78,20 @@ def rehearsed(rows: Sequence[Answered], count: int, seed: int) -> list[Answered]
     return spread_over(shuffled, count)
 
 
+def known_rows(objective: Objective, records: Sequence[Record], seed: int) -> list[Answered]:
+    """Return those of an objective's rows whose answers are neither private nor to be written.
+
+    They can be checked before anything is computed: I-don't-know answers, and the records' own
+    wrong answers. Arguments as for `forget_rows`.
+    """
+    return [
+        row
+        for kind, rows in _PREFERRED.items()
+        if wants(objective, kind)
+        for row in rows(records, (), seed)
+    ]
+
+
 def wants(objective: Objective, answers: str) -> bool:
     """Return whether an objective trains on answers of that kind, such as `synthesized`."""
     return answers in (objective.forget_data, objective.chosen_data)
