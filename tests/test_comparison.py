@@ -117,7 +117,7 @@ def test_every_command_takes_a_full_model_and_leaves_out_what_failed(
     assert of_full["effective_rank"].max() > 2 > weights[weights["model"] == "sure"][
         "effective_rank"
     ].max() - 1e-3  # fmt: skip
-    assert "analysis" in (output / "report.html").read_text()
+    assert '<section id="why"' in (output / "report.html").read_text()
 
     merged = tmp_path / "merged"
     invoke("merge", output, "--trained", "all_weights", "--output", merged)

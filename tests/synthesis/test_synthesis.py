@@ -153,12 +153,13 @@ def test_same_seed_same_result(records: list[Record], result: SynthesisResult) -
     assert other.accepted != result.accepted
 
 
-REAL = ("knowundo/unlearn_train.json", "tofu/forget10.json")
+REAL = ("demo:knowundo_forget", "tofu/forget10.json")
 
 
 @pytest.fixture(scope="module", params=REAL)
 def real(data_files: Path, request: pytest.FixtureRequest) -> tuple[list[Record], SynthesisResult]:
-    records = load_records(str(data_files / request.param))
+    source = request.param
+    records = load_records(source if source.startswith("demo:") else str(data_files / source))
     return records, synthesize(records, SynthesisConfig(), seed=0)
 
 
