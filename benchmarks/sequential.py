@@ -46,7 +46,7 @@ SETTINGS = {
     "training.epochs": 4,
     "training.learning_rate": 1e-3,
     "training.batch_size": 2,
-    "training.retain_ratio": 0.5,
+    "training.retain_ratio": 2,
     "training.gradient_accumulation": 1,
     "training.lora.dropout": 0.0,
     "evaluation.batch_size": 64,
