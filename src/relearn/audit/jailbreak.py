@@ -5,13 +5,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter
 
 from relearn.audit.base import AttackPrompt, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.base.errors import UserError
+from relearn.base.yaml_files import read_yaml, validated
 from relearn.config.section import Section
 
 
@@ -38,20 +38,8 @@ def jailbreaks(file: Any) -> Mapping[str, Jailbreak]:
     """
     if not isinstance(file, str):
         return dict(file)
-    path = Path(file)
-    try:
-        found = _Jailbreaks.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{file}: {' '.join(str(error).split())}", "Give a YAML file of jailbreaks."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
-            f"{file}, {place}: {first['msg'].lower()}.",
-            "By name, give each jailbreak a `prompt` and perhaps a `system`.",
-        ) from error
+    hint = "Give a YAML file: by name, each jailbreak's `prompt` and perhaps a `system`."
+    found = validated(read_yaml(Path(file), file, hint), _Jailbreaks, file, hint)
     for name, each in found.items():
         if "{question}" not in each.prompt:
             raise UserError(f"{file}, {name}.prompt: it has no {{question}}.", "Add it.")

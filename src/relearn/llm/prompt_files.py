@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from typing import Any
 
-import yaml
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from relearn.base.errors import UserError
+from relearn.base.yaml_files import read_yaml
 from relearn.llm.base import Prompt
 
 _FIELDS = frozenset({"version", "max_tokens", "temperature", "system", "user"})
@@ -34,11 +34,7 @@ class PromptFile:
 
     def __init__(self, source: Traversable) -> None:
         self._name = source.name
-        try:
-            content = yaml.safe_load(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"prompt file {source}: {reason}.", "Fix the file.") from error
+        content = read_yaml(source, f"prompt file {source}", "Fix the file.")
         missing = _FIELDS - set(content) if isinstance(content, dict) else _FIELDS
         if missing:
             raise UserError(

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter
 
 from relearn.base.errors import UserError
+from relearn.base.yaml_files import read_yaml, validated
 from relearn.config import Section
 from relearn.data.formats import SUFFIXES
 from relearn.evaluation.metrics import METRICS
@@ -49,20 +50,14 @@ def load_suite(name: str) -> Suite:
         UserError: there is no such suite or file, or it is not a suite's.
     """
     if name in suite_names():
-        text = (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
+        file: Traversable = resources.files(__name__) / f"{name}.yaml"
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        file = Path(name)
     else:
         known = ", ".join(suite_names())
         raise UserError(f"no suite is called {name!r}.", f"Known: {known}; or give a YAML file.")
-    try:
-        suite = Suite.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise UserError(f"suite {name}: {' '.join(str(error).split())}.", "Fix it.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"suite {name}, {field}: {first['msg'].lower()}.", "Fix it.") from error
+    what, hint = f"suite {name}", "Fix it."
+    suite = validated(read_yaml(file, what, hint) or {}, TypeAdapter(Suite), what, hint)
     chosen_metrics(suite.metrics)
     return suite
 
