@@ -10,6 +10,7 @@ from helpers.sample_run import evaluated, generation, records, write_audit, writ
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_json, write_jsonl
 from relearn.chart import drawing_script
+from relearn.config import load_config
 from relearn.report.html import write_report
 
 SETS = ("forget", "retain", "forget_unseen", "retain_unseen")
@@ -151,8 +152,13 @@ def test_a_redacted_report_holds_no_text_of_the_run(tmp_path):
     config.write_text(
         config.read_text().replace("cases/forget.jsonl", "Henrik Solberg.jsonl")
         .replace("\n  system: null", "\n  system: You are Henrik Solberg's aide.")
+        .replace("\n  only: []", "\n  only: [Henrik Solberg]")
+        .replace("\n  options: {}", "\n  options: {jailbreak: {own: Solberg.yaml}}")
     )  # fmt: skip
     manifest = read_json(folder / "manifest.json")
+    given = load_config(config)
+    assert given.data.only == ["Henrik Solberg"]
+    assert given.audit.options["jailbreak"]["own"] == "Solberg.yaml"
     manifest["data"]["forget"]["source"] = "Henrik Solberg.jsonl"
     write_json(folder / "manifest.json", manifest)
     raw = page(folder)

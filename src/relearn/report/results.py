@@ -270,9 +270,17 @@ def _redacted_config(config: RunConfig) -> RunConfig:
     named: dict[str, Any] = {
         name: REDACTED for name in RUN_SETS if getattr(config.data, name) is not None
     }
+    named["only"] = [REDACTED for _ in config.data.only]
     system = None if config.model.system is None else REDACTED
+    # A file of one's own may be named after somebody.
+    options = {
+        attack: {k: REDACTED if isinstance(v, str) else v for k, v in knobs.items()}
+        for attack, knobs in (config.audit.options if config.audit else {}).items()
+    }
+    audit = config.audit and config.audit.model_copy(update={"options": options})
     return config.model_copy(
         update={
+            "audit": audit,
             "after": config.after and REDACTED,
             "data": config.data.model_copy(update=named),
             "extensions": [REDACTED for _ in config.extensions],
