@@ -164,8 +164,8 @@ def _attempts(
 class _Asked:
     """Prompts of several attacks on one model, which are put to it together.
 
-    A batch of many prompts takes hardly longer than one of a few: a step of an answer reads all of
-    the model's weights, for however many rows.
+    A step of an answer reads all of the model's weights, for however many rows: a batch of many
+    prompts takes less time than several of a few.
     """
 
     def __init__(self, files: Mapping[str, Path]) -> None:

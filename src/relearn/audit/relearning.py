@@ -51,8 +51,9 @@ def relearning(
     """
     retained = beside.retain if beside else ()
     halves = facts[::2], facts[1::2]
-    unrelated = [Fact(record) for record in load_records("demo:common_knowledge")]
-    plans = {"half": halves, "retain": (retained, facts), "unrelated": (unrelated, facts)}
+    plans = {"half": halves, "retain": (retained, facts)}
+    if "unrelated" in ways:
+        plans["unrelated"] = [*map(Fact, load_records("demo:common_knowledge"))], facts
     attempts: list[Attempt] = []
     for way in ways:
         if way == "whole":

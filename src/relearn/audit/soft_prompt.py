@@ -35,14 +35,15 @@ def soft_prompt(
     taught, kept = facts[::2], facts[1::2]
     if not kept:
         return []
+    prompts = [
+        replace(prompt, ids=_with_free(model, prompt.ids, vectors))
+        for prompt in asking(model, kept, "soft")
+    ]
     attempts: list[Attempt] = []
     for step, soft in _optimized(model, taught, vectors, steps):
-        prompts = [
-            replace(prompt, ids=_with_free(model, prompt.ids, vectors))
-            for prompt in asking(model, kept, at_step("soft", step))
-        ]
+        variant = at_step("soft", step)
         with free_tokens(model.model, soft):
-            attempts += answered(model, prompts)
+            attempts += answered(model, [replace(p, variant=variant) for p in prompts])
     return attempts
 
 
