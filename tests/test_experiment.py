@@ -9,7 +9,7 @@ from helpers.command import Command
 from relearn.base.storage import read_json, write_text
 from relearn.config import load_config, recipes
 from relearn.data.sources import load_sets
-from relearn.experiment import spread, table, write_into
+from relearn.experiment import over_seeds, table, write_into
 
 RECIPE = """
 model: {name: MODEL, dtype: float32}
@@ -26,18 +26,18 @@ audit: {attacks: [prefix], baselines: true}
 
 def test_the_interval_is_students() -> None:
     values = [0.5, 0.75, 0.7, 0.4]
-    found = spread(values)
+    found = over_seeds(values)
     error = 0.16520 / 2  # their standard deviation over the root of their number
     assert found["mean"] == pytest.approx(0.5875)
     low, high = t.interval(0.95, 3, loc=0.5875, scale=error)
     assert found["interval"] == pytest.approx([low, high], abs=1e-4)
-    assert spread([0.5]) == {"mean": 0.5, "interval": None, "values": [0.5]}
+    assert over_seeds([0.5]) == {"mean": 0.5, "interval": None, "values": [0.5]}
 
 
 def results(name: str, value: float) -> dict[str, object]:
-    figures = {"KFR": spread([value, value + 0.2]), "seconds": spread([50.0, 51.0])}
+    figures = {"KFR": over_seeds([value, value + 0.2]), "seconds": over_seeds([50.0, 51.0])}
     hardware = {"cpus": 2, "memory_bytes": 1, "accelerator": None}
-    models = {"target": {"KFR": spread([0.0, 0.0])}, "relearn": figures}
+    models = {"target": {"KFR": over_seeds([0.0, 0.0])}, "relearn": figures}
     return {"experiment": name, "seeds": [0, 1], "hardware": hardware, "models": models}
 
 

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from relearn.base.errors import UserError
 from relearn.cli_common import Output, Overrides, console, settings_of
-from relearn.config import recipes
 
 
 def reproduce(
@@ -29,10 +28,9 @@ def reproduce(
         raise UserError("a seed is given twice.", "Give each --seed once.")
     if docs and not docs.is_dir():
         raise UserError(f"--docs: {docs} is no folder.", "Give one that exists.")
-    settings = settings_of(recipes().get(name, Path(name)), {}, overrides)
-    from relearn.base.storage import write_json
+    settings = settings_of(Path(name), {}, overrides)
     from relearn.experiment import reproduce as run_experiment
-    from relearn.experiment import write_into
+    from relearn.experiment import write_docs
 
     results = run_experiment(Path(name).stem, settings, seeds, output)
     models = results["models"]
@@ -43,6 +41,5 @@ def reproduce(
         shown.add_row(figure, *("" if cell is None else f"{cell['mean']:.3g}" for cell in cells))
     console.print(shown)
     if docs:
-        write_json(docs / "results" / f"{results['experiment']}.json", results)
-        write_into(docs / "results.md", results)
+        write_docs(docs, results)
     console.print(f"results: {output / 'results.json'}", soft_wrap=True, highlight=False)

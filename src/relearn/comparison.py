@@ -11,7 +11,7 @@ from relearn.base.errors import UserError
 from relearn.base.storage import write_json, write_text
 from relearn.config import UNLEARNED, RunConfig, TrainingConfig
 from relearn.objectives import OBJECTIVES
-from relearn.run import run
+from relearn.run import metrics_by_model, run
 
 
 def compare(
@@ -50,17 +50,12 @@ def compare(
         if not error.problem.startswith("training."):
             raise
         raise error.in_section(f"baselines.{first}") from error
-    models = {"target": summary["target"], first: summary[UNLEARNED], **summary["baselines"]}
-    seconds = {
-        name: summary["seconds"].get(f"training/{UNLEARNED if name == first else name}")
-        for name in models
-    }
-    rows = [
-        {"name": name, "objective": trainings[name].objective if name in trainings else None}
-        | metrics
-        | {"seconds": seconds[name]}
-        for name, metrics in models.items()
-    ]
+    rows = []
+    for model, metrics in metrics_by_model(summary).items():
+        name = first if model == UNLEARNED else model
+        objective = trainings[name].objective if name in trainings else None
+        seconds = summary["seconds"].get(f"training/{model}")
+        rows.append({"name": name, "objective": objective} | metrics | {"seconds": seconds})
     failed = summary["failed"]
     left = {first if k == UNLEARNED else k: ids for k, ids in summary["unanswered"].items()}
 

@@ -10,7 +10,7 @@ from scipy.stats import t
 from relearn.base.distributed import by_leader
 from relearn.base.storage import read_json, write_json, write_text
 from relearn.config import UNLEARNED, RunConfig
-from relearn.run import run
+from relearn.run import metrics_by_model, run
 
 EVALUATED: Mapping[str, str] = {
     "KFR": "forget/kfr",
@@ -68,7 +68,7 @@ def reproduce(name: str, config: RunConfig, seeds: Sequence[int], output: Path) 
         "hardware": {key: host[key] for key in ("cpus", "memory_bytes", "accelerator")},
         "versions": {"relearn": manifest["relearn"], **manifest["versions"]},
         "models": {
-            _label(model, config): {figure: spread(values) for figure, values in figures.items()}
+            _label(model, config): {name: over_seeds(values) for name, values in figures.items()}
             for model, figures in found.items()
         },
     }
@@ -76,7 +76,7 @@ def reproduce(name: str, config: RunConfig, seeds: Sequence[int], output: Path) 
     return results
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
     """Return the mean of some seeds' values, its 95 % interval by Student's t, and the values."""
     count, mean = len(values), sum(values) / len(values)
     interval = None
@@ -100,6 +100,16 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", note])
 
 
+def write_docs(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write `results/<experiment>.json`, and the table into `results.md`."""
+
+    def write() -> None:
+        write_json(folder / "results" / f"{results['experiment']}.json", results)
+        write_into(folder / "results.md", results)
+
+    by_leader(write)
+
+
 def write_into(page: Path, results: Mapping[str, Any]) -> None:
     """Put the table into a page, in the place of the experiment's last one or at the end."""
     name = results["experiment"]
@@ -116,11 +126,7 @@ def write_into(page: Path, results: Mapping[str, Any]) -> None:
 
 def _figures(folder: Path, summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Return the figures of one run by model."""
-    evaluated = {
-        "target": summary["target"],
-        UNLEARNED: summary[UNLEARNED],
-        **summary["baselines"],
-    }
+    evaluated = metrics_by_model(summary)
     audit = folder / "audit" / "summary.json"
     attacked = read_json(audit)["models"] if audit.is_file() else {}
     found = {}
@@ -139,7 +145,8 @@ def _at(values: Any, place: Sequence[str]) -> Any:
 
 
 def _label(model: str, config: RunConfig) -> str:
-    return config.training.objective if model == UNLEARNED else model
+    objective = config.training.objective
+    return objective if model == UNLEARNED and objective not in config.baselines else model
 
 
 def _cell(value: Mapping[str, Any] | None, figure: str) -> str:

@@ -1,6 +1,6 @@
 """The main job: from a forget set to a report, stage by stage in a run folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,12 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
 
         by_leader(finish)
     return summary
+
+
+def metrics_by_model(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the metrics of every model in a run's summary: the target, the unlearned, the rest."""
+    models = {name: summary[name] for name in ("target", UNLEARNED)}
+    return models | summary["baselines"]
 
 
 def _summary(stages: Stages) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,22 +62,37 @@ def task(tmp_path: Path, **parts: str) -> EvaluationConfig:
     return EvaluationConfig(lm_eval_tasks=["colours"], lm_eval_path=str(tmp_path))
 
 
+def rows_read(
+    monkeypatch: pytest.MonkeyPatch, method: str, rows: Callable[..., list[list[int]]]
+) -> list[list[int]]:
+    """Return a list that takes up the token rows of each call of a method of the harness's model.
+
+    `rows` gets what `method` is called with, and returns them.
+    """
+    harness = pytest.importorskip(
+        "lm_eval.models.huggingface", reason="the extra relearn[lm-eval] is not installed"
+    )
+    read: list[list[int]] = []
+    original = getattr(harness.HFLM, method)
+
+    def spy(self: Any, *arguments: Any, **options: Any) -> Any:
+        read.extend(rows(*arguments, **options))
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(harness.HFLM, method, spy)
+    return read
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_accuracy_on_a_local_task_is_that_of_the_likelier_choices(
     name: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the tokens that training and evaluation read too, in whatever format there is."""
-    harness = pytest.importorskip(
-        "lm_eval.models.huggingface", reason="the extra relearn[lm-eval] is not installed"
-    )
-    read: list[list[int]] = []
-    score = harness.HFLM._loglikelihood_tokens
 
-    def spy(self: Any, requests: Any, *arguments: Any, **options: Any) -> Any:
-        read.extend([*context, *continuation] for _, context, continuation in requests)
-        return score(self, requests, *arguments, **options)
+    def rows(requests: Any, *_: Any, **__: Any) -> list[list[int]]:
+        return [[*context, *continuation] for _, context, continuation in requests]
 
-    monkeypatch.setattr(harness.HFLM, "_loglikelihood_tokens", spy)
+    read = rows_read(monkeypatch, "_loglikelihood_tokens", rows)
     model = asked(tiny_model, tmp_path, name)
     config = task(tmp_path, kind="multiple_choice", target="{{label}}", more=CHOICES)
     values = general_ability(model, config)
@@ -107,18 +123,11 @@ def test_accuracy_on_a_local_task_is_that_of_the_likelier_choices(
 def test_written_answers_begin_where_the_format_s_do(
     name: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    harness = pytest.importorskip(
-        "lm_eval.models.huggingface", reason="the extra relearn[lm-eval] is not installed"
-    )
-    read: list[list[int]] = []
-    generate = harness.HFLM._model_generate
+    def rows(context: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> list[list[int]]:
+        pairs = zip(context, attention_mask.bool(), strict=True)
+        return [row[kept].tolist() for row, kept in pairs]
 
-    def spy(self: Any, context: torch.Tensor, *arguments: Any, **options: Any) -> Any:
-        mask = options["attention_mask"].bool()
-        read.extend(row[kept].tolist() for row, kept in zip(context, mask, strict=True))
-        return generate(self, context, *arguments, **options)
-
-    monkeypatch.setattr(harness.HFLM, "_model_generate", spy)
+    read = rows_read(monkeypatch, "_model_generate", rows)
     model = asked(tiny_model, tmp_path, name)
     general_ability(model, task(tmp_path, kind="generate_until", target="red", more=WRITTEN))
     tokenizer = model.prompt_format.tokenizer
