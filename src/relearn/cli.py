@@ -311,10 +311,13 @@ app.command("list")(cli_list.list_)
 
 @app.command()
 def fetch() -> None:
-    """Download the embedded models to the cache, so that later commands need no network."""
+    """Download the embedded models to the cache, so that later commands need no network.
+
+    Those that relearn uses unless told otherwise; a further one is fetched when it is named.
+    """
     from relearn.store.embedded import EMBEDDED, embedded_folder
 
-    for name in EMBEDDED:
+    for name in (name for name, model in EMBEDDED.items() if not model.on_demand):
         console.print(f"{name}: {embedded_folder(name)}", soft_wrap=True, highlight=False)
 
 

