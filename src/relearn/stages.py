@@ -41,6 +41,7 @@ from relearn.synthesis.lengths import too_long
 from relearn.synthesis.mixing import answerer
 from relearn.training.answers import (
     Answered,
+    encoded,
     forget_rows,
     known_rows,
     rehearsed,
@@ -269,7 +270,7 @@ class Stages:
         positions = position_limit(model.config)
 
         def encode(rows: Sequence[Answered | Record]) -> list[Example]:
-            examples = [prompt_format.encode(row.question, row.answer) for row in rows]
+            examples = [encoded(row, prompt_format) for row in rows]
             check_lengths(examples, [row.id for row in rows], config.max_length, positions)
             return examples
 

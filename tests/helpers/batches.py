@@ -18,12 +18,13 @@ HIDDEN = 5
 class Row:
     """One row: its kind, and everything that the model and the reference say about each token."""
 
-    kind: str  # forget, chosen or retain
+    kind: str  # forget, private, chosen or retain
     targets: list[int]
     logits: Tensor  # (tokens, vocabulary)
     reference_logits: Tensor
     hidden: Tensor  # (tokens, hidden)
     reference_hidden: Tensor
+    private: tuple[int, ...] = ()  # tokens of private words
 
     @property
     def log_probs(self) -> list[float]:
@@ -41,10 +42,11 @@ def chosen_log_probs(logits: Tensor, targets: list[int]) -> list[float]:
 
 
 @st.composite
-def batches(draw: st.DrawFn, *, pairs: bool = False) -> list[Row]:
+def batches(draw: st.DrawFn, *, pairs: bool = False, private: bool = False) -> list[Row]:
     """Rows as the sampler orders them: forget, chosen, retain; at least one of each kind wanted."""
     forget = draw(st.integers(1, 3))
     kinds = ["forget"] * forget + ["chosen"] * (forget * pairs)
+    kinds += ["private"] * draw(st.integers(1, 3)) if private else []
     kinds += ["retain"] * draw(st.integers(1, 3))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     spread = draw(st.floats(0.1, 5))
@@ -57,7 +59,8 @@ def batches(draw: st.DrawFn, *, pairs: bool = False) -> list[Row]:
         length = draw(st.integers(1, 5))
         targets = torch.randint(VOCABULARY, (length,), generator=generator).tolist()
         tensors = [normal(length, size) for size in (VOCABULARY, VOCABULARY, HIDDEN, HIDDEN)]
-        rows.append(Row(kind, targets, *tensors))
+        words = [i for i in range(length) if draw(st.booleans())] if kind == "private" else []
+        rows.append(Row(kind, targets, *tensors, tuple(words)))
     return rows
 
 
@@ -69,7 +72,9 @@ def statistics(rows: list[Row]) -> TokenStatistics:
     return TokenStatistics(
         log_probs=policy.gather(1, targets)[:, 0],
         row=torch.tensor([i for i, row in enumerate(rows) for _ in row.targets]),
-        is_forget=torch.tensor([row.kind == "forget" for row in rows]),
+        is_forget=torch.tensor([row.kind in ("forget", "private") for row in rows]),
+        is_private=torch.tensor([row.kind == "private" for row in rows]),
+        private=torch.tensor([i in row.private for row in rows for i in range(len(row.targets))]),
         reference_log_probs=reference.gather(1, targets)[:, 0],
         kl=(reference.exp() * (reference - policy)).sum(-1),
         is_chosen=torch.tensor([row.kind == "chosen" for row in rows]),

@@ -138,6 +138,33 @@ def test_undial_is_its_formula(rows: list[Row], beta: float) -> None:
     assert loss("undial", rows, "none", beta=beta) == pytest.approx(mean(values))
 
 
+def divergence(teacher: list[float], distribution: list[float]) -> float:
+    pairs = zip(teacher, distribution, strict=True)
+    return sum(t * math.log(t / p) for t, p in pairs if t > 0)
+
+
+@given(batches(private=True), st.floats(0, 3), st.floats(0, 3))
+def test_relearn_deep_is_its_formula(rows: list[Row], weight: float, between: float) -> None:
+    at_words, elsewhere = [], []
+    for row in of(rows, "private"):
+        tokens = zip(row.targets, row.logits.tolist(), row.reference_logits.tolist(), strict=True)
+        for i, (target, logits, reference) in enumerate(tokens):
+            probs, teacher = softmax(logits), softmax(reference)
+            if i in row.private:
+                others = [0.0 if v == target else t for v, t in enumerate(teacher)]
+                teacher = [t / sum(others) for t in others]
+            (at_words if i in row.private else elsewhere).append(divergence(teacher, probs))
+    expected = -mean_log_prob(rows, "forget")
+    expected += weight * mean(at_words or [0.0]) + between * mean(elsewhere or [0.0])
+    options = {"private_weight": weight, "between_weight": between}
+    assert loss("relearn_deep", rows, "none", **options) == pytest.approx(expected)
+
+
+@given(batches())
+def test_relearn_deep_without_private_rows_is_relearn(rows: list[Row]) -> None:
+    assert loss("relearn_deep", rows) == pytest.approx(loss("relearn", rows))
+
+
 @given(batches(), st.integers(0, 2))
 def test_ceu_is_its_formula(rows: list[Row], skip: int) -> None:
     values = []

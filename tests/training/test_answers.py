@@ -7,9 +7,11 @@ import pytest
 from relearn.base.errors import UserError
 from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record
+from relearn.data.tokenization import PromptFormat
 from relearn.objectives import OBJECTIVES
 from relearn.training.answers import (
     Answered,
+    encoded,
     forget_rows,
     idk_answers,
     rehearsed,
@@ -44,6 +46,22 @@ def test_reverse_objectives_get_the_private_answers(name: str) -> None:
 
 def test_relearn_gets_every_synthesized_row() -> None:
     assert answers("relearn") == (["A is about.", "Somewhere."], [])
+
+
+def test_private_rows_are_added_to_the_new_ones(prompt_format: PromptFormat) -> None:
+    rows, _ = forget_rows(OBJECTIVES["relearn_deep"], RECORDS, AUGMENTED, ALTERNATIVES, seed=0)
+    assert [(row.answer, row.private) for row in rows] == [
+        ("A is about.", False),
+        ("Somewhere.", False),
+        ("A is in Rome.", True),
+        ("B is in Bonn.", True),
+    ]
+    decode = prompt_format.tokenizer.decode
+    examples = [encoded(row, prompt_format) for row in rows]
+    assert [example.private is None for example in examples] == [True, True, False, False]
+    for example, word in zip(examples[2:], ("Rome", "Bonn"), strict=True):
+        assert example.private
+        assert decode([example.answer[i] for i in sorted(example.private)]).strip() == word
 
 
 def test_idk_never_gets_a_private_answer() -> None:
@@ -95,7 +113,7 @@ def test_a_wrong_answer_of_its_own_is_an_alternative() -> None:
 
 def test_synthesis_is_wanted_by_those_that_train_on_it() -> None:
     wanting = {name for name in OBJECTIVES if wants(OBJECTIVES[name], "synthesized")}
-    assert wanting == {"relearn", "relearn_dpo"}
+    assert wanting == {"relearn", "relearn_deep", "relearn_dpo"}
 
 
 def test_each_earlier_request_is_rehearsed_alike_and_other_rows_each_time() -> None:

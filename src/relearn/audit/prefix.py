@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from relearn.audit.base import AttackPrompt, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
+from relearn.data.private_tokens import private_tokens
 from relearn.data.tokenization import Example
 
 _OPENINGS = (
@@ -60,15 +61,9 @@ def prefix(
 
 def private_starts(fact: Fact, model: AttackedModel, example: Example) -> list[int]:
     """Return which tokens of the answer begin a private word, in order, each once."""
-    decode, answer = model.prompt_format.tokenizer.decode, fact.record.answer
-    read = [str(decode(example.answer[: i + 1])).lstrip() for i in range(len(example.answer))]
-    starts: list[int] = []
-    for first, _ in fact.private_spans:
-        # A text that is decoded otherwise than it is written tells no place.
-        places = (i for i, text in enumerate(read) if text[: first + 1] == answer[: first + 1])
-        if (place := next(places, None)) is not None and place not in starts:
-            starts.append(place)
-    return starts
+    tokenizer, record = model.prompt_format.tokenizer, fact.record
+    words = private_tokens(tokenizer, example, record.question, record.answer)
+    return [word.start for word in words]
 
 
 @attack("prefill", quick={"openings": 1}, standard={"openings": 4}, thorough={"openings": 4})

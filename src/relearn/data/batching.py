@@ -173,8 +173,9 @@ def collate(rows: Sequence[TrainingRow], pad_token_id: int) -> dict[str, Tensor]
 
     Returns:
         `input_ids`, `attention_mask`, `labels` of shape (rows, length), where `labels` holds at
-        each position the *next* token if that is an answer's, else -100; `index`, `is_forget`
-        and `is_chosen` of shape (rows,); `row` (labels,), the row of each label.
+        each position the *next* token if that is an answer's, else -100; `index`, `is_forget`,
+        `is_chosen` and `is_private` of shape (rows,); of shape (labels,) `row`, the row of each
+        label, and `private`, whether it is of a private word.
     """
     length = max(len(row.example) for row in rows)
     input_ids = torch.full((len(rows), length), pad_token_id)
@@ -234,4 +235,13 @@ def _about(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
         "index": torch.tensor([row.index for row in rows]),
         "is_forget": torch.tensor([row.is_forget for row in rows]),
         "is_chosen": torch.tensor([row.is_chosen for row in rows]),
+        "is_private": torch.tensor([row.example.private is not None for row in rows]),
+        "private": torch.tensor(
+            [
+                i in (row.example.private or ())
+                for row in rows
+                for i in range(len(row.example.answer))
+            ],
+            dtype=torch.bool,
+        ),
     }

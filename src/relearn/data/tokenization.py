@@ -26,10 +26,13 @@ class Example:
     Attributes:
         prompt: Token ids up to the answer.
         answer: Token ids of the answer, the only ones that carry labels.
+        private: Which tokens of the answer are of its private words, where it is the private answer
+            and training asks for them; else None.
     """
 
     prompt: list[int]
     answer: list[int]
+    private: frozenset[int] | None = None
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)

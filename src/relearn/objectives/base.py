@@ -41,11 +41,16 @@ class BatchRows:
         is_forget: (rows,) whether a row is of the forget set.
         is_chosen: (rows,) whether a row is the preferred answer of a pair; None means no row is.
             The k-th chosen row of a batch is preferred to its k-th forget row.
+        is_private: (rows,) whether a row is one of the private rows that an objective asks for;
+            these are forget rows. None means no row is.
+        private: (tokens,) whether a token of such a row is of a private word.
     """
 
     row: Tensor
     is_forget: Tensor
     is_chosen: Tensor | None = None
+    is_private: Tensor | None = None
+    private: Tensor | None = None
 
     @property
     def is_retain(self) -> Tensor:
@@ -151,7 +156,10 @@ class Objective:
             answers of the synthesis (`synthesized`), or that one does not know (`idk`).
         chosen_data: What its chosen rows answer, one beside each forget row: likewise, or a
             made-up answer of the same form (`alternative`); None where it has no pairs.
-        needs_reference: Whether it reads the reference model on forget and chosen rows.
+        private_rows: Whether each record's private answer is a forget row too, besides those of
+            `forget_data`, with marks at the tokens of its private words.
+        needs_reference: Whether it reads the reference model on forget and chosen rows; where it
+            has private rows, of the forget rows on these alone.
         needs_hidden_states: Whether it reads hidden states; of the decoder layer that its option
             `layer` numbers, from 0, or None for `DEFAULT_LAYER`.
         needs_retain: Whether it has terms on retain rows itself, with whatever regularizer.
@@ -170,6 +178,7 @@ class Objective:
     terms: Callable[..., list[Term]]
     forget_data: Literal["original", "synthesized", "idk"] = "original"
     chosen_data: Literal["synthesized", "idk", "alternative"] | None = None
+    private_rows: bool = False
     needs_reference: bool = False
     needs_hidden_states: bool = False
     needs_retain: bool = False

@@ -2,14 +2,16 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
 from relearn.base.errors import UserError
 from relearn.data.new_answers import NewAnswer
+from relearn.data.private_tokens import private_tokens
 from relearn.data.records import Record, spread_over
 from relearn.data.requests import by_request
+from relearn.data.tokenization import Example, PromptFormat
 from relearn.objectives import Objective
 
 
@@ -21,11 +23,13 @@ class Answered:
         id: Id of the record that it comes from.
         question: As the user asks it.
         answer: As the row has it.
+        private: Whether it is one of the private rows that an objective asks for.
     """
 
     id: str
     question: str
     answer: str
+    private: bool = False
 
 
 def forget_rows(
@@ -48,7 +52,10 @@ def forget_rows(
         UserError: the objective wants pairs and no record has a preferred answer.
     """
     if objective.chosen_data is None:
-        return _ANSWERS[objective.forget_data](records, augmented, seed), []
+        rows = _ANSWERS[objective.forget_data](records, augmented, seed)
+        if objective.private_rows:
+            rows += [replace(row, private=True) for row in _private(records, augmented, seed)]
+        return rows, []
     rejected = _private(records, augmented, seed)
     written = alternatives if objective.chosen_data == "alternative" else augmented
     preferred = {row.id: row for row in _PREFERRED[objective.chosen_data](records, written, seed)}
@@ -60,6 +67,15 @@ def forget_rows(
             "Raise synthesis.attempts, or choose another objective.",
         )
     return paired, [preferred[row.id] for row in paired]
+
+
+def encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
+    """Tokenize a row; of a private one say which tokens are of private words."""
+    example = prompt_format.encode(row.question, row.answer)
+    if not (isinstance(row, Answered) and row.private):
+        return example
+    words = private_tokens(prompt_format.tokenizer, example, row.question, row.answer)
+    return replace(example, private=frozenset(i for word in words for i in word))
 
 
 def rehearsed(rows: Sequence[Answered], count: int, seed: int) -> list[Answered]:

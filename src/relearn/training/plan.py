@@ -90,7 +90,12 @@ class TrainingPlan:
     @property
     def referenced(self) -> list[TrainingRow]:
         """The rows for which the reference model's predictions are needed."""
-        learned = [row for row in self.rows if row.is_forget or row.is_chosen]
+        beside = self.objective.private_rows  # of rows beside private ones no reference is read
+        learned = [
+            row
+            for row in self.rows
+            if row.is_chosen or (row.is_forget and (row.example.private is not None or not beside))
+        ]
         return (learned if self.objective.needs_reference else []) + (
             self.retained if "kl" in self.regularizer else []
         )

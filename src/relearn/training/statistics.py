@@ -140,15 +140,17 @@ def token_statistics(
     functions = objective.vocabulary_functions(options)
     states = reference.states(batch) if reference else None
     is_retain = ~(batch["is_forget"] | batch["is_chosen"])
+    # Of rows beside private ones an objective reads nothing but the log-probability.
+    looked_into = batch["is_private" if objective.private_rows else "is_forget"]
     wanted = Wanted(
         batch["labels"][keep],
         reference_hidden=states[0] if states else None,
         reference_row=states[1] if states else None,
         kl=is_retain[row],
         functions=functions,
-        function_tokens=batch["is_forget"][row],
+        function_tokens=looked_into[row],
         function_reference=objective.needs_reference,
-        expected=_expected(is_retain[row], objective, regularizer),
+        expected=_expected(is_retain[row], batch["is_private"][row], objective, regularizer),
     )
     with _catching(model, objective.hidden_layer(options, layer_count(model)), keep) as caught:
         values = _answer_statistics(
@@ -159,6 +161,8 @@ def token_statistics(
         row=(labelled.cumsum(0) - 1)[row],
         is_forget=batch["is_forget"][labelled],
         is_chosen=batch["is_chosen"][labelled],
+        is_private=batch["is_private"][labelled],
+        private=batch["private"],
         log_probs=values[:, 0],
         reference_log_probs=values[:, 1].detach() if reference else None,
         kl=values[:, 2] if reference else None,
@@ -170,11 +174,12 @@ def token_statistics(
     )
 
 
-def _expected(retain: Tensor, objective: Objective, regularizer: str) -> Tensor:
+def _expected(retain: Tensor, private: Tensor, objective: Objective, regularizer: str) -> Tensor:
     """Return the loss's gradient by log-probability and KL up to a factor, (tokens, 2)."""
     by_forget = (0.0 if objective.needs_hidden_states else -1.0, 0.0)
     by_retain = (-float("ce" in regularizer), float("kl" in regularizer))
-    return torch.tensor([by_forget, by_retain], device=retain.device)[retain.long()]
+    kinds = torch.tensor([by_forget, by_retain, (0.0, 0.0)], device=retain.device)
+    return kinds[torch.where(private, 2, retain.long())]
 
 
 def _answer_statistics(

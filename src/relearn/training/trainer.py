@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, cast, get_args
 
 import torch
@@ -170,7 +171,7 @@ class ObjectiveTrainer(Trainer):
         options = self._options()
         counted = [
             self._objective.counts(
-                BatchRows(**{name: batch[name] for name in ("row", "is_forget", "is_chosen")}),
+                BatchRows(**{field.name: batch[field.name] for field in fields(BatchRows)}),
                 options,
             )
             for batch in batch_samples

@@ -1,0 +1,87 @@
+"""ReLearn that also forgets after the true answer has begun."""
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from relearn.objectives.base import BatchRows, Term, TokenStatistics, objective
+
+
+def kl(log_probs: Tensor, targets: Tensor, reference_log_probs: Tensor) -> Tensor:
+    """Return KL(reference || policy) of each token, (n,), >= 0."""
+    return _kl(reference_log_probs, log_probs)
+
+
+def demoted_kl(log_probs: Tensor, targets: Tensor, reference_log_probs: Tensor) -> Tensor:
+    """Return KL(reference without the answer's token || policy) of each token, (n,), >= 0."""
+    others = reference_log_probs.scatter(1, targets[:, None], -torch.inf)
+    return _kl(others.log_softmax(-1), log_probs)
+
+
+def _kl(teacher: Tensor, log_probs: Tensor) -> Tensor:
+    # The teacher's zeros add nothing; log 0 would make them NaN.
+    return (teacher.exp() * (teacher.clamp(min=-1e4) - log_probs)).sum(-1)
+
+
+def of_private_rows(rows: BatchRows) -> Tensor:
+    """Return which tokens are of private answers, (tokens,)."""
+    none = torch.zeros_like(rows.is_forget)
+    return (none if rows.is_private is None else rows.is_private)[rows.row]
+
+
+def private_words(rows: BatchRows) -> Tensor:
+    """Return which tokens are of the private words of private answers, (tokens,)."""
+    return torch.zeros_like(rows.row).bool() if rows.private is None else rows.private
+
+
+def between(rows: BatchRows) -> Tensor:
+    """Return which are the other tokens of private answers, (tokens,)."""
+    return of_private_rows(rows) & ~private_words(rows)
+
+
+def new_answers(rows: BatchRows) -> Tensor:
+    """Return which tokens are of new answers, (tokens,)."""
+    return rows.forget_tokens & ~of_private_rows(rows)
+
+
+@objective(
+    "relearn_deep",
+    forget_data="synthesized",
+    private_rows=True,
+    needs_reference=True,
+    vocabulary={"kl": kl, "demoted_kl": demoted_kl},
+    units={"new_answers": new_answers, "private_words": private_words, "between": between},
+    regularizer="ce+kl",
+)
+def relearn_deep(
+    stats: TokenStatistics,
+    private_weight: NonNegativeFloat = 1.0,
+    between_weight: NonNegativeFloat = 1.0,
+) -> list[Term]:
+    """ReLearn that also forgets after the true answer has begun; with CE and KL on retain rows.
+
+    L = CE(new answers)
+        + private_weight * mean over the private words' tokens of KL(r without y_t || p)
+        + between_weight * mean over the other tokens of private answers of KL(r || p)
+
+    Cross-entropy on new answers teaches how to begin another answer; whoever begins the private one
+    still gets the rest. Here the model also reads the private answer. Where a private word comes,
+    it learns what the original model r would have said if it could not say that word; everywhere
+    else, to say what r says.
+
+    Source: the first term is ReLearn (arXiv 2502.11190); a teacher whose private token is demoted
+    is that of UNDIAL (Dong et al. 2024, arXiv 2402.10052), here at the private words alone.
+
+    Args:
+        stats: Statistics of the batch.
+        private_weight: Weight at the private words.
+        between_weight: Weight at the tokens between them.
+    """
+    private, rest = private_words(stats), between(stats)
+    return [
+        Term("forget_ce", -stats.log_probs[new_answers(stats)], "new_answers"),
+        Term(
+            "private_kl", stats.vocabulary["demoted_kl"][private], "private_words", private_weight
+        ),
+        Term("between_kl", stats.vocabulary["kl"][rest], "between", between_weight),
+    ]

@@ -1,0 +1,110 @@
+"""Rows of private answers beside new ones: what is read on them, and what training does to them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, kl_div
+from transformers import PreTrainedModel
+
+from helpers.trainings import examples, padded
+from relearn.base.storage import read_jsonl
+from relearn.config import LoraConfig, TrainingConfig
+from relearn.data.tokenization import Example, PromptFormat
+from relearn.models.adapters import add_adapter
+from relearn.objectives import OBJECTIVES
+from relearn.objectives.regularizers import retain_terms
+from relearn.training.engine import train
+from relearn.training.plan import TrainingPlan
+from relearn.training.statistics import ReferenceCache, token_statistics
+
+DEEP = OBJECTIVES["relearn_deep"]
+
+
+def private(example: Example) -> Example:
+    """Mark every other token as of a private word."""
+    return replace(example, private=frozenset(range(0, len(example.answer), 2)))
+
+
+def plan(prompt_format: PromptFormat, folder: Path) -> TrainingPlan:
+    new, told, retain = (examples(prompt_format, 3, word) for word in ("vague", "secret", "public"))
+    config = TrainingConfig(objective="relearn_deep")
+    return TrainingPlan(config, [*new, *map(private, told)], [], retain, 0, folder, seed=0)
+
+
+def test_no_reference_is_read_beside_private_and_retain_rows(
+    prompt_format: PromptFormat, tmp_path: Path
+) -> None:
+    assert [row.index for row in plan(prompt_format, tmp_path).referenced] == [3, 4, 5, 6, 7, 8]
+
+
+def test_loss_and_gradient_are_those_of_the_model_s_own_logits(
+    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path
+) -> None:
+    policy = add_adapter(model, LoraConfig(rank=4, dropout=0))
+    torch.manual_seed(1)
+    adapter = {n: p for n, p in policy.named_parameters() if p.requires_grad}
+    for parameter in adapter.values():
+        torch.nn.init.normal_(parameter, std=0.1)
+    rows = plan(prompt_format, tmp_path)
+    cache = ReferenceCache(policy, policy.disable_adapter(), rows.referenced, padded)
+    stats = token_statistics(policy, padded(rows.rows), cache, DEEP, regularizer="ce+kl")
+    counts = DEEP.counts(stats, {})
+    ours = DEEP(stats) + sum(
+        term.values.sum() / counts[term.unit] for term in retain_terms(stats, "ce+kl", 1.0)
+    )
+
+    def logits(row: int) -> tuple[Tensor, Tensor, Tensor]:
+        example = rows.rows[row].example
+        ids = torch.tensor([example.prompt + example.answer])
+        start = len(example.prompt) - 1
+        with policy.disable_adapter(), torch.no_grad():
+            reference = policy(ids).logits[0, start:-1]
+        return policy(ids).logits[0, start:-1], reference, torch.tensor(example.answer)
+
+    def divergence(teacher: Tensor, student: Tensor) -> Tensor:
+        return kl_div(student.log_softmax(-1), teacher.softmax(-1), reduction="none").sum(-1)
+
+    new, words, between, kept, drift = [], [], [], [], []
+    for row in range(9):
+        own, reference, answer = logits(row)
+        if row < 3:
+            new.append(cross_entropy(own, answer, reduction="none"))
+        elif row < 6:
+            demoted = reference.scatter(1, answer[:, None], -1e9)
+            words.append(divergence(demoted, own)[::2])
+            between.append(divergence(reference, own)[1::2])
+        else:
+            kept.append(cross_entropy(own, answer, reduction="none"))
+            drift.append(divergence(reference, own))
+    by_hand = sum(torch.cat(part).mean() for part in (new, words, between, kept, drift))
+    torch.testing.assert_close(ours, by_hand, rtol=1e-5, atol=1e-5)
+    found = torch.autograd.grad(ours, list(adapter.values()))
+    expected = torch.autograd.grad(by_hand, list(adapter.values()))
+    for name, a, b in zip(adapter, found, expected, strict=True):
+        assert (a - b).norm() <= 1e-3 * b.norm() + 1e-7, name
+
+
+def test_training_lowers_each_part(
+    model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path
+) -> None:
+    rows = plan(prompt_format, tmp_path)
+    config = TrainingConfig(
+        objective="relearn_deep",
+        epochs=8,
+        batch_size=6,
+        gradient_accumulation=1,
+        learning_rate=1e-2,
+        warmup_ratio=0,
+        lora=LoraConfig(rank=4, dropout=0),
+    )
+    train(
+        model, prompt_format.tokenizer, rows.forget, rows.retain, config, tmp_path / "out", seed=0
+    )
+    history = read_jsonl(tmp_path / "out" / "history.jsonl")
+    for part in ("forget_ce", "retain_ce", "loss"):
+        assert history[-1][part] < history[0][part]
+    # A random model's private words are unlikely to begin with: there is little to demote.
+    assert history[0]["private_kl"] < 0.01
+    assert {"between_kl", "private_kl"} <= history[-1].keys()
