@@ -311,7 +311,7 @@ def make_pass(
     order = length_order(jobs, lambda job: len(job[1]))
 
     def read(batch: Sequence[Sequence[list[int]]]) -> list[Any]:
-        return one.run(model, [Example(*tokens) for tokens in batch], config)
+        return one.run(model, [Example(prompt, answer) for prompt, answer in batch], config)
 
     tokens = [(jobs[job][1].prompt, jobs[job][1].answer) for job in order]
     values = in_batches(tokens, read, config.batch_size, file=parts, title=title)

@@ -23,6 +23,7 @@ SETS = {
 
 METHODS = {
     "relearn": "ReLearn",
+    "relearn_deep": "ReLearn, deep",
     "relearn_dpo": "ReLearn-DPO",
     "ga": "GA",
     "grad_diff": "GradDiff",
