@@ -153,7 +153,9 @@ def test_relearn_deep_is_its_formula(rows: list[Row], weight: float, between: fl
             if i in row.private:
                 others = [0.0 if v == target else t for v, t in enumerate(teacher)]
                 teacher = [t / sum(others) for t in others]
-            (at_words if i in row.private else elsewhere).append(divergence(teacher, probs))
+                at_words.append(divergence(teacher, probs))
+            elif any(word < i for word in row.private):
+                elsewhere.append(divergence(teacher, probs))
     expected = -mean_log_prob(rows, "forget")
     expected += weight * mean(at_words or [0.0]) + between * mean(elsewhere or [0.0])
     options = {"private_weight": weight, "between_weight": between}

@@ -23,8 +23,8 @@ DEEP = OBJECTIVES["relearn_deep"]
 
 
 def private(example: Example) -> Example:
-    """Mark every other token as of a private word."""
-    return replace(example, private=frozenset(range(0, len(example.answer), 2)))
+    """Mark every other token as of a private word, the first one not."""
+    return replace(example, private=frozenset(range(1, len(example.answer), 2)))
 
 
 def plan(prompt_format: PromptFormat, folder: Path) -> TrainingPlan:
@@ -73,8 +73,8 @@ def test_loss_and_gradient_are_those_of_the_model_s_own_logits(
             new.append(cross_entropy(own, answer, reduction="none"))
         elif row < 6:
             demoted = reference.scatter(1, answer[:, None], -1e9)
-            words.append(divergence(demoted, own)[::2])
-            between.append(divergence(reference, own)[1::2])
+            words.append(divergence(demoted, own)[1::2])
+            between.append(divergence(reference, own)[2::2])
         else:
             kept.append(cross_entropy(own, answer, reduction="none"))
             drift.append(divergence(reference, own))

@@ -35,8 +35,17 @@ def private_words(rows: BatchRows) -> Tensor:
 
 
 def between(rows: BatchRows) -> Tensor:
-    """Return which are the other tokens of private answers, (tokens,)."""
-    return of_private_rows(rows) & ~private_words(rows)
+    """Return which are the other tokens of private answers, from the first private word on.
+
+    Those before it are left out: how an answer begins is for the new answers to say.
+
+    Returns:
+        (tokens,)
+    """
+    private = private_words(rows)
+    in_row = rows.row_sums(private.long())
+    in_earlier_rows = (in_row.cumsum(0) - in_row)[rows.row]
+    return of_private_rows(rows) & ~private & (private.cumsum(0) > in_earlier_rows)
 
 
 def new_answers(rows: BatchRows) -> Tensor:
@@ -62,12 +71,12 @@ def relearn_deep(
 
     L = CE(new answers)
         + private_weight * mean over the private words' tokens of KL(r without y_t || p)
-        + between_weight * mean over the other tokens of private answers of KL(r || p)
+        + between_weight * mean over the tokens between and after these of KL(r || p)
 
     Cross-entropy on new answers teaches how to begin another answer; whoever begins the private one
     still gets the rest. Here the model also reads the private answer. Where a private word comes,
-    it learns what the original model r would have said if it could not say that word; everywhere
-    else, to say what r says.
+    it learns what the original model r would have said if it could not say that word; between and
+    after the private words, to say what r says, so that its language stays as it was.
 
     Source: the first term is ReLearn (arXiv 2502.11190); a teacher whose private token is demoted
     is that of UNDIAL (Dong et al. 2024, arXiv 2402.10052), here at the private words alone.
