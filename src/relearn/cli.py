@@ -15,6 +15,7 @@ from rich.text import Text
 from relearn import (
     cli_analyze,
     cli_audit,
+    cli_check,
     cli_judge,
     cli_list,
     cli_reproduce,
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
 app.command("reproduce")(cli_reproduce.reproduce)
+app.command("check")(cli_check.check)
 
 
 @app.callback()

@@ -12,7 +12,7 @@ from relearn.config import ColumnsConfig
 from relearn.data.cells import MOST_CHARACTERS, as_answer, as_text, as_texts
 from relearn.data.conversations import without_messages
 from relearn.data.records import Record
-from relearn.data.rows import Row, shown
+from relearn.data.rows import CHAT_COLUMNS, Row, shown
 from relearn.text.words import folded_line
 
 # What the field's data sets call a record's fields (KnowUnDo, TOFU, Alpaca, SQuAD, …), the surest
@@ -49,11 +49,15 @@ class RecordSet:
         systems: Each system message that the rows bring, None where one brings none, with the
             place of the first such row.
         notes: One line each, without text of a record: columns that were guessed, what is not read.
+        columns: By field, the name of the column that it was read from.
+        unread: Columns that no field was read from.
     """
 
     records: list[Record]
     systems: dict[str | None, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
 
 def columns_of(rows: Sequence[Row]) -> set[str]:
@@ -86,12 +90,14 @@ def records_from_rows(
     """
     if not rows:
         raise UserError(f"{source} contains no records.", "Give at least one record.")
+    written = list(dict.fromkeys(name for row in rows for name in row.fields))
     if columns.question is None:
         rows = [without_messages(row) for row in rows]
     table = _Table(rows, columns, source)
     table.check_meaning()
     records, systems = table.records(set_name)
-    return RecordSet(table.with_sure_subjects(records), systems, table.notes)
+    records = table.with_sure_subjects(records)
+    return RecordSet(records, systems, table.notes, *table.columns_among(written))
 
 
 def _usual(name: str) -> str:
@@ -174,6 +180,22 @@ class _Table:
             unread = _usual(name) in _CONTEXTS and name not in self.mapping.values()
             if unread and any(row.fields.get(name) for row in self.rows):
                 self.notes.append(f"column {name!r} is not read: questions are asked without it")
+
+    def columns_among(self, written: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """Return the column of each field, and those that are not read.
+
+        Args:
+            written: The names in the source itself, where a conversation is one column.
+        """
+        chat = next((name for name in written if name in CHAT_COLUMNS), "")
+        columns = {
+            name: column if has_column(written, column) else chat
+            for name, column in self.mapping.items()
+        }
+        if self.input:
+            columns["question"] += f" + {self.input}"
+        read = {column.split(".")[0] for column in self.mapping.values()} | {chat, self.input}
+        return columns, [name for name in written if name not in read]
 
     def check_meaning(self) -> None:
         """Refuse columns that have the usual names and mean something else."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -99,6 +100,14 @@ def load_sets(
     Raises:
         UserError: a source can't be read, a record is bad, or system messages differ.
     """
+    sets, model = read_sets(sources, data, model)
+    return {name: found.records for name, found in sets.items()}, model
+
+
+def read_sets(
+    sources: Mapping[Name, str], data: DataConfig, model: ModelConfig
+) -> tuple[dict[Name, RecordSet], ModelConfig]:
+    """Do what `load_sets` does, and return with each set's records how they were read."""
     rows = {name: read_source(source) for name, source in sources.items()}
     columns = _columns_of_sets(rows, sources, data)
     sets = {
@@ -106,8 +115,11 @@ def load_sets(
         for name, source in sources.items()
     }
     system = _system_message(sets, sources, model.system)
-    records = {name: _only(found.records, data, name) for name, found in sets.items()}
-    return records, model.model_copy(update={"system": system})
+    chosen = {
+        name: replace(found, records=_only(found.records, data, name))
+        for name, found in sets.items()
+    }
+    return chosen, model.model_copy(update={"system": system})
 
 
 def _only(records: list[Record], data: DataConfig, name: str) -> list[Record]:
