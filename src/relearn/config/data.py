@@ -34,7 +34,9 @@ RUN_SETS: tuple[RunSet, ...] = get_args(RunSet)
 
 
 class DataConfig(Section):
-    """Where the records come from: a file, a hub dataset, or a shipped sample.
+    """Where the records come from: a file, a hub dataset, a shipped sample, `-` for standard input.
+
+    `SOURCE#COLUMN=VALUE` takes only the records that have the value in the column.
 
     Attributes:
         forget: What to forget.
@@ -43,6 +45,9 @@ class DataConfig(Section):
         retain_unseen: Other questions about what to keep; evaluated, never trained on.
         only: Of all sets, take only records whose question holds one of these texts, in any case:
             such as names; empty takes all.
+        split_turns: Make each question of a longer conversation, with its answer, a record of its
+            own, which is asked without the turns before it; otherwise such a conversation is
+            refused.
         set_columns: Column names for a single set, where they differ from `columns`: by the set's
             name, with the same fields.
     """
@@ -52,5 +57,6 @@ class DataConfig(Section):
     forget_unseen: str | None = None
     retain_unseen: str | None = None
     only: list[str] = []
+    split_turns: bool = False
     columns: ColumnsConfig = ColumnsConfig()
     set_columns: dict[RunSet, ColumnsConfig] = {}
