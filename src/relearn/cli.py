@@ -203,7 +203,7 @@ def evaluate(
         typer.Option(help="Metric to compute instead of the suite's; repeat for more."),
     ] = None,
     retain_model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Results of a model that was never trained on the forget set."),
     ] = None,
     against: Annotated[
@@ -220,12 +220,16 @@ def evaluate(
         raise UserError(
             "--suite, --data, --metric and --retain-model go with --model.", "Leave them out."
         )
-    named = {"model.name": model, "evaluation.suite": suite}
+    named = {
+        "model.name": model,
+        "evaluation.suite": suite,
+        "evaluation.retain_model": retain_model,
+    }
     settings = settings_of(config, named, overrides)
     from relearn.evaluation.evaluate import read_evaluated_rows, write_comparison
 
     others = {str(folder): folder for folder in against or []}
-    for folder in [*others.values(), *([retain_model] if retain_model else [])]:
+    for folder in others.values():
         read_evaluated_rows(folder)  # a mistake is found before anything is computed
     if generations:
         from relearn.evaluation.scoring import evaluate_generations
@@ -234,7 +238,7 @@ def evaluate(
     else:
         from relearn.evaluation.evaluate import evaluate_named
 
-        metrics = evaluate_named(settings, data or [], metric or [], output, retain_model)
+        metrics = evaluate_named(settings, data or [], metric or [], output)
     if others:
         write_comparison(output, others)
     table = Table("metric", "value")

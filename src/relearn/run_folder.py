@@ -169,6 +169,8 @@ def _file_hashes(config: RunConfig) -> dict[str, str]:
     files: dict[str, str | None] = {f"extension {file}": file for file in config.extensions}
     files["synthesis.generic"] = selection(config.synthesis.generic).source
     files["evaluation.suite"] = config.evaluation.suite
+    if retain_model := config.evaluation.retain_model:
+        files["evaluation.retain_model"] = str(Path(retain_model) / "rows.jsonl")
     folders = {
         "synthesis.prompts": config.synthesis.prompts,
         "evaluation.lm_eval_path": config.evaluation.lm_eval_path,

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import combinations
 
 from relearn.base.errors import UserError
-from relearn.config import RunConfig, SynthesisConfig
+from relearn.config import EVALUATED_ONLY, RunConfig, SynthesisConfig
 from relearn.data.checks import IdPair, check_sets, repetitions, same_answers, same_questions
 from relearn.data.columns import RecordSet
 from relearn.data.near_duplicates import near_duplicates
@@ -170,7 +170,9 @@ class _Measure:
         return "tokens" if self.prompt_format else "words"
 
     def is_trained(self, set_name: str) -> bool:
-        return self._all_trained or set_name in ("forget", "retain")
+        if self._all_trained:
+            return set_name not in EVALUATED_ONLY
+        return set_name in ("forget", "retain")
 
     def lengths(self, texts: Sequence[str]) -> Lengths:
         if self.prompt_format:

@@ -19,7 +19,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineMod
 from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
 from relearn.base.progress import note
-from relearn.config import ColumnsConfig, DataConfig, ModelConfig
+from relearn.config import EVALUATED_ONLY, ColumnsConfig, DataConfig, ModelConfig
 from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
 from relearn.data.formats import SUFFIXES, read_rows
 from relearn.data.json_rows import object_row
@@ -133,7 +133,7 @@ def read_sets(
 def _only(records: list[Record], data: DataConfig, name: str) -> list[Record]:
     """Return the records whose question holds one of the wanted texts; all if none are wanted."""
     wanted = [text.casefold() for text in data.only]
-    if not wanted:
+    if not wanted or name in EVALUATED_ONLY:
         return records
     chosen = [r for r in records if any(text in r.question.casefold() for text in wanted)]
     if not chosen:
