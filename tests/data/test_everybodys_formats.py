@@ -120,6 +120,11 @@ def test_choices_are_no_answers(tmp_path: Path) -> None:
     assert "is multiple choice: its columns a, b, … are choices" in message
 
 
+def test_plain_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    message = refused(tmp_path, "rows.jsonl", as_lines([{"text": "Lena lives in Aldmoor."}]))
+    assert message.startswith("rows.jsonl holds plain text, not questions and answers. Write")
+
+
 # Longer conversations
 
 

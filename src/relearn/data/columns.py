@@ -123,6 +123,11 @@ class _Table:
                 )
         if name not in REQUIRED:
             return None
+        if name == "answer" and [_usual(column) for column in self.names] == ["text"]:
+            raise UserError(
+                f"{self.source} holds plain text, not questions and answers.",
+                "Write questions about the text, each with its answer.",
+            )
         raise UserError(
             f"{self.source} has no {name} column.",
             f"{self._listed()} Choose: --set data.columns.{name}=NAME.",
