@@ -10,6 +10,7 @@ from relearn.base.errors import UserError
 from relearn.base.storage import content_hash, read_json, read_jsonl
 from relearn.config import RunConfig, load_config
 from relearn.data.sources import load_records
+from relearn.earlier import EarlierRun
 from relearn.evaluation.suites import load_suite
 from relearn.report.results import read_results
 from relearn.run import run
@@ -99,6 +100,9 @@ def test_a_retain_model_by_name_or_by_its_results(
     assert summary["target"]["overall/privacy_leakage"] == pytest.approx(0)
     assert summary["target"]["overall/ks_statistic"] == 0
     assert read_json(tmp_path / "run/manifest.json")["model"]["never_saw"] == str(tiny_model)
+
+    # It may know what the next request wants forgotten.
+    assert "never_saw" not in EarlierRun(tmp_path / "run").model
 
     results = {"evaluation.retain_model": str(tmp_path / "run" / "evaluation" / "target")}
     again = run(configured(tiny_model, sources, **results), tmp_path / "again")
