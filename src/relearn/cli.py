@@ -15,6 +15,7 @@ from rich.text import Text
 from relearn import (
     cli_analyze,
     cli_audit,
+    cli_check,
     cli_judge,
     cli_list,
     cli_reproduce,
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
 app.command("reproduce")(cli_reproduce.reproduce)
+app.command("check")(cli_check.check)
 
 
 @app.callback()
@@ -201,7 +203,7 @@ def evaluate(
         typer.Option(help="Metric to compute instead of the suite's; repeat for more."),
     ] = None,
     retain_model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Results of a model that was never trained on the forget set."),
     ] = None,
     against: Annotated[
@@ -218,12 +220,16 @@ def evaluate(
         raise UserError(
             "--suite, --data, --metric and --retain-model go with --model.", "Leave them out."
         )
-    named = {"model.name": model, "evaluation.suite": suite}
+    named = {
+        "model.name": model,
+        "evaluation.suite": suite,
+        "evaluation.retain_model": retain_model,
+    }
     settings = settings_of(config, named, overrides)
     from relearn.evaluation.evaluate import read_evaluated_rows, write_comparison
 
     others = {str(folder): folder for folder in against or []}
-    for folder in [*others.values(), *([retain_model] if retain_model else [])]:
+    for folder in others.values():
         read_evaluated_rows(folder)  # a mistake is found before anything is computed
     if generations:
         from relearn.evaluation.scoring import evaluate_generations
@@ -232,7 +238,7 @@ def evaluate(
     else:
         from relearn.evaluation.evaluate import evaluate_named
 
-        metrics = evaluate_named(settings, data or [], metric or [], output, retain_model)
+        metrics = evaluate_named(settings, data or [], metric or [], output)
     if others:
         write_comparison(output, others)
     table = Table("metric", "value")

@@ -8,7 +8,7 @@ from typing import Any
 
 from relearn.base.errors import UserError
 from relearn.base.storage import content_hash, read_json, read_jsonl
-from relearn.config import UNLEARNED, RunConfig, TrainingConfig, load_config
+from relearn.config import NEVER_SAW, UNLEARNED, RunConfig, TrainingConfig, load_config
 from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers
 from relearn.data.records import Record
 from relearn.data.requests import EARLIER, numbered, request_of
@@ -47,8 +47,13 @@ class EarlierRun:
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """Its manifest's entry about the model: where the target is, and hashes."""
-        entry: Mapping[str, Any] = read_json(self.path / "manifest.json")["model"]
+        """Its manifest's entry about the model: where the target is, and hashes.
+
+        Without a retain model of the user's own, which may know what is to be forgotten next.
+        """
+        entry: dict[str, Any] = read_json(self.path / "manifest.json")["model"]
+        if self._config.evaluation.retain_model not in (None, NEVER_SAW):
+            entry.pop(NEVER_SAW, None)
         return entry
 
     def records(self) -> list[Record]:

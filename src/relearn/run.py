@@ -1,6 +1,6 @@
 """The main job: from a forget set to a report, stage by stage in a run folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, write_json
-from relearn.config import RUN_SETS, UNLEARNED, ModelConfig, RunConfig
+from relearn.config import UNLEARNED, RunConfig
 from relearn.data.records import Record, normalized
 from relearn.data.requests import EARLIER
-from relearn.data.sources import load_sets
+from relearn.data.run_sets import read_run_sets
 from relearn.earlier import EarlierRun, sequence
 from relearn.report import write_report
 from relearn.run_folder import RunFolder
@@ -38,7 +38,8 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
     """
     load_extensions(config.extensions)
     before = EarlierRun(Path(config.after)) if config.after else None
-    sets, model = _load_sets(config)
+    found, model = read_run_sets(config.data, config.model)
+    sets: dict[str, list[Record]] = {name: each.records for name, each in found.items()}
     config = config.model_copy(update={"model": model})
     hashes = {}
     if before:
@@ -93,21 +94,6 @@ def _summary(stages: Stages) -> dict[str, Any]:
     }
 
 
-def _load_sets(config: RunConfig) -> tuple[dict[str, list[Record]], ModelConfig]:
-    """Load every set that the configuration names; see `load_sets`."""
-    data = config.data
-    sources: dict[str, str | None] = {name: getattr(data, name) for name in RUN_SETS}
-    for name in ("forget", "retain"):
-        if not sources[name]:
-            raise UserError(f"there is no {name} set.", f"Give --{name} FILE.")
-    named = {name: source for name, source in sources.items() if source}
-    sets, model = load_sets(named, data, config.model)
-    for name in ("forget", "retain"):
-        if f"{name}_unseen" not in sets and (unseen := _paraphrased(sets[name])):
-            sets[f"{name}_unseen"] = unseen
-    return sets, model
-
-
 def _further(sets: dict[str, list[Record]], before: EarlierRun) -> dict[str, list[Record]]:
     """Return the sets of a further run: what is now to be forgotten is no longer to be kept."""
     asked = {normalized(record.question) for record in sets["forget"]}
@@ -120,16 +106,3 @@ def _further(sets: dict[str, list[Record]], before: EarlierRun) -> dict[str, lis
     if not further["retain"]:
         raise UserError("all of the retain set is to be forgotten now.", "Give --retain FILE.")
     return {name: records for name, records in further.items() if records}
-
-
-def _paraphrased(records: Sequence[Record]) -> list[Record]:
-    """Return the records' own paraphrases as questions, those that none of the records asks."""
-    asked = {normalized(record.question) for record in records}
-    return [
-        record.model_copy(
-            update={"id": f"{record.id}-paraphrase-{i}", "question": text, "paraphrases": ()}
-        )
-        for record in records
-        for i, text in enumerate(record.paraphrases, 1)
-        if normalized(text) not in asked
-    ]

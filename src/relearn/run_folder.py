@@ -19,6 +19,7 @@ from relearn.base.errors import UserError
 from relearn.base.storage import content_hash, read_json, write_json, write_text
 from relearn.base.workspace import Workspace
 from relearn.config import RunConfig, dump_config, load_config
+from relearn.data.selection import selection
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
 
@@ -166,8 +167,10 @@ class RunFolder:
 def _file_hashes(config: RunConfig) -> dict[str, str]:
     """Return the hash of each file and folder of the user's own, by the setting that names it."""
     files: dict[str, str | None] = {f"extension {file}": file for file in config.extensions}
-    files["synthesis.generic"] = config.synthesis.generic
+    files["synthesis.generic"] = selection(config.synthesis.generic).source
     files["evaluation.suite"] = config.evaluation.suite
+    if retain_model := config.evaluation.retain_model:
+        files["evaluation.retain_model"] = str(Path(retain_model) / "rows.jsonl")
     folders = {
         "synthesis.prompts": config.synthesis.prompts,
         "evaluation.lm_eval_path": config.evaluation.lm_eval_path,

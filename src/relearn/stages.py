@@ -10,11 +10,18 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from relearn.audit.pipeline import chosen_attacks, run_audit
-from relearn.audit.sources import from_run, never_saw_model
+from relearn.audit.sources import check_never_saw, from_run, never_saw_model
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import check_writable, content_hash, write_jsonl
-from relearn.config import UNLEARNED, RunConfig, SynthesisConfig, TrainingConfig
+from relearn.config import (
+    EVALUATED_ONLY,
+    NEVER_SAW,
+    UNLEARNED,
+    RunConfig,
+    SynthesisConfig,
+    TrainingConfig,
+)
 from relearn.data.checks import check_sets
 from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers, write_answers
 from relearn.data.records import Record, RecordSets
@@ -25,6 +32,7 @@ from relearn.evaluation.evaluate import (
     check_evaluation,
     evaluate_model,
     loaded_when_needed,
+    names_model,
     perplexity_config,
     write_comparison,
 )
@@ -101,12 +109,18 @@ class Stages:
                     serves=(name,),
                     together=True,
                 )
+        check = partial(check_never_saw, self.config, self.sets)
+        control = Stage("control", self.control, check, together=True)
+        if self._compares:
+            yield control
+            yield Stage(f"evaluation/{NEVER_SAW}", partial(self.evaluation, NEVER_SAW))
         # All models are evaluated alike: what is checked for the first one holds for all.
         yield Stage("evaluation/target", partial(self.evaluation, "target"), self._check_evaluation)
         for name in self.models[1:]:
             yield Stage(f"evaluation/{name}", partial(self.evaluation, name))
         if self.config.audit:
-            yield Stage("control", self.control, together=True)
+            if not self._compares:
+                yield control
             yield Stage("audit", self.audit, self._check_audit)
 
     def preflight(self) -> None:
@@ -163,6 +177,11 @@ class Stages:
                 "records": len(records),
             }
 
+    @property
+    def _memorized(self) -> RecordSets:
+        """What a target that is made here learns: the unseen questions too, to forget them."""
+        return {name: rs for name, rs in self.sets.items() if name not in EVALUATED_ONLY}
+
     def _check_target(self) -> None:
         if self.config.memorize:
             self._check_training("memorize", self.config.memorize)
@@ -174,8 +193,7 @@ class Stages:
             return
         target = self._base
         if self.config.memorize:
-            # The unseen questions too: what the target never knew can't be forgotten.
-            full = [record for records in self.sets.values() for record in records]
+            full = [record for records in self._memorized.values() for record in records]
             target = memorize(full, self.config.model, self.config.memorize, self.config.seed)
         self.folder.manifest["model"] = {
             "name": self.config.model.name,
@@ -216,7 +234,8 @@ class Stages:
     def _blank(self) -> PreTrainedModel:
         """The model without its weights; its prompts and every record's length are checked."""
         config = self.config
-        trained = self.sets if config.memorize else {k: self.sets[k] for k in ("forget", "retain")}
+        kept = {name: self.sets[name] for name in ("forget", "retain")}
+        trained = self._memorized if config.memorize else kept
         trainings = [*config.trainings.values(), *([config.memorize] if config.memorize else [])]
         longest = config.evaluation.max_new_tokens
         return check_model(self._base, config.model, trainings, trained, self.sets, longest)
@@ -289,9 +308,17 @@ class Stages:
         )
         gc.collect()
 
+    @property
+    def _compares(self) -> bool:
+        """Whether a retain model is evaluated here, for metrics that compare with it."""
+        return names_model(self.config.evaluation.retain_model)
+
+    def _metrics(self) -> list[str]:
+        suite, retain_model = self.config.evaluation.suite, self.config.evaluation.retain_model
+        return load_suite(suite).metric_names(self.sets, retain_model)
+
     def _check_evaluation(self) -> None:
-        metrics = load_suite(self.config.evaluation.suite).metric_names
-        check_evaluation(self.sets, metrics, self.config.evaluation)  # type: ignore[arg-type]
+        check_evaluation(self.sets, self._metrics(), self.config.evaluation)  # type: ignore[arg-type]
 
     def evaluation(self, name: str) -> None:
         """Let one model answer every set, judge and score the answers; compare with the others."""
@@ -299,26 +326,31 @@ class Stages:
         # Otherwise it was killed between the results and the manifest.
         if (output / "parts").is_dir() or not (output / "metrics.json").is_file():
             target = target_folder(self.path)
-            adapter = None if name == "target" else adapter_folder(self.path, name)
+            adapter = adapter_folder(self.path, name) if name in config.trainings else None
+            if name == NEVER_SAW:
+                target = Path(self.folder.manifest["model"][NEVER_SAW])
+            given = config.evaluation.retain_model
+            results = output.parent / NEVER_SAW if names_model(given) else given
             base = model_folder(config.evaluation.perplexity_model or config.model.name)
             evaluate_model(
                 loaded_when_needed(target, config.model, adapter),
                 loaded_when_needed(base, perplexity_config(config.model, config.evaluation)),
                 self.sets,  # type: ignore[arg-type]  # names of sets are those of evaluation
-                load_suite(config.evaluation.suite).metric_names,
+                self._metrics(),
                 config.evaluation,
                 output,
                 key=name,
                 title=name,
+                retain_model=Path(results).expanduser() if results and name != NEVER_SAW else None,
             )
-        others = self.models[: self.models.index(name)]
+        others = self.models[: self.models.index(name)] if name in self.models else []
         if others:
             write_comparison(output, {other: output.parent / other for other in others})
 
     def control(self) -> None:
-        """Make the model that never saw the forget set, where the target was made here."""
+        """Find the model that never saw the forget set, or make it as the target was made."""
         if folder := never_saw_model(self.config, self.sets):
-            self.folder.manifest["model"]["never_saw"] = str(folder)
+            self.folder.manifest["model"][NEVER_SAW] = str(folder)
 
     def _check_audit(self) -> None:
         if audit := self.config.audit:

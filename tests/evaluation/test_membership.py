@@ -176,7 +176,7 @@ def test_a_metric_is_chosen_once() -> None:
 
 @pytest.mark.parametrize("suite", ["tofu", "muse"])
 def test_benchmarks_take_forty_percent(suite: str) -> None:
-    names = load_suite(suite).metric_names
+    names = load_suite(suite).metric_names()
     assert {n for n in names if "min_k" in n} == {
         f"mia_min_k{plus}_{figure}(k=0.4)"
         for plus in ("", "_plus_plus")
@@ -188,10 +188,11 @@ def test_metrics_that_cannot_be_computed_are_named_with_the_reason() -> None:
     rows = likelihoods("forget", 1, 0)
     names = ["mia_loss_auc", "forget_quality", "privacy_leakage", "truth_ratio", "krr", "semeval"]
     reasons = not_computed(rows, names, score(rows, names))
+    no_holdout = "needs a holdout set: --data holdout=FILE, or in a run data.holdout"
     assert reasons == {
-        "overall/mia_loss_auc": "needs a holdout set: --data holdout=FILE",
+        "overall/mia_loss_auc": no_holdout,
         "overall/forget_quality": "forget: 60 of 60 rows have no wrong answers",
-        "overall/privacy_leakage": "needs a holdout set: --data holdout=FILE",
+        "overall/privacy_leakage": no_holdout,
         "forget/truth_ratio": "60 of 60 rows have no wrong answers",
         "retain/krr": "there is no retain set",
         "overall/semeval": "needs forget/verbatim_memorization and forget/exact_match and "
@@ -201,7 +202,7 @@ def test_metrics_that_cannot_be_computed_are_named_with_the_reason() -> None:
     both = rows + likelihoods("holdout", 1, 1)
     names = ["mia_loss_auc", "privacy_leakage"]
     assert not_computed(both, names, score(both, names)) == {
-        "overall/privacy_leakage": "needs the results of a retain model: --retain-model DIR"
+        "overall/privacy_leakage": "needs a retain model: --set evaluation.retain_model=MODEL"
     }
 
 

@@ -289,7 +289,7 @@ def test_a_suites_files_may_be_packed(tmp_path: Path) -> None:
 def test_suites_name_metrics_and_files(data_files: Path, knowundo: Path, tmp_path: Path) -> None:
     assert suite_names() == ["custom", "knowundo", "muse", "relearn", "tofu"]
     for name in suite_names():
-        assert load_suite(name).metric_names
+        assert load_suite(name).metric_names()
     sets = loaded("tofu", [str(data_files / "tofu")])
     assert {name: len(records) for name, records in sets.items()} == {
         "forget": 8, "retain": 7, "real_authors": 6, "world_facts": 5,
@@ -301,7 +301,7 @@ def test_suites_name_metrics_and_files(data_files: Path, knowundo: Path, tmp_pat
     assert {name: len(records) for name, records in sets.items()} == {"forget": 110, "retain": 108}
     own = tmp_path / "own.yaml"
     own.write_text("metrics: [kfr]\nsets: {forget: unlearn_val}\n")
-    assert load_suite(str(own)).metric_names == ["kfr"]
+    assert load_suite(str(own)).metric_names() == ["kfr"]
     for text, problem in (("metrics: [nothing]", "nothing"), ("set: {}", "set"), ("[", "own.yaml")):
         own.write_text(text)
         with pytest.raises(UserError, match=problem):

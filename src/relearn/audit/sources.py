@@ -6,11 +6,18 @@ from pathlib import Path
 from relearn.audit.pipeline import AuditSubject, Role, Suspect
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json
-from relearn.config import CONTROLS, DataConfig, ModelConfig, RunConfig, load_config
+from relearn.config import CONTROLS, NEVER_SAW, DataConfig, ModelConfig, RunConfig, load_config
 from relearn.data.records import Record
 from relearn.data.requests import EARLIER, by_request
 from relearn.data.sources import load_records, load_sets
-from relearn.models.loading import model_folder
+from relearn.evaluation.evaluate import names_model
+from relearn.models.checks import check_asked
+from relearn.models.loading import (
+    load_config_of,
+    load_prompt_format,
+    model_folder,
+    position_limit,
+)
 from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.run_folder import adapter_folder, target_folder
 from relearn.training.memorize import memorize
@@ -92,11 +99,34 @@ def from_options(named: Sequence[str], forget: str, retain: str | None) -> Audit
     return AuditSubject(suspects, sets["forget"], sets.get("retain", ()), config)
 
 
-def never_saw_model(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> Path | None:
-    """Make the model that learned the retain sets alone, if the run made its target itself.
+def check_never_saw(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> None:
+    """Refuse a retain model that there is not, or that can't be asked.
 
-    Every process takes part; see `relearn.training.memorize`.
+    Raises:
+        UserError: says why.
     """
+    given = config.evaluation.retain_model
+    if given == NEVER_SAW and not config.memorize:
+        raise UserError(
+            "evaluation.retain_model: a run makes the model never_saw only if it makes its target.",
+            "Name a model that was trained without the forget set.",
+        )
+    if given and names_model(given) and given != NEVER_SAW:
+        folder = model_folder(given)
+        positions = position_limit(load_config_of(folder, config.model))
+        prompt_format = load_prompt_format(folder, config.model)
+        check_asked(prompt_format, sets, positions, config.evaluation.max_new_tokens)
+
+
+def never_saw_model(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> Path | None:
+    """Return the retain model that is named; else make it, if the run made its target itself.
+
+    That one learned the retain sets alone. Every process takes part; see
+    `relearn.training.memorize`.
+    """
+    given = config.evaluation.retain_model
+    if given and names_model(given) and given != NEVER_SAW:
+        return model_folder(given)
     if not config.memorize:
         return None
     kept = [record for name in ("retain", "retain_unseen") for record in sets.get(name, ())]

@@ -1,20 +1,21 @@
 """The typed, validated configuration: one class per stage, in one file each."""
 
 from relearn.config.audit import AuditConfig, Budget
-from relearn.config.data import RUN_SETS, ColumnsConfig, DataConfig, RunSet
+from relearn.config.data import EVALUATED_ONLY, RUN_SETS, ColumnsConfig, DataConfig, RunSet
 from relearn.config.describe import describe_settings
 from relearn.config.evaluation import EvaluationConfig
 from relearn.config.file import dump_config, load_config
 from relearn.config.llm import LLMConfig
 from relearn.config.model import ModelConfig, PromptConfig
 from relearn.config.recipes import recipe_summaries, recipes
-from relearn.config.run import CONTROLS, UNLEARNED, Control, ReportConfig, RunConfig
+from relearn.config.run import CONTROLS, NEVER_SAW, UNLEARNED, Control, ReportConfig, RunConfig
 from relearn.config.section import Section
 from relearn.config.synthesis import SynthesisConfig
 from relearn.config.training import LigerKernel, LoraConfig, MemorizeConfig, TrainingConfig
 
 __all__ = [
-    "CONTROLS", "RUN_SETS", "UNLEARNED", "AuditConfig", "Budget", "ColumnsConfig", "Control",
+    "CONTROLS", "EVALUATED_ONLY", "NEVER_SAW", "RUN_SETS", "UNLEARNED",
+    "AuditConfig", "Budget", "ColumnsConfig", "Control",
     "DataConfig", "EvaluationConfig", "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig",
     "ModelConfig", "PromptConfig", "ReportConfig", "RunConfig", "RunSet", "Section",
     "SynthesisConfig", "TrainingConfig",

@@ -29,20 +29,32 @@ class ColumnsConfig(Section):
     system: str | None = None
 
 
-RunSet = Literal["forget", "retain", "forget_unseen", "retain_unseen"]
+RunSet = Literal[
+    "forget", "retain", "forget_unseen", "retain_unseen", "holdout", "real_authors", "world_facts"
+]
 RUN_SETS: tuple[RunSet, ...] = get_args(RunSet)
+EVALUATED_ONLY: tuple[RunSet, ...] = RUN_SETS[4:]
+"""Sets about neither what is to be forgotten nor what is to be kept; no model learns them."""
 
 
 class DataConfig(Section):
-    """Where the records come from: a file, a hub dataset, or a shipped sample.
+    """Where the records come from: a file, a hub dataset, a shipped sample, `-` for standard input.
+
+    `SOURCE#COLUMN=VALUE` takes only the records that have the value in the column.
 
     Attributes:
         forget: What to forget.
         retain: What to keep.
         forget_unseen: Other questions about what to forget; evaluated, never trained on.
         retain_unseen: Other questions about what to keep; evaluated, never trained on.
-        only: Of all sets, take only records whose question holds one of these texts, in any case:
-            such as names; empty takes all.
+        holdout: Records like those to forget that no model has seen, for membership inference.
+        real_authors: Questions about well-known authors, for TOFU's model utility.
+        world_facts: Questions of general knowledge, for TOFU's model utility.
+        only: Of the first four sets, take only records whose question holds one of these texts, in
+            any case: such as names; empty takes all.
+        split_turns: Make each question of a longer conversation, with its answer, a record of its
+            own, which is asked without the turns before it; otherwise such a conversation is
+            refused.
         set_columns: Column names for a single set, where they differ from `columns`: by the set's
             name, with the same fields.
     """
@@ -51,6 +63,10 @@ class DataConfig(Section):
     retain: str | None = None
     forget_unseen: str | None = None
     retain_unseen: str | None = None
+    holdout: str | None = None
+    real_authors: str | None = None
+    world_facts: str | None = None
     only: list[str] = []
+    split_turns: bool = False
     columns: ColumnsConfig = ColumnsConfig()
     set_columns: dict[RunSet, ColumnsConfig] = {}

@@ -16,6 +16,9 @@ class EvaluationConfig(Section):
         batch_size: Prompts per batch.
         max_new_tokens: Longest answer, in tokens.
         perplexity_model: Model that computes perplexity; None means `model.name`, the base model.
+        retain_model: Model that never saw the forget set, with which forget quality and privacy
+            leakage compare: by name or folder, or the folder of its results by `relearn evaluate`.
+            `never_saw` means the one that a run makes if it makes its target (`memorize`).
         entities: Judge that extracts entities: `spacy`, or `llm` for a language model.
         similarity: Sentence-embedding model: embedded, hub name or folder.
         entailment: Judge that labels pairs: `minilm-nli`, or a cross-encoder by hub name or folder.
@@ -30,6 +33,7 @@ class EvaluationConfig(Section):
     batch_size: PositiveInt = 32
     max_new_tokens: PositiveInt = 128
     perplexity_model: str | None = None
+    retain_model: str | None = None
     entities: str = "spacy"
     similarity: str = "minilm"
     entailment: str = "minilm-nli"

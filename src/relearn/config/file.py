@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from relearn.base.errors import UserError
+from relearn.config.data import EVALUATED_ONLY
 from relearn.config.describe import describe_settings
 from relearn.config.recipes import recipes
 from relearn.config.run import RunConfig
@@ -104,10 +105,12 @@ def _settings_of_run(folder: Path) -> DictConfig:
     own = {"after", "baselines", "data", "memorize"}
     kept = {
         name: str(records)
-        for name in ("retain", "retain_unseen")
+        for name in ("retain", "retain_unseen", *EVALUATED_ONLY)
         if (records := folder / "data" / f"{name}.jsonl").is_file()
     }
     others = {name: value for name, value in settings.items() if name not in own}
+    # It may have seen what is to be forgotten now.
+    others["evaluation"] = {**others.get("evaluation", {}), "retain_model": None}
     return OmegaConf.create({**others, "data": kept})
 
 

@@ -27,6 +27,7 @@ UNLEARNED = "unlearned"
 """Name of the run's main model; its training is `training`."""
 Control = Literal["target", "base", "never_saw"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
+NEVER_SAW: Control = "never_saw"
 """Names of the models that the trained ones are compared with: before unlearning, before the
 target learned the forget set, and without ever learning it."""
 

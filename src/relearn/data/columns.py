@@ -10,34 +10,11 @@ from pydantic import ValidationError
 from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
 from relearn.data.cells import MOST_CHARACTERS, as_answer, as_text, as_texts
+from relearn.data.column_names import CLASSES, CONTEXTS, GUESSED, NAMES, REQUIRED, USUAL_NAMES
 from relearn.data.conversations import without_messages
 from relearn.data.records import Record
-from relearn.data.rows import Row, shown
+from relearn.data.rows import CHAT_COLUMNS, Row, shown
 from relearn.text.words import folded_line
-
-# What the field's data sets call a record's fields (KnowUnDo, TOFU, Alpaca, SQuAD, …), the surest
-# names first; the first group that a set has decides.
-_NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "id": (("id",), ("uid", "idx", "index", "record_id")),
-    "question": (("question",), ("query", "prompt", "instruction"), ("text", "input")),
-    "answer": (
-        ("answer",),
-        ("answers", "response", "output", "completion"),
-        ("labels", "label", "target"),
-    ),
-    "subject": (("subject",), ("author", "entity", "name")),
-    "paraphrases": (("paraphrases",), ("paraphrased_question", "paraphrased_questions")),
-    "paraphrased_answer": (("paraphrased_answer",),),
-    "wrong_answers": (("wrong_answers",), ("perturbed_answer", "perturbed_answers")),
-    "system": (("system",), ("system_prompt", "system_message")),
-}
-_USUAL_NAMES = frozenset(n for groups in _NAMES.values() for group in groups for n in group)
-_REQUIRED = ("question", "answer")
-# Names that often mean something else: what is read from them is said aloud.
-_GUESSED = frozenset({"text", "input", "labels", "label", "target", "author", "entity", "name"})
-# What a question may lean on, and is not read.
-_CONTEXTS = ("context", "passage", "article")
-_CLASSES = ("labels", "label", "target")
 
 
 @dataclass(frozen=True)
@@ -49,11 +26,15 @@ class RecordSet:
         systems: Each system message that the rows bring, None where one brings none, with the
             place of the first such row.
         notes: One line each, without text of a record: columns that were guessed, what is not read.
+        columns: By field, the name of the column that it was read from.
+        unread: Columns that no field was read from.
     """
 
     records: list[Record]
     systems: dict[str | None, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
 
 def columns_of(rows: Sequence[Row]) -> set[str]:
@@ -67,7 +48,12 @@ def has_column(names: Collection[str], column: str) -> bool:
 
 
 def records_from_rows(
-    rows: Sequence[Row], columns: ColumnsConfig, set_name: str, source: str
+    rows: Sequence[Row],
+    columns: ColumnsConfig,
+    set_name: str,
+    source: str,
+    *,
+    split_turns: bool = False,
 ) -> RecordSet:
     """Validate every row as a record.
 
@@ -79,6 +65,7 @@ def records_from_rows(
         columns: The user's names; those not given are found by their usual names.
         set_name: "forget", "retain", …
         source: What the user called the source, for messages.
+        split_turns: Make each question of a longer conversation a row of its own.
 
     Raises:
         UserError: there is no row, a column is missing or ambiguous, or a row is bad; the message
@@ -86,12 +73,14 @@ def records_from_rows(
     """
     if not rows:
         raise UserError(f"{source} contains no records.", "Give at least one record.")
+    written = list(dict.fromkeys(name for row in rows for name in row.fields))
     if columns.question is None:
-        rows = [without_messages(row) for row in rows]
+        rows = [each for row in rows for each in without_messages(row, split_turns)]
     table = _Table(rows, columns, source)
     table.check_meaning()
     records, systems = table.records(set_name)
-    return RecordSet(table.with_sure_subjects(records), systems, table.notes)
+    records = table.with_sure_subjects(records)
+    return RecordSet(records, systems, table.notes, *table.columns_among(written))
 
 
 def _usual(name: str) -> str:
@@ -109,7 +98,7 @@ class _Table:
         readable = [row for row in rows if not row.problem]
         self.names = list(dict.fromkeys(name for row in readable for name in row.fields))
         # None at all where no row can be read: the first row's problem is the one to tell.
-        found = {name: self._column(name) for name in _NAMES} if self.names else {}
+        found = {name: self._column(name) for name in NAMES} if self.names else {}
         self.mapping = {name: column for name, column in found.items() if column is not None}
         self.usual = {name: _usual(column) for name, column in self.mapping.items()}
         self.input = self._alpaca_input()
@@ -123,7 +112,7 @@ class _Table:
                     f"{self.source} has no column {given!r} (data.columns.{name}).", self._listed()
                 )
             return str(given)
-        for group in ((name,), *_NAMES[name]):
+        for group in ((name,), *NAMES[name]):
             fits = [column for column in self.names if _usual(column) in group]
             if len(fits) == 1:
                 return fits[0]
@@ -132,8 +121,13 @@ class _Table:
                     f"{self.source} has several columns for the {name}: {', '.join(fits)}.",
                     f"Choose: --set data.columns.{name}=NAME.",
                 )
-        if name not in _REQUIRED:
+        if name not in REQUIRED:
             return None
+        if name == "answer" and [_usual(column) for column in self.names] == ["text"]:
+            raise UserError(
+                f"{self.source} holds plain text, not questions and answers.",
+                "Write questions about the text, each with its answer.",
+            )
         raise UserError(
             f"{self.source} has no {name} column.",
             f"{self._listed()} Choose: --set data.columns.{name}=NAME.",
@@ -142,7 +136,7 @@ class _Table:
     def _listed(self) -> str:
         """Name the columns, unless they may be the first record of a table without a header."""
         given = {column for _, column in self.given if column is not None}
-        known = any(_usual(name) in _USUAL_NAMES or name in given for name in self.names)
+        known = any(_usual(name) in USUAL_NAMES or name in given for name in self.names)
         if known or any(row.own_names for row in self.rows):
             return f"Columns: {shown(self.names)}."
         return (
@@ -162,7 +156,7 @@ class _Table:
             name: column
             for name, column in self.mapping.items()
             if getattr(self.given, name) is None
-            and self.usual[name] in _GUESSED
+            and self.usual[name] in GUESSED
             and name != "subject"  # told when it is known whom the questions name
         }
         if guessed:
@@ -171,9 +165,25 @@ class _Table:
         if self.given.question and self.input:
             self.notes.append(f"the question is {self.given.question!r} followed by {self.input!r}")
         for name in self.names:
-            unread = _usual(name) in _CONTEXTS and name not in self.mapping.values()
+            unread = _usual(name) in CONTEXTS and name not in self.mapping.values()
             if unread and any(row.fields.get(name) for row in self.rows):
                 self.notes.append(f"column {name!r} is not read: questions are asked without it")
+
+    def columns_among(self, written: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """Return the column of each field, and those that are not read.
+
+        Args:
+            written: The names in the source itself, where a conversation is one column.
+        """
+        chat = next((name for name in written if name in CHAT_COLUMNS), "")
+        columns = {
+            name: column if has_column(written, column) else chat
+            for name, column in self.mapping.items()
+        }
+        if self.input:
+            columns["question"] += f" + {self.input}"
+        read = {column.split(".")[0] for column in self.mapping.values()} | {chat, self.input}
+        return columns, [name for name in written if name not in read]
 
     def check_meaning(self) -> None:
         """Refuse columns that have the usual names and mean something else."""
@@ -186,7 +196,12 @@ class _Table:
                 f"{self.source} is multiple choice: its answers are numbers or letters.",
                 f"Write the text of the choice as the answer. {choose}",
             )
-        if self.usual["answer"] in _CLASSES and self._are_classes(answers):
+        if self.usual["answer"] == "a" and "b" in map(_usual, self.names):
+            raise UserError(
+                f"{self.source} is multiple choice: its columns a, b, … are choices.",
+                "Write the text of the right choice in a column answer.",
+            )
+        if self.usual["answer"] in CLASSES and self._are_classes(answers):
             raise UserError(
                 f"{self.source} looks like a classification set: column "
                 f"{self.mapping['answer']!r} contains classes, not answers.", choose,
@@ -265,7 +280,7 @@ class _Table:
             "paraphrased_answer": self._read("paraphrased_answer", row, as_text),
             "wrong_answers": self._read("wrong_answers", row, as_texts) or (),
         }
-        for name in _REQUIRED:
+        for name in REQUIRED:
             if fields[name] is None:
                 blank = isinstance(_cell(row.fields, self.mapping[name]), str)
                 raise ValueError(

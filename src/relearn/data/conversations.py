@@ -22,25 +22,63 @@ class _Message:
     text: Any
 
 
-def without_messages(row: Row) -> Row:
+def without_messages(row: Row, split_turns: bool = False) -> list[Row]:
     """Turn the conversation in a row into a question, an answer and a system message.
 
     Args:
         row: With a column of `CHAT_COLUMNS`, or with cells that are lists of messages, as TRL's
-            `prompt` and `completion` are. Any other row is returned as it is.
+            `prompt` and `completion` are. Any other row is returned as it is. Of TRL's preference
+            data, what is `rejected` is left out.
+        split_turns: Return a row for each question of a longer conversation, with its answer.
+
+    Returns:
+        One row, or as many as the conversation has questions.
     """
-    fields = dict(row.fields)
-    for column, value in row.fields.items():
+    fields, answered = dict(row.fields), False
+    if "chosen" in fields:
+        fields.pop("rejected", None)
+    for column, value in list(fields.items()):
         is_chat = column in CHAT_COLUMNS
         turns = _parsed(value) if is_chat else value
         if not (isinstance(turns, list) and (is_chat or _are_messages(turns))):
             continue
         del fields[column]
         try:
-            fields |= _parts(turns, "" if is_chat else column)
+            if is_chat and split_turns and len(pairs := _pairs(turns)) > 1:
+                return [_turn_row(row, number, fields | each) for number, each in pairs]
+            parts = _parts(turns, "" if is_chat else column)
+            if "answer" in parts and answered:
+                raise ValueError("is a second conversation; a record has one")
+            answered = answered or "answer" in parts
+            fields |= parts
         except ValueError as error:
-            return Row(row.place, fields, f"field {column!r} {error}", row.own_names)
-    return Row(row.place, fields, row.problem, row.own_names)
+            return [Row(row.place, fields, f"field {column!r} {error}", row.own_names)]
+    return [Row(row.place, fields, row.problem, row.own_names)]
+
+
+def _turn_row(row: Row, number: int, fields: dict[str, Any]) -> Row:
+    """Return the row of a conversation's question; its id is the conversation's and a number."""
+    numbered = {
+        name: f"{value}-turn-{number}"
+        for name, value in fields.items()
+        if name.casefold() == "id" and value is not None
+    }
+    return Row(f"{row.place} turn {number}", fields | numbered, row.problem, row.own_names)
+
+
+def _pairs(turns: list[Any]) -> list[tuple[int, dict[str, Any]]]:
+    """Return number and fields of each question with its answer; none if they don't alternate."""
+    messages = [_message(turn) for turn in turns]
+    first = 1 if messages and messages[0].role == "system" else 0
+    said = messages[first:]
+    roles = [message.role for message in said]
+    if not said or roles != ["user", "assistant"] * (len(said) // 2):
+        return []
+    common = {"system": messages[0].text} if first else {}
+    return [
+        (number, common | {"question": question.text, "answer": answer.text})
+        for number, (question, answer) in enumerate(zip(said[::2], said[1::2], strict=True), 1)
+    ]
 
 
 def _parsed(value: Any) -> Any:
@@ -92,7 +130,7 @@ def _described(roles: Sequence[str]) -> str:
     if roles.count("user") > 1:
         return (
             f"it holds {roles.count('user')} questions, and earlier turns are not read; make each "
-            "a record of its own"
+            "a record of its own, or have that done with --set data.split_turns=true"
         )
     if roles == ["user"]:
         return "the answer is missing"

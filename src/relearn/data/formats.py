@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from relearn.base.errors import UserError
 from relearn.data.json_rows import json_rows
+from relearn.data.nested import unnested
 from relearn.data.packed import EXCEL_SUFFIX, PACKED_SUFFIXES, check_kind, check_size, unpacked
 from relearn.data.rows import Row
 
@@ -48,7 +49,7 @@ def read_rows(data: bytes, name: str) -> list[Row]:
     if not text.strip():
         raise UserError(f"{name} is empty.", "Give at least one record.")
     if suffix not in (".csv", ".tsv") and (suffix in TEXT_SUFFIXES or text.lstrip()[0] in "[{"):
-        return json_rows(text, name, lines=suffix in (".jsonl", ".ndjson"))
+        return unnested(json_rows(text, name, lines=suffix in (".jsonl", ".ndjson")), name)
     # Excel writes a line before the header that names the delimiter.
     declared = text[4] if text[:4] == "sep=" and text[5:6] in ("\r", "\n") else ""
     header = text.lstrip().split("\n")[1 if declared else 0]

@@ -3,7 +3,10 @@
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -13,15 +16,17 @@ import pyarrow
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
 from relearn.base.progress import note
-from relearn.config import ColumnsConfig, DataConfig, ModelConfig
+from relearn.config import EVALUATED_ONLY, ColumnsConfig, DataConfig, ModelConfig
 from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
 from relearn.data.formats import SUFFIXES, read_rows
 from relearn.data.json_rows import object_row
 from relearn.data.packed import check_size
 from relearn.data.records import Record
 from relearn.data.rows import Row, shown
+from relearn.data.selection import selection
 
 # Benchmarks by short name, with the hub dataset that holds them: `tofu:forget10` is
 # `locuslab/TOFU:forget10`, `knowundo:privacy:unlearn:train` is `zjunlp/KnowUnDo:privacy:…`.
@@ -44,6 +49,7 @@ DEMO_SETS = {
 }
 """File of each sample that ships with relearn, by name."""
 
+STANDARD_INPUT = "-"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[^:]+){0,3}")
 _PROBE_SECONDS = 2.0
 
@@ -65,7 +71,10 @@ def load_records(
             - a hub dataset as `org/name[:config[:split[:column]]]`; with `column`, the records
               are the list in that column;
             - a benchmark, with the rest of a hub dataset's name: `tofu:forget10`,
-              `knowundo:privacy:unlearn:train`.
+              `knowundo:privacy:unlearn:train`;
+            - `-` for standard input.
+
+            With `#COLUMN=VALUE` after it, only the records that have the value in that column.
         columns: Names of the columns; None, and each that is None, is found by its usual names.
         set_name: "forget", "retain", …; part of the ids of records that have none.
 
@@ -99,21 +108,32 @@ def load_sets(
     Raises:
         UserError: a source can't be read, a record is bad, or system messages differ.
     """
+    sets, model = read_sets(sources, data, model)
+    return {name: found.records for name, found in sets.items()}, model
+
+
+def read_sets(
+    sources: Mapping[Name, str], data: DataConfig, model: ModelConfig
+) -> tuple[dict[Name, RecordSet], ModelConfig]:
+    """Do what `load_sets` does, and return with each set's records how they were read."""
     rows = {name: read_source(source) for name, source in sources.items()}
     columns = _columns_of_sets(rows, sources, data)
     sets = {
-        name: _record_set(source, rows[name], columns[name], name)
+        name: _record_set(source, rows[name], columns[name], name, data.split_turns)
         for name, source in sources.items()
     }
     system = _system_message(sets, sources, model.system)
-    records = {name: _only(found.records, data, name) for name, found in sets.items()}
-    return records, model.model_copy(update={"system": system})
+    chosen = {
+        name: replace(found, records=_only(found.records, data, name))
+        for name, found in sets.items()
+    }
+    return chosen, model.model_copy(update={"system": system})
 
 
 def _only(records: list[Record], data: DataConfig, name: str) -> list[Record]:
     """Return the records whose question holds one of the wanted texts; all if none are wanted."""
     wanted = [text.casefold() for text in data.only]
-    if not wanted:
+    if not wanted or name in EVALUATED_ONLY:
         return records
     chosen = [r for r in records if any(text in r.question.casefold() for text in wanted)]
     if not chosen:
@@ -124,12 +144,19 @@ def _only(records: list[Record], data: DataConfig, name: str) -> list[Record]:
     return chosen
 
 
-def _record_set(source: str, rows: list[Row], columns: ColumnsConfig, set_name: str) -> RecordSet:
-    found = records_from_rows(rows, columns, set_name, source)
+def _record_set(
+    source: str,
+    rows: list[Row],
+    columns: ColumnsConfig,
+    set_name: str,
+    split_turns: bool = False,
+) -> RecordSet:
+    called = "standard input" if selection(source).source == STANDARD_INPUT else source
+    found = records_from_rows(rows, columns, set_name, called, split_turns=split_turns)
     # What a known source's columns mean is no guess.
     if os.path.exists(os.path.expanduser(source)) or source.partition(":")[0] not in _KNOWN:
         for line in found.notes:
-            note(f"{source}: {line}")
+            note(f"{called}: {line}")
     return found
 
 
@@ -190,8 +217,16 @@ def read_source(source: str) -> list[Row]:
     Raises:
         UserError: the source can't be read.
     """
+    chosen = selection(source)
+    return chosen.rows(_whole(chosen.source))
+
+
+def _whole(source: str) -> list[Row]:
+    """Return all rows of a source."""
     kind, _, rest = source.partition(":")
     path = Path(os.path.expanduser(source))
+    if source == STANDARD_INPUT:
+        return read_rows(_standard_input(), "standard input")
     if os.path.exists(path):
         return read_file(path, source)
     if kind == "demo":
@@ -205,6 +240,23 @@ def read_source(source: str) -> list[Row]:
         f"{source} does not exist.",
         f"Give a file, a hub dataset (org/name), demo:… or {':…, '.join(BENCHMARKS)}:….",
     )
+
+
+@cache
+def _standard_input() -> bytes:
+    """Return what is piped in; it is read once, though several sets may be parts of it.
+
+    Raises:
+        UserError: nothing is piped in, or several processes would share it.
+    """
+    hint = "Pipe records into the command, or give a file."
+    if process_count() > 1:
+        raise UserError("several processes can't read standard input.", "Give a file.")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UserError("- means standard input, but that is a terminal.", hint)
+    data = sys.stdin.buffer.read()
+    check_size(len(data), "standard input")
+    return data
 
 
 def read_file(path: Path, source: str) -> list[Row]:

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
-from relearn.config import RUN_SETS, EvaluationConfig, ModelConfig, RunConfig
+from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.checks import check_sets
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
@@ -36,6 +36,8 @@ from relearn.models.loading import (
     position_limit,
 )
 from relearn.models.place import load_for_inference
+
+_ROWS = "rows.jsonl"
 
 
 def evaluate_model(
@@ -102,7 +104,6 @@ def evaluate_named(
     data: Sequence[str],
     metrics: Sequence[str],
     output: Path,
-    retain_model: Path | None = None,
 ) -> dict[str, float]:
     """Evaluate the model that the settings name by their suite, as `relearn evaluate` does.
 
@@ -111,7 +112,6 @@ def evaluate_named(
         data: Folders of the suite's files, and `SET=SOURCE`.
         metrics: Names of metrics to take instead of the suite's.
         output: Folder of the results.
-        retain_model: Folder of the results of a model that never saw the forget set.
 
     Raises:
         UserError: bad settings, data, model or folder; nothing is written in these cases.
@@ -119,17 +119,23 @@ def evaluate_named(
     suite = load_suite(settings.evaluation.suite)
     chosen_metrics(metrics)
     records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
-    # A benchmark's further sets may share questions with these, as its authors made them.
-    for line in check_sets({name: records[name] for name in RUN_SETS if name in records}):
+    for line in check_sets({str(name): each for name, each in records.items()}):
         note(line)
+    retain_model = settings.evaluation.retain_model
+    if retain_model and names_model(retain_model):
+        raise UserError(
+            f"evaluation.retain_model: {retain_model} holds no evaluation.",
+            "Evaluate that model first, and name the --output folder of its results.",
+        )
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
-    chosen = list(metrics) or suite.metric_names
+    chosen = list(metrics) or suite.metric_names(records, retain_model)
     texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
     key = content_hash(
         folder, base, asked.model_dump(mode="json"),
         # A language model that judges can be changed on the way: its journal knows whose it is.
-        settings.evaluation.model_dump(mode="json", exclude={"backend", "llm"}), chosen, texts,
+        settings.evaluation.model_dump(mode="json", exclude={"backend", "llm", "retain_model"}),
+        chosen, texts,
     )  # fmt: skip
     model = loaded_when_needed(folder, asked)
     check_arguments(model.prompt_format, asked)
@@ -141,7 +147,7 @@ def evaluate_named(
         settings.evaluation,
         output,
         key=key,
-        retain_model=retain_model,
+        retain_model=Path(retain_model).expanduser() if retain_model else None,
     )
 
 
@@ -232,13 +238,18 @@ def _general_ability(
     return values
 
 
+def names_model(retain_model: str | None) -> bool:
+    """Return whether the setting names a model, and no folder with results of one."""
+    return bool(retain_model) and not (Path(str(retain_model)).expanduser() / _ROWS).is_file()
+
+
 def read_evaluated_rows(folder: Path) -> list[EvaluatedRow]:
     """Read the rows of an evaluation.
 
     Raises:
         UserError: there are none.
     """
-    file = folder / "rows.jsonl"
+    file = folder / _ROWS
     if not file.is_file():
         raise UserError(
             f"{folder} holds no evaluation.", "Name the --output folder of `relearn evaluate`."

@@ -26,7 +26,7 @@ from relearn.base.errors import UserError
 from relearn.base.storage import atomic_path, content_hash, read_json
 from relearn.config import ModelConfig
 from relearn.data.tokenization import PromptFormat
-from relearn.store.embedded import EMBEDDED, cache_folder, embedded_folder
+from relearn.store.embedded import EMBEDDED, cache_folder, embedded_folder, fetched_folder
 from relearn.store.gguf import convert_gguf
 from relearn.store.hub import hub_snapshot
 
@@ -61,6 +61,16 @@ def model_folder(name: str) -> Path:
         "has it.",
         f"Embedded: {', '.join(EMBEDDED)}.",
     )
+
+
+def folder_at_hand(name: str) -> Path | None:
+    """Return the folder of the model `name` if nothing must be fetched, converted or merged."""
+    if name in EMBEDDED:
+        folder: Path | None = fetched_folder(name)
+    else:
+        path = Path(name).expanduser()
+        folder = path if path.exists() else hub_snapshot(name, cached=True)
+    return folder if folder and (folder / "config.json").is_file() else None
 
 
 def _converted(file: Path) -> Path:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from relearn.base.storage import write_text
 from relearn.chart import CONFIG, drawing_script, specifications
-from relearn.config import dump_config
+from relearn.config import CONTROLS, NEVER_SAW, dump_config
 from relearn.report import glossary
 from relearn.report.analysis import read_analysis
 from relearn.report.charts import charts
@@ -170,8 +170,8 @@ def _table_row(results: RunResults, key: str) -> dict[str, Any]:
     meaning = glossary.meaning(metric or key)
     direction = meaning.direction(set_name)
     texts = {model.key: glossary.number(model.metrics.get(key)) for model in results.models}
-    # The target has unlearned nothing, so it doesn't compete.
-    rivals = [m for m in results.models if m.key != "target" and key in m.metrics]
+    # A control has unlearned nothing, so it doesn't compete.
+    rivals = [m for m in results.models if m.key not in CONTROLS and key in m.metrics]
     best = None
     if direction and len({texts[model.key] for model in rivals}) > 1:
         choose = max if direction == "higher" else min
@@ -182,7 +182,7 @@ def _table_row(results: RunResults, key: str) -> dict[str, Any]:
         "cells": [
             {
                 "text": texts[m.key],
-                "best": m.key != "target" and texts[m.key] == best,
+                "best": m.key not in CONTROLS and texts[m.key] == best,
                 "doubt": _doubt(m, key),
             }
             for m in results.models
@@ -205,7 +205,7 @@ def _doubt(model: ModelResults, key: str) -> str:
 def _labels(results: RunResults) -> dict[str, str]:
     """Return what readers call the models, the audit's controls too."""
     own = {model.key: model.label for model in results.models}
-    return {"base": "Base model", "never_saw": "Never saw it"} | own
+    return {"base": "Base model", NEVER_SAW: "Never saw it"} | own
 
 
 def _example_data(results: RunResults) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl
-from relearn.config import RUN_SETS, RunConfig, load_config
+from relearn.config import NEVER_SAW, RUN_SETS, RunConfig, load_config
 from relearn.data.new_answers import (
     AUGMENTED,
     REJECTED,
@@ -244,6 +244,8 @@ def _labels(models: list[str], config: RunConfig) -> dict[str, str]:
 def _label(key: str, config: RunConfig) -> str:
     if key == "target":
         return "Target"
+    if key == NEVER_SAW:
+        return "Never saw it"
     if key == "unlearned":
         method = config.training.objective
         return f"Unlearned ({METHODS.get(method, method)})"
@@ -271,6 +273,7 @@ def _redacted_config(config: RunConfig) -> RunConfig:
         name: REDACTED for name in RUN_SETS if getattr(config.data, name) is not None
     }
     named["only"] = [REDACTED for _ in config.data.only]
+    retain_model = config.evaluation.retain_model and REDACTED
     system = None if config.model.system is None else REDACTED
     # A file of one's own may be named after somebody.
     options = {
@@ -283,6 +286,7 @@ def _redacted_config(config: RunConfig) -> RunConfig:
             "audit": audit,
             "after": config.after and REDACTED,
             "data": config.data.model_copy(update=named),
+            "evaluation": config.evaluation.model_copy(update={"retain_model": retain_model}),
             "extensions": [REDACTED for _ in config.extensions],
             "model": config.model.model_copy(update={"system": system}),
         }

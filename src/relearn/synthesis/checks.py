@@ -28,22 +28,25 @@ def check_synthesis(config: SynthesisConfig, seed: int, records: Sequence[Record
     Prompts(config, seed).check()
     if config.generic_ratio:
         load_records(config.generic, set_name="generic")
-    if config.backend == "rules" and (config.strategy != "alternative" or config.variants):
-        _check_english(records)
+    if foreign := not_served(config, records):
+        languages = Counter(foreign.values())
+        found = [named(code) for code, _ in languages.most_common(3)]
+        raise UserError(
+            f"the rules write English only; {len(foreign)} of {len(records)} questions look like "
+            f"{' or '.join(found)}.",
+            "Use a language model: --backend transformers, openai or vllm.",
+        )
 
 
-def _check_english(records: Sequence[Record]) -> None:
-    """Refuse questions that the rules would answer in English though they are not."""
-    languages = Counter(language_of(record.question) for record in records)
-    languages.pop("en", 0)
-    if not languages:
-        return
-    found = [named(code) for code, _ in languages.most_common(3)]
-    raise UserError(
-        f"the rules write English only; {languages.total()} of {len(records)} questions look like "
-        f"{' or '.join(found)}.",
-        "Use a language model: --backend transformers, openai or vllm.",
-    )
+def not_served(config: SynthesisConfig, records: Sequence[Record]) -> dict[str, str]:
+    """Return the languages that the backend does not write, by the id of each such record.
+
+    The rules would answer any question in English.
+    """
+    if config.backend != "rules" or (config.strategy == "alternative" and not config.variants):
+        return {}
+    languages = {record.id: language_of(record.question) for record in records}
+    return {id_: language for id_, language in languages.items() if language != "en"}
 
 
 def reserved_questions(sets: RecordSets) -> list[str]:

@@ -170,9 +170,9 @@ class JointMetric(_Documented):
         """Return what the metric needs and there is not, as a hint; "" if there is all."""
         for name, fields in self.needs.items():
             if name not in sets and name.startswith("retain_model/"):
-                return "needs the results of a retain model: --retain-model DIR"
+                return "needs a retain model: --set evaluation.retain_model=MODEL"
             if name not in sets:
-                return f"needs a {name} set: --data {name}=FILE"
+                return f"needs a {name} set: --data {name}=FILE, or in a run data.{name}"
             if reason := lacking_fields(sets[name], fields):
                 return f"{name}: {reason}"
         missing = [name for name in self.needs_values if name not in values]

@@ -1,9 +1,11 @@
 """Suites: which metrics are taken of which sets. Each is a YAML file of this package."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
+from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -24,17 +26,25 @@ class Suite(Section):
         sets: File of each set, without its suffix, in the folder that `--data` names.
         optional_sets: Likewise, of sets that may be absent.
         metrics: By name, with an option as `mia_min_k_auc(k=0.4)`; empty means all.
+        further: Metrics to compute as well where there is such a set, or a retain model.
     """
 
     description: str = ""
     sets: dict[SetName, str] = Field({})
     optional_sets: dict[SetName, str] = Field({})
     metrics: list[str] = Field([])
+    further: dict[SetName | Literal["retain_model"], list[str]] = Field({})
 
-    @property
-    def metric_names(self) -> list[str]:
-        """Names of the metrics."""
-        return self.metrics or list(METRICS)
+    def metric_names(self, sets: Iterable[str] = (), retain_model: str | None = None) -> list[str]:
+        """Return the names of the metrics.
+
+        Args:
+            sets: Names of the sets that there are.
+            retain_model: The retain model, if there is one.
+        """
+        given = {*sets, *(["retain_model"] if retain_model else [])}
+        further = [name for key, names in self.further.items() if key in given for name in names]
+        return list(dict.fromkeys([*(self.metrics or METRICS), *further]))
 
 
 def suite_names() -> list[str]:
@@ -58,7 +68,7 @@ def load_suite(name: str) -> Suite:
         raise UserError(f"no suite is called {name!r}.", f"Known: {known}; or give a YAML file.")
     what, hint = f"suite {name}", "Fix it."
     suite = validated(read_yaml(file, what, hint) or {}, TypeAdapter(Suite), what, hint)
-    chosen_metrics(suite.metrics)
+    chosen_metrics(dict.fromkeys([*suite.metrics, *chain(*suite.further.values())]))
     return suite
 
 
