@@ -9,23 +9,30 @@ from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, write_json
-from relearn.config import RUN_SETS, UNLEARNED, ModelConfig, RunConfig
+from relearn.config import RUN_SETS, UNLEARNED, ModelConfig, RunConfig, RunSet
 from relearn.data.records import Record, normalized
 from relearn.data.requests import EARLIER
-from relearn.data.sources import load_sets
+from relearn.data.sources import Source, load_sets
 from relearn.earlier import EarlierRun, sequence
 from relearn.report import write_report
 from relearn.run_folder import RunFolder
 from relearn.stages import Stages, dumped
 
 
-def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[str, Any]:
+def run(
+    config: RunConfig,
+    output: Path,
+    *,
+    keep_going: bool = False,
+    given: Mapping[RunSet, Source] | None = None,
+) -> dict[str, Any]:
     """Do the whole job in the run folder `output`, or what is left of it.
 
     Args:
         config: The configuration.
         output: The run folder; a run that was killed is resumed.
         keep_going: If a baseline's training fails, continue without it.
+        given: Sets that are not read from where `config.data` says, but given as objects.
 
     Returns:
         The run's summary, as in `summary.json`: metrics of the target, the unlearned model and
@@ -38,7 +45,7 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
     """
     load_extensions(config.extensions)
     before = EarlierRun(Path(config.after)) if config.after else None
-    sets, model = _load_sets(config)
+    sets, model = _load_sets(config, given or {})
     config = config.model_copy(update={"model": model})
     hashes = {}
     if before:
@@ -93,14 +100,16 @@ def _summary(stages: Stages) -> dict[str, Any]:
     }
 
 
-def _load_sets(config: RunConfig) -> tuple[dict[str, list[Record]], ModelConfig]:
-    """Load every set that the configuration names; see `load_sets`."""
+def _load_sets(
+    config: RunConfig, given: Mapping[RunSet, Source]
+) -> tuple[dict[str, list[Record]], ModelConfig]:
+    """Load every set that the configuration names, or that was given; see `load_sets`."""
     data = config.data
-    sources: dict[str, str | None] = {name: getattr(data, name) for name in RUN_SETS}
+    sources = {name: given.get(name, getattr(data, name)) for name in RUN_SETS}
     for name in ("forget", "retain"):
-        if not sources[name]:
+        if sources[name] is None or sources[name] == "":
             raise UserError(f"there is no {name} set.", f"Give --{name} FILE.")
-    named = {name: source for name, source in sources.items() if source}
+    named: dict[str, Source] = {n: s for n, s in sources.items() if s is not None and s != ""}
     sets, model = load_sets(named, data, config.model)
     for name in ("forget", "retain"):
         if f"{name}_unseen" not in sets and (unseen := _paraphrased(sets[name])):

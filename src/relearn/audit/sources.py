@@ -9,7 +9,7 @@ from relearn.base.storage import read_json
 from relearn.config import CONTROLS, DataConfig, ModelConfig, RunConfig, load_config
 from relearn.data.records import Record
 from relearn.data.requests import EARLIER, by_request
-from relearn.data.sources import load_records, load_sets
+from relearn.data.sources import Source, load_records, load_sets
 from relearn.models.loading import model_folder
 from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.run_folder import adapter_folder, target_folder
@@ -65,7 +65,7 @@ def from_run(
     return AuditSubject(suspects, sets["forget"], retain, config.model, earlier)
 
 
-def from_options(named: Sequence[str], forget: str, retain: str | None) -> AuditSubject:
+def from_options(named: Sequence[str], forget: Source, retain: Source | None) -> AuditSubject:
     """Return the models and records that the command line names.
 
     Args:
@@ -87,7 +87,7 @@ def from_options(named: Sequence[str], forget: str, retain: str | None) -> Audit
             "there is no model to judge: all are controls.",
             "Give --models NAME=PATH with another name than target, base and never_saw.",
         )
-    sources = {"forget": forget} | ({"retain": retain} if retain else {})
+    sources = {"forget": forget} | ({} if retain is None else {"retain": retain})
     sets, config = load_sets(sources, DataConfig(), ModelConfig(name=first))
     return AuditSubject(suspects, sets["forget"], sets.get("retain", ()), config)
 

@@ -1,12 +1,12 @@
-"""Sources: where records come from; a file, a hub dataset, a benchmark or the shipped sample."""
+"""Sources: where records come from: a file, a hub dataset, a benchmark, the sample, or objects."""
 
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import datasets
 import pyarrow
@@ -29,6 +29,10 @@ BENCHMARKS = {"tofu": "locuslab/TOFU", "knowundo": "zjunlp/KnowUnDo"}
 
 Name = TypeVar("Name", bound=str)
 
+Source = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
+"""What `load_records` names, or in Python the rows themselves: a list of dicts, a
+`datasets.Dataset` or `IterableDataset`."""
+
 _KNOWN = ("demo", *BENCHMARKS)
 
 DEMO_SETS = {
@@ -49,7 +53,7 @@ _PROBE_SECONDS = 2.0
 
 
 def load_records(
-    source: str, columns: ColumnsConfig | None = None, set_name: str = "forget"
+    source: Source, columns: ColumnsConfig | None = None, set_name: str = "forget"
 ) -> list[Record]:
     """Load and validate the records of one set; system messages that they bring are left out.
 
@@ -65,7 +69,8 @@ def load_records(
             - a hub dataset as `org/name[:config[:split[:column]]]`; with `column`, the records
               are the list in that column;
             - a benchmark, with the rest of a hub dataset's name: `tofu:forget10`,
-              `knowundo:privacy:unlearn:train`.
+              `knowundo:privacy:unlearn:train`;
+            - in Python, the rows: a list of dicts, a `datasets.Dataset` or `IterableDataset`.
         columns: Names of the columns; None, and each that is None, is found by its usual names.
         set_name: "forget", "retain", …; part of the ids of records that have none.
 
@@ -75,14 +80,15 @@ def load_records(
     Raises:
         UserError: the source can't be read or a record is bad; the message names the place.
     """
-    found = _record_set(source, read_source(source), columns or ColumnsConfig(), set_name)
+    called = _called(source, set_name)
+    found = _record_set(called, read_source(source), columns or ColumnsConfig(), set_name)
     if found.systems.keys() - {None}:
-        note(f"{source}: its system messages are ignored")
+        note(f"{called}: its system messages are ignored")
     return found.records
 
 
 def load_sets(
-    sources: Mapping[Name, str], data: DataConfig, model: ModelConfig
+    sources: Mapping[Name, Source], data: DataConfig, model: ModelConfig
 ) -> tuple[dict[Name, list[Record]], ModelConfig]:
     """Load and validate the sets that are used together.
 
@@ -100,14 +106,17 @@ def load_sets(
         UserError: a source can't be read, a record is bad, or system messages differ.
     """
     rows = {name: read_source(source) for name, source in sources.items()}
-    columns = _columns_of_sets(rows, sources, data)
-    sets = {
-        name: _record_set(source, rows[name], columns[name], name)
-        for name, source in sources.items()
-    }
-    system = _system_message(sets, sources, model.system)
+    called = {name: _called(source, name) for name, source in sources.items()}
+    columns = _columns_of_sets(rows, called, data)
+    sets = {name: _record_set(called[name], rows[name], columns[name], name) for name in sources}
+    system = _system_message(sets, called, model.system)
     records = {name: _only(found.records, data, name) for name, found in sets.items()}
     return records, model.model_copy(update={"system": system})
+
+
+def _called(source: Source, name: str) -> str:
+    """Return what messages call a source."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else f"the {name} set"
 
 
 def _only(records: list[Record], data: DataConfig, name: str) -> list[Record]:
@@ -184,12 +193,15 @@ def _system_message(
     return next(iter(places))
 
 
-def read_source(source: str) -> list[Row]:
+def read_source(source: Source) -> list[Row]:
     """Read the rows of a source; see `load_records`.
 
     Raises:
         UserError: the source can't be read.
     """
+    if not isinstance(source, str | os.PathLike):
+        return _given_rows(source)
+    source = os.fspath(source)
     kind, _, rest = source.partition(":")
     path = Path(os.path.expanduser(source))
     if os.path.exists(path):
@@ -205,6 +217,24 @@ def read_source(source: str) -> list[Row]:
         f"{source} does not exist.",
         f"Give a file, a hub dataset (org/name), demo:… or {':…, '.join(BENCHMARKS)}:….",
     )
+
+
+def _given_rows(source: Any) -> list[Row]:
+    """Return the rows that were given as objects."""
+    splits = isinstance(source, Mapping)  # as a DatasetDict is one
+    if splits or not isinstance(source, Iterable):
+        kind = f"a {type(source).__name__}" + (" of several sets" if splits else "")
+        raise UserError(
+            f"a set of records was given as {kind}.",
+            "Give a file's name, a list of dicts, or one split of a dataset.",
+        )
+    with _quiet_datasets():
+        return [
+            object_row(f"row {i}", dict(value))
+            if isinstance(value, Mapping)
+            else Row(f"row {i}", problem="is no dict with named fields")
+            for i, value in enumerate(source, 1)
+        ]
 
 
 def read_file(path: Path, source: str) -> list[Row]:

@@ -3,7 +3,9 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast, get_args
+from contextlib import AbstractContextManager, nullcontext
+from statistics import fmean
+from typing import Any, cast
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -23,7 +25,6 @@ from transformers.utils import is_liger_kernel_available
 
 from relearn.base.errors import UserError
 from relearn.base.progress import console
-from relearn.config import LigerKernel
 from relearn.data.batching import (
     Batch,
     MixedBatchSampler,
@@ -31,8 +32,10 @@ from relearn.data.batching import (
     TrainingRows,
     to_device,
 )
+from relearn.models.hidden_states import layer_count
 from relearn.objectives import BatchRows, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
+from relearn.training.arguments import liger_settings
 from relearn.training.divergence import Divergence
 from relearn.training.plan import TrainingPlan
 from relearn.training.statistics import ReferenceCache, token_statistics
@@ -71,12 +74,6 @@ def check_kernels(names: Sequence[str]) -> None:
         raise UserError("training.liger_kernels need a GPU.", "Leave the setting out.")
 
 
-def _liger(names: Sequence[str]) -> dict[str, bool]:
-    """Return which of Liger's kernels are wanted; its losses never: they are the objective's."""
-    losses = ("cross_entropy", "fused_linear_cross_entropy")
-    return {name: name in names for name in (*get_args(LigerKernel), *losses)}
-
-
 class ObjectiveState(TrainerCallback, ExportableState):
     """Those of an objective's options that change from step to step; kept in checkpoints.
 
@@ -90,6 +87,16 @@ class ObjectiveState(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         return {"args": {}, "attributes": {"values": self.values}}
+
+
+class _StepEnd(TrainerCallback):
+    """Does something after each optimizer step."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._work()
 
 
 class _MaskGradients(TrainerCallback):
@@ -109,8 +116,9 @@ class ObjectiveTrainer(Trainer):
         policy: What is trained.
         tokenizer: Saved in checkpoints.
         plan: Rows, objective and hyper-parameters.
-        reference: The reference's final hidden states, if anything asks for them.
-        reference_layer: The reference's states of the layer that the objective names.
+        args: transformers' arguments; None means those that the plan makes, and a silent trainer.
+        callbacks: Further ones.
+        optimizers: Optimizer and schedule; None means those that the arguments name.
     """
 
     def __init__(
@@ -118,8 +126,9 @@ class ObjectiveTrainer(Trainer):
         policy: Any,
         tokenizer: PreTrainedTokenizerBase,
         plan: TrainingPlan,
-        reference: ReferenceCache | None,
-        reference_layer: ReferenceCache | None,
+        args: TrainingArguments | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
     ) -> None:
         config = plan.config
         super().__init__(
@@ -128,11 +137,15 @@ class ObjectiveTrainer(Trainer):
             train_dataset=TrainingRows(plan.rows),
             eval_dataset=TrainingRows(plan.rows),
             data_collator=cast(Any, plan.collate),
-            args=_arguments(plan),
+            args=args or _arguments(plan),
+            callbacks=callbacks,
+            optimizers=optimizers,
         )
-        self.remove_callback(PrinterCallback)
-        self.remove_callback(ProgressCallback)
+        if args is None:
+            self.remove_callback(PrinterCallback)
+            self.remove_callback(ProgressCallback)
         self.add_callback(ObjectiveState())
+        self.add_callback(_StepEnd(self._end_step))
         # The terms are already means over the optimizer step.
         self.loss_is_scaled_for_ga = True
         self._plan = plan
@@ -145,13 +158,37 @@ class ObjectiveTrainer(Trainer):
             process=self.args.process_index,
             processes=self.args.world_size,
         )
-        self._reference = reference
-        self._reference_layer = reference_layer
+        self._reference: ReferenceCache | None = None
+        self._reference_layer: ReferenceCache | None = None
         self._objective = plan.objective
         self._parts: dict[str, Tensor] = defaultdict(
             lambda: torch.zeros((), device=self.args.device)
         )
+        self._steps: list[dict[str, float]] = []
         self._divergence = Divergence(policy.config.get_text_config().vocab_size)
+
+    def take_references(
+        self, adapter_off: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> None:
+        """Compute, once and before training, what is asked of the model as it was.
+
+        These are the reference's hidden states, and the part of the model that may change.
+
+        Args:
+            adapter_off: Makes a context in which the policy is the reference.
+        """
+        policy, plan = cast(nn.Module, self.model), self._plan
+
+        def cached(rows: list[TrainingRow], layer: int | None = None) -> ReferenceCache | None:
+            if not rows:
+                return None
+            return ReferenceCache(policy, adapter_off(), rows, plan.collate, layer=layer)
+
+        layer = plan.objective.hidden_layer(plan.options, layer_count(policy))
+        self._reference_layer = cached(plan.retained, layer) if layer is not None else None
+        self._reference = cached(plan.referenced)
+        if plan.wrapper:
+            self.localize(policy, plan.wrapper)
 
     def get_train_dataloader(self) -> DataLoader:
         """Return this process's batches of an epoch."""
@@ -292,20 +329,27 @@ class ObjectiveTrainer(Trainer):
         return -torch.cat([stats.log_probs for stats in parts]).mean().item()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the terms to the step's log; stop where the loss shows that nothing is left."""
+        """Add the terms' means since the last log; stop where the loss shows nothing is left."""
         if "loss" in logs:
-            parts = self._step_means()
+            names = dict.fromkeys(name for means in self._steps for name in means)
+            parts = {n: fmean(m[n] for m in self._steps if n in m) for n in names}
+            self._steps.clear()
             logs |= {"step": self.state.global_step} | parts
             retain_ce = logs.pop("_retain_ce", 0.0)
-            if self._objective.update:
-                changed = self._objective.update(parts, self.state.epoch, **self._options())
-                self._objective_state().values |= changed
-                logs |= changed
+            logs |= self._objective_state().values
             if reason := self._divergence.seen_in(logs, retain_ce):
                 console.print(f"stopped: {reason}", style="yellow", highlight=False)
                 logs["stopped"] = reason  # type: ignore[assignment]
                 self.control.should_training_stop = True
         super().log(logs, *args, **kwargs)
+
+    def _end_step(self) -> None:
+        """Keep the step's terms for the log, and let the objective's options follow them."""
+        means = self._step_means()
+        self._steps.append(means)
+        if self._objective.update:
+            changed = self._objective.update(means, self.state.epoch, **self._options())
+            self._objective_state().values |= changed
 
     def _step_means(self) -> dict[str, float]:
         """Return the step's mean over all ranks of each term that has one, and forget them."""
@@ -337,7 +381,7 @@ def _arguments(plan: TrainingPlan) -> TrainingArguments:
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,
         use_liger_kernel=bool(config.liger_kernels),
-        liger_kernel_config=_liger(config.liger_kernels),
+        liger_kernel_config=liger_settings(config.liger_kernels),
         optim=config.optimizer,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.scheduler,
