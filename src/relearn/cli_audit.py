@@ -143,10 +143,15 @@ def _named(options: Sequence[str], flag: str) -> dict[str, str]:
     """Return the paths of models by name."""
     from relearn.models.place import named_path
 
-    pairs = [named_path(each, flag) for each in options]
-    if len(dict(pairs)) < len(pairs):
-        raise UserError(f"{flag}: two models have the same name.", "Give each a name of its own.")
-    return dict(pairs)
+    found: dict[str, str] = {}
+    for name, path in (named_path(each, flag) for each in options):
+        if name in found:
+            raise UserError(
+                f"{flag}: two models are called {name!r}, {found[name]} and {path}.",
+                "Give each a name of its own.",
+            )
+        found[name] = path
+    return found
 
 
 def _option(option: str) -> tuple[str, str, Any]:

@@ -1,13 +1,16 @@
-"""transformers' TrainingArguments with what unlearning needs besides."""
+"""transformers' TrainingArguments: with what unlearning needs besides, or as a plan makes them."""
 
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+import torch
 from pydantic import ValidationError
 from transformers import TrainingArguments
 
 from relearn.base.errors import UserError
 from relearn.config import LigerKernel, TrainingConfig
+from relearn.training.checks import check_kernels
+from relearn.training.plan import TrainingPlan
 
 _DEFAULTS = TrainingConfig()
 
@@ -109,3 +112,40 @@ class UnlearningConfig(TrainingArguments):
             first = error.errors(include_input=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise UserError(f"UnlearningConfig.{place}: {first['msg']}.", "Correct it.") from error
+
+
+def arguments_of(plan: TrainingPlan) -> TrainingArguments:
+    """Return the arguments that a plan makes, of a trainer that says nothing itself."""
+    config, autocast = plan.config, plan.autocast
+    check_kernels(config.liger_kernels)
+    has_accelerator = torch.accelerator.is_available()
+    return TrainingArguments(
+        output_dir=str(plan.checkpoints),
+        seed=plan.seed,
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        use_liger_kernel=bool(config.liger_kernels),
+        liger_kernel_config=liger_settings(config.liger_kernels),
+        optim=config.optimizer,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.scheduler,
+        warmup_steps=config.warmup_ratio,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        bf16=autocast == torch.bfloat16,
+        fp16=autocast == torch.float16 and has_accelerator,
+        use_cpu=not has_accelerator,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if config.evaluation_steps else "no",
+        eval_steps=config.evaluation_steps,
+        save_steps=config.checkpoint_steps,
+        save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,
+        report_to=config.report_to or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
+    )

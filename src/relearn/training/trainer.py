@@ -1,6 +1,5 @@
 """The Hugging Face Trainer, stepping on an objective's terms."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,11 +18,8 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
-from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_callback import ExportableState
-from transformers.utils import is_liger_kernel_available
 
-from relearn.base.errors import UserError
 from relearn.base.progress import console
 from relearn.data.batching import (
     Batch,
@@ -35,43 +31,11 @@ from relearn.data.batching import (
 from relearn.models.hidden_states import layer_count
 from relearn.objectives import BatchRows, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
-from relearn.training.arguments import liger_settings
+from relearn.training.arguments import arguments_of
 from relearn.training.divergence import Divergence
 from relearn.training.plan import TrainingPlan
 from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.wrappers import Wrapper, freeze_masked_out, mask_gradients
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that transformers does not know, or whose package is missing.
-
-    Raises:
-        UserError: names the tracker and those at hand.
-    """
-    known = get_available_reporting_integrations()
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"training.report_to: the tracker {name!r} is not installed.",
-                f"Install its package; at hand: {', '.join(known) or 'none'}.",
-            )
-
-
-def check_kernels(names: Sequence[str]) -> None:
-    """Refuse Liger's kernels where they can't run.
-
-    Raises:
-        UserError: the package is missing, or a GPU for it.
-    """
-    if not names:
-        return
-    if not is_liger_kernel_available():
-        raise UserError(
-            "training.liger_kernels: liger-kernel is not installed.",
-            "pip install 'relearn[liger]', or leave the setting out.",
-        )
-    if not torch.accelerator.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
-        raise UserError("training.liger_kernels need a GPU.", "Leave the setting out.")
 
 
 class ObjectiveState(TrainerCallback, ExportableState):
@@ -137,7 +101,7 @@ class ObjectiveTrainer(Trainer):
             train_dataset=TrainingRows(plan.rows),
             eval_dataset=TrainingRows(plan.rows),
             data_collator=cast(Any, plan.collate),
-            args=args or _arguments(plan),
+            args=args or arguments_of(plan),
             callbacks=callbacks,
             optimizers=optimizers,
         )
@@ -368,39 +332,3 @@ class ObjectiveTrainer(Trainer):
         """Return the objective's state; a resumed training has put a new one in its place."""
         callbacks = self.callback_handler.callbacks
         return next(each for each in callbacks if isinstance(each, ObjectiveState))
-
-
-def _arguments(plan: TrainingPlan) -> TrainingArguments:
-    config, autocast = plan.config, plan.autocast
-    check_kernels(config.liger_kernels)
-    has_accelerator = torch.accelerator.is_available()
-    return TrainingArguments(
-        output_dir=str(plan.checkpoints),
-        seed=plan.seed,
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        use_liger_kernel=bool(config.liger_kernels),
-        liger_kernel_config=liger_settings(config.liger_kernels),
-        optim=config.optimizer,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.scheduler,
-        warmup_steps=config.warmup_ratio,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=autocast == torch.bfloat16,
-        fp16=autocast == torch.float16 and has_accelerator,
-        use_cpu=not has_accelerator,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps" if config.evaluation_steps else "no",
-        eval_steps=config.evaluation_steps,
-        save_steps=config.checkpoint_steps,
-        save_total_limit=2,
-        restore_callback_states_from_checkpoint=True,
-        report_to=config.report_to or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        ddp_find_unused_parameters=False,
-    )
