@@ -24,6 +24,7 @@ from relearn import (
 from relearn.base.distributed import by_leader, prints, process_count
 from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
+from relearn.base.workspace import check_unused
 from relearn.cli_common import (
     AllowUnanswered,
     Config,
@@ -32,14 +33,13 @@ from relearn.cli_common import (
     Overrides,
     RunPath,
     TrainedName,
-    check_unused,
     console,
     end_with,
     finished,
     given_extensions,
     settings_of,
 )
-from relearn.config import load_config, recipes
+from relearn.config import recipes
 
 app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
@@ -214,33 +214,27 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Evaluate a model with a suite, or score answers from any system without loading a model."""
-    if (generations is None) == (model is None):
-        raise UserError("evaluate takes either --generations or --model.", "Give one of them.")
-    if generations and (suite or data or metric or retain_model):
-        raise UserError(
-            "--suite, --data, --metric and --retain-model go with --model.", "Leave them out."
-        )
+    if generations and suite:
+        raise UserError("--suite goes with --model.", "Leave it out.")
     named = {
         "model.name": model,
         "evaluation.suite": suite,
         "evaluation.retain_model": retain_model,
     }
     settings = settings_of(config, named, overrides)
-    from relearn.evaluation.evaluate import read_evaluated_rows, write_comparison
+    from relearn.base.storage import read_json
+    from relearn.evaluation.command import run_evaluation
 
-    others = {str(folder): folder for folder in against or []}
-    for folder in others.values():
-        read_evaluated_rows(folder)  # a mistake is found before anything is computed
-    if generations:
-        from relearn.evaluation.scoring import evaluate_generations
-
-        metrics = evaluate_generations(generations, output, settings.evaluation)
-    else:
-        from relearn.evaluation.evaluate import evaluate_named
-
-        metrics = evaluate_named(settings, data or [], metric or [], output)
-    if others:
-        write_comparison(output, others)
+    run_evaluation(
+        settings,
+        output,
+        data=data or [],
+        generations=generations,
+        has_model=model is not None,
+        metrics=metric or [],
+        against=against or [],
+    )
+    metrics = read_json(output / "metrics.json")
     table = Table("metric", "value")
     for name, value in metrics.items():
         table.add_row(name, str(value) if name.endswith("_unmeasured") else f"{value:.4f}")
@@ -252,9 +246,9 @@ def evaluate(
 @app.command()
 def report(run: RunPath) -> None:
     """Rewrite the report of a finished run."""
-    from relearn.report import write_report
+    from relearn.finished_run import load_run
 
-    console.print(f"report: {write_report(finished(run))}", soft_wrap=True, highlight=False)
+    console.print(f"report: {load_run(run).report()}", soft_wrap=True, highlight=False)
 
 
 app.command()(cli_analyze.analyze)
@@ -272,20 +266,9 @@ def merge(
     density: Annotated[float, typer.Option(help="Fraction of each change that TIES keeps.")] = 0.8,
 ) -> None:
     """Write the unlearned model as a plain model folder, which loads without relearn."""
-    from relearn.base.storage import atomic_path
-    from relearn.models.merging import write_merged, write_ties
-    from relearn.report import write_model_card
-    from relearn.run_folder import adapter_folder, target_folder
+    from relearn.finished_run import load_run
 
-    adapters = [adapter_folder(finished(run), name) for name in (trained, *(ties or []))]
-    check_unused(output)
-    model, target = load_config(run / "config.yaml").model, target_folder(run)
-    with atomic_path(output) as temporary:
-        if ties:
-            write_ties(target, adapters, temporary, model, density)
-        else:
-            write_merged(target, adapters[0], temporary, model)
-        write_model_card(run, temporary)
+    load_run(run).merge(output, trained, ties or (), density)
     console.print(f"merged model: {output}", soft_wrap=True, highlight=False)
 
 

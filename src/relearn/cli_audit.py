@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 import yaml
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relearn.base.errors import UserError
-from relearn.config import AuditConfig, load_config
+from relearn.config import Budget
 
 console = Console()
 CROSSED = 3  # exit code where a threshold is crossed
@@ -65,44 +65,39 @@ def audit(
     seed: Annotated[int, typer.Option(help="Fixes what is random.")] = 0,
 ) -> None:
     """Try to bring the knowledge back. The same command resumes a killed audit."""
-    from relearn.audit.base import BUDGETS
-    from relearn.audit.pipeline import (
-        check_thresholds,
-        chosen_attacks,
-        crossed,
-        run_audit,
-    )
-    from relearn.audit.sources import from_options, from_run
-    from relearn.report import write_report
+    from relearn.audit.command import audit as run_audit
+    from relearn.audit.command import audit_config
+    from relearn.audit.pipeline import check_thresholds, chosen_attacks
 
-    if budget not in BUDGETS:
-        raise UserError(f"there is no budget {budget!r}.", f"Known: {', '.join(BUDGETS)}.")
-    options = _options_of(run, attack or []) if run and not option else {}
+    options: dict[str, dict[str, Any]] = {}
     for each in option or []:
         name, knob, value = _option(each)
         options.setdefault(name, {})[knob] = value
-    wanted = AuditConfig.model_validate(
-        {"budget": budget, "attacks": attack or [], "options": options}
-    )
-    chosen = chosen_attacks(wanted)
     thresholds = dict(map(_threshold, fail_above or []))
-    check_thresholds(thresholds, chosen)
+    check_thresholds(thresholds, chosen_attacks(audit_config(run, attack or [], budget, options)))
     if (run is None) == (not models):
         raise UserError("audit takes either a run folder or --models.", "Give one of them.")
-    if run is not None:
-        subject = from_run(run, model or [], control)
-        output = output or run / "audit"
-    else:
-        if not forget or not output:
-            raise UserError("--models needs --forget FILE and --output DIR.", "Give both.")
-        named = [*(models or []), *(model or []), *([f"never_saw={control}"] if control else [])]
-        subject = from_options(named, forget, retain)
-    summary = run_audit(subject, output, wanted, seed)
-    print_audit(summary)
-    if run is not None and output == run / "audit" and (run / "summary.json").is_file():
-        console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
-    console.print(f"audit: {output}", soft_wrap=True, highlight=False)
-    lines = crossed(summary, thresholds)
+    if run is None and not (forget and output):
+        raise UserError("--models needs --forget FILE and --output DIR.", "Give both.")
+    found = run_audit(
+        run,
+        models=_named([*(models or []), *(model or [])], "--models" if models else "--model"),
+        forget=None if run else forget,
+        retain=None if run else retain,
+        control=control,
+        attacks=attack or [],
+        budget=cast(Budget, budget),
+        options=options,
+        output=output,
+        seed=seed,
+    )
+    print_audit(found.summary)
+    if run is not None and found.path == run / "audit" and (run / "summary.json").is_file():
+        from relearn.finished_run import load_run
+
+        console.print(f"report: {load_run(run).report()}", soft_wrap=True, highlight=False)
+    console.print(f"audit: {found.path}", soft_wrap=True, highlight=False)
+    lines = found.crossed(thresholds)
     for line in lines:
         console.print(Text(line), style="red", soft_wrap=True)
     if lines:
@@ -144,13 +139,19 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 
-def _options_of(run: Path, attacks: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the knobs that the run's own audit was made with."""
-    if not (run / "config.yaml").is_file():
-        return {}
-    audit = load_config(run / "config.yaml").audit
-    options = audit.options if audit else {}
-    return {name: values for name, values in options.items() if not attacks or name in attacks}
+def _named(options: Sequence[str], flag: str) -> dict[str, str]:
+    """Return the paths of models by name."""
+    from relearn.models.place import named_path
+
+    found: dict[str, str] = {}
+    for name, path in (named_path(each, flag) for each in options):
+        if name in found:
+            raise UserError(
+                f"{flag}: two models are called {name!r}, {found[name]} and {path}.",
+                "Give each a name of its own.",
+            )
+        found[name] = path
+    return found
 
 
 def _option(option: str) -> tuple[str, str, Any]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from relearn.base.distributed import is_leader
-from relearn.base.errors import UnansweredError, UserError, listed
+from relearn.base.errors import UnansweredError, listed
 from relearn.base.extensions import load_extensions
 from relearn.config import RunConfig, load_config
 
@@ -62,12 +62,6 @@ def settings_of(
     files = [*dict.fromkeys([*given_extensions, *settings.extensions])]
     load_extensions(files)
     return settings.model_copy(update={"extensions": files})
-
-
-def check_unused(output: Path) -> None:
-    """Refuse an output folder that holds anything."""
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
 
 
 def finished(run: Path) -> Path:

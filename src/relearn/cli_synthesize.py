@@ -47,39 +47,16 @@ def synthesize(
         "model.name": model,
     }
     settings = settings_of(config, named, overrides)
-    from relearn.base.progress import note
-    from relearn.data.checks import check_sets
-    from relearn.data.sources import load_sets
-    from relearn.models.loading import model_folder
     from relearn.synthesis.backends import BACKENDS
-    from relearn.synthesis.checks import check_synthesis, reserved_questions
-    from relearn.synthesis.fluency import fluency
-    from relearn.synthesis.folder import synthesize_into
-    from relearn.synthesis.mixing import answerer
+    from relearn.synthesis.command import run_synthesis, synthesis_sets
     from relearn.synthesis.plan import plan
 
     BACKENDS.named(settings.synthesis.backend)
-    # The other sets, where the configuration has them: no variant may repeat their questions.
-    others = settings.data.model_dump(include={"retain", "forget_unseen", "retain_unseen"})
-    sources = {"forget": forget} | {name: source for name, source in others.items() if source}
-    sets, base = load_sets(sources, settings.data, settings.model)
-    records = sets["forget"]
-    for line in check_sets(sets):
-        note(line)
+    sets, base = synthesis_sets(settings, forget)
     if dry_run:
-        _print_plan(plan(records, settings.synthesis, settings.seed, output))
+        _print_plan(plan(sets["forget"], settings.synthesis, settings.seed, output))
         return
-    check_synthesis(settings.synthesis, settings.seed, records)
-    synthesis = settings.synthesis
-    result = synthesize_into(
-        output,
-        records,
-        synthesis,
-        settings.seed,
-        answer=answerer(model_folder(base.name), base) if synthesis.self_distilled else None,
-        fluency=fluency(model_folder(base.name), base) if synthesis.max_perplexity else None,
-        reserved=reserved_questions(sets),
-    )
+    result = run_synthesis(settings, sets, base, output)
     _print_synthesis(result.summary)
     console.print(f"training set: {output / 'augmented.jsonl'}", soft_wrap=True, highlight=False)
     end_with(result.summary["records_without_answer"], allow_unanswered)

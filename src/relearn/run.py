@@ -9,23 +9,31 @@ from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, write_json
-from relearn.config import UNLEARNED, RunConfig
+from relearn.config import UNLEARNED, RunConfig, RunSet
 from relearn.data.records import Record, normalized
 from relearn.data.requests import EARLIER
 from relearn.data.run_sets import read_run_sets
+from relearn.data.sources import Source
 from relearn.earlier import EarlierRun, sequence
 from relearn.report import write_report
 from relearn.run_folder import RunFolder
 from relearn.stages import Stages, dumped
 
 
-def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[str, Any]:
+def run(
+    config: RunConfig,
+    output: Path,
+    *,
+    keep_going: bool = False,
+    given: Mapping[RunSet, Source] | None = None,
+) -> dict[str, Any]:
     """Do the whole job in the run folder `output`, or what is left of it.
 
     Args:
         config: The configuration.
         output: The run folder; a run that was killed is resumed.
         keep_going: If a baseline's training fails, continue without it.
+        given: Sets that are not read from where `config.data` says, but given as objects.
 
     Returns:
         The run's summary, as in `summary.json`: metrics of the target, the unlearned model and
@@ -38,7 +46,7 @@ def run(config: RunConfig, output: Path, *, keep_going: bool = False) -> dict[st
     """
     load_extensions(config.extensions)
     before = EarlierRun(Path(config.after)) if config.after else None
-    found, model = read_run_sets(config.data, config.model)
+    found, model = read_run_sets(config.data, config.model, given=given or {})
     sets: dict[str, list[Record]] = {name: each.records for name, each in found.items()}
     config = config.model_copy(update={"model": model})
     hashes = {}

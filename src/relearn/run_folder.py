@@ -5,7 +5,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +22,15 @@ from relearn.config import RunConfig, dump_config, load_config
 from relearn.data.selection import selection
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
+
+
+GIVEN_MODEL = "model"
+"""Folder, in a run's, of a model that was given in memory."""
+
+
+def is_run(names: Collection[str]) -> bool:
+    """Tell from the names of what is in a folder whether it is a run's, or about to be one's."""
+    return "manifest.json" in names or set(names) == {GIVEN_MODEL}
 
 
 def _nothing() -> None:
@@ -68,7 +77,7 @@ class RunFolder:
         self.path = path
         self.config = config
         self._hashes = data_hashes
-        self._workspace = Workspace(path, "a run", lambda names: "manifest.json" in names)
+        self._workspace = Workspace(path, "a run", is_run)
         self.manifest: dict[str, Any] = {}
 
     def __enter__(self) -> Self:

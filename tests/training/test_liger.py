@@ -11,7 +11,7 @@ import torch
 
 from relearn.base.errors import UserError
 from relearn.base.storage import read_jsonl
-from relearn.training.trainer import check_kernels
+from relearn.training.checks import check_kernels
 
 INSTALLED = find_spec("liger_kernel") is not None
 

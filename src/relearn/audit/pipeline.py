@@ -1,7 +1,7 @@
 """The whole audit: every attack on every model, attempts and scores in a folder."""
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
@@ -238,7 +238,7 @@ def chosen_attacks(config: AuditConfig) -> dict[str, Attack]:
     return chosen
 
 
-def check_thresholds(thresholds: Mapping[str, float], attacks: Mapping[str, Attack]) -> None:
+def check_thresholds(thresholds: Mapping[str, float], attacks: Collection[str]) -> None:
     """Refuse thresholds of attacks that are not made.
 
     Raises:

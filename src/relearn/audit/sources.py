@@ -9,7 +9,7 @@ from relearn.base.storage import read_json
 from relearn.config import CONTROLS, NEVER_SAW, DataConfig, ModelConfig, RunConfig, load_config
 from relearn.data.records import Record
 from relearn.data.requests import EARLIER, by_request
-from relearn.data.sources import load_records, load_sets
+from relearn.data.sources import Source, load_records, load_sets
 from relearn.evaluation.evaluate import names_model
 from relearn.models.checks import check_asked
 from relearn.models.loading import (
@@ -72,7 +72,7 @@ def from_run(
     return AuditSubject(suspects, sets["forget"], retain, config.model, earlier)
 
 
-def from_options(named: Sequence[str], forget: str, retain: str | None) -> AuditSubject:
+def from_options(named: Sequence[str], forget: Source, retain: Source | None) -> AuditSubject:
     """Return the models and records that the command line names.
 
     Args:
@@ -94,7 +94,7 @@ def from_options(named: Sequence[str], forget: str, retain: str | None) -> Audit
             "there is no model to judge: all are controls.",
             "Give --models NAME=PATH with another name than target, base and never_saw.",
         )
-    sources = {"forget": forget} | ({"retain": retain} if retain else {})
+    sources = {"forget": forget} | ({} if retain is None else {"retain": retain})
     sets, config = load_sets(sources, DataConfig(), ModelConfig(name=first))
     return AuditSubject(suspects, sets["forget"], sets.get("retain", ()), config)
 

@@ -1,8 +1,10 @@
 """An output folder: taken only where it holds nothing else, by one process at a time."""
 
+import os
+import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -32,6 +34,31 @@ def check_free(folder: Path, job: str, is_ours: IsOurs) -> None:
     names = {e.name for e in folder.iterdir() if e.name[0] != "."} if folder.is_dir() else set()
     if names and not is_ours(names):
         raise UserError(f"output folder {folder} is already used, and not by {job}.", hint)
+
+
+def check_unused(output: Path) -> None:
+    """Refuse an output folder that holds anything.
+
+    Raises:
+        UserError: it does.
+    """
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"output folder {output} is already used.", "Choose another --output.")
+
+
+class ResultFolder:
+    """The folder of a result: the user's, or a temporary one that is gone when this object is.
+
+    Args:
+        output: The user's; None for a temporary one, which nobody else may read.
+    """
+
+    def __init__(self, output: str | os.PathLike[str] | None) -> None:
+        self._holder: Any = None
+        if output is None:
+            self._holder = tempfile.TemporaryDirectory(prefix="relearn-")
+        self.is_temporary = output is None
+        self.path = Path(self._holder.name if output is None else output)
 
 
 class Workspace:

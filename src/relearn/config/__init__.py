@@ -5,6 +5,7 @@ from relearn.config.data import EVALUATED_ONLY, RUN_SETS, ColumnsConfig, DataCon
 from relearn.config.describe import describe_settings
 from relearn.config.evaluation import EvaluationConfig
 from relearn.config.file import dump_config, load_config
+from relearn.config.keywords import config_from_keywords
 from relearn.config.llm import LLMConfig
 from relearn.config.model import ModelConfig, PromptConfig
 from relearn.config.recipes import recipe_summaries, recipes
@@ -19,5 +20,6 @@ __all__ = [
     "DataConfig", "EvaluationConfig", "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig",
     "ModelConfig", "PromptConfig", "ReportConfig", "RunConfig", "RunSet", "Section",
     "SynthesisConfig", "TrainingConfig",
-    "describe_settings", "dump_config", "load_config", "recipe_summaries", "recipes",
+    "config_from_keywords", "describe_settings", "dump_config", "load_config",
+    "recipe_summaries", "recipes",
 ]  # fmt: skip

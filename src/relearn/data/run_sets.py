@@ -1,18 +1,21 @@
 """The sets of a run: those that the settings name, and what follows from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from relearn.base.errors import UserError
 from relearn.config import RUN_SETS, DataConfig, ModelConfig, RunSet
 from relearn.data.columns import RecordSet
 from relearn.data.records import Record, normalized
-from relearn.data.sources import read_sets
+from relearn.data.sources import Source, read_sets
 
 REQUIRED: tuple[RunSet, ...] = ("forget", "retain")
 
 
 def read_run_sets(
-    data: DataConfig, model: ModelConfig, required: Sequence[RunSet] = REQUIRED
+    data: DataConfig,
+    model: ModelConfig,
+    required: Sequence[RunSet] = REQUIRED,
+    given: Mapping[RunSet, Source] | None = None,
 ) -> tuple[dict[RunSet, RecordSet], ModelConfig]:
     """Load every set that the configuration names.
 
@@ -22,6 +25,7 @@ def read_run_sets(
         data: Sources and columns.
         model: How the model is asked.
         required: Sets that must be named.
+        given: Sets that are taken instead of those that are named.
 
     Returns:
         The sets; and `model` with the system message that the records bring, where it has none.
@@ -29,11 +33,11 @@ def read_run_sets(
     Raises:
         UserError: a required set is not named, or see `relearn.data.sources.load_sets`.
     """
-    sources: dict[RunSet, str | None] = {name: getattr(data, name) for name in RUN_SETS}
+    named: dict[RunSet, Source] = {n: s for n in RUN_SETS if (s := getattr(data, n))}
+    named |= given or {}
     for name in required:
-        if not sources[name]:
+        if name not in named:
             raise UserError(f"there is no {name} set.", f"Give --{name} FILE.")
-    named = {name: source for name, source in sources.items() if source}
     sets, model = read_sets(named, data, model)
     pairs: tuple[tuple[RunSet, RunSet], ...] = (
         ("forget", "forget_unseen"), ("retain", "retain_unseen"),

@@ -1,15 +1,15 @@
-"""Sources: where records come from; a file, a hub dataset, a benchmark or the shipped sample."""
+"""Sources: where records come from: a file, a hub dataset, a benchmark, the sample, or objects."""
 
 import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import datasets
 import pyarrow
@@ -34,6 +34,10 @@ BENCHMARKS = {"tofu": "locuslab/TOFU", "knowundo": "zjunlp/KnowUnDo"}
 
 Name = TypeVar("Name", bound=str)
 
+Source = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
+"""What `load_records` names, or in Python the rows themselves: a list of dicts, a
+`datasets.Dataset` or `IterableDataset`."""
+
 _KNOWN = ("demo", *BENCHMARKS)
 
 DEMO_SETS = {
@@ -55,7 +59,7 @@ _PROBE_SECONDS = 2.0
 
 
 def load_records(
-    source: str, columns: ColumnsConfig | None = None, set_name: str = "forget"
+    source: Source, columns: ColumnsConfig | None = None, set_name: str = "forget"
 ) -> list[Record]:
     """Load and validate the records of one set; system messages that they bring are left out.
 
@@ -72,9 +76,10 @@ def load_records(
               are the list in that column;
             - a benchmark, with the rest of a hub dataset's name: `tofu:forget10`,
               `knowundo:privacy:unlearn:train`;
-            - `-` for standard input.
+            - `-` for standard input;
+            - in Python, the rows: a list of dicts, a `datasets.Dataset` or `IterableDataset`.
 
-            With `#COLUMN=VALUE` after it, only the records that have the value in that column.
+            With `#COLUMN=VALUE` after a name, only the records that have the value in that column.
         columns: Names of the columns; None, and each that is None, is found by its usual names.
         set_name: "forget", "retain", …; part of the ids of records that have none.
 
@@ -84,14 +89,15 @@ def load_records(
     Raises:
         UserError: the source can't be read or a record is bad; the message names the place.
     """
-    found = _record_set(source, read_source(source), columns or ColumnsConfig(), set_name)
+    called = _called(source, set_name)
+    found = _record_set(called, read_source(source), columns or ColumnsConfig(), set_name)
     if found.systems.keys() - {None}:
-        note(f"{source}: its system messages are ignored")
+        note(f"{called}: its system messages are ignored")
     return found.records
 
 
 def load_sets(
-    sources: Mapping[Name, str], data: DataConfig, model: ModelConfig
+    sources: Mapping[Name, Source], data: DataConfig, model: ModelConfig
 ) -> tuple[dict[Name, list[Record]], ModelConfig]:
     """Load and validate the sets that are used together.
 
@@ -113,21 +119,30 @@ def load_sets(
 
 
 def read_sets(
-    sources: Mapping[Name, str], data: DataConfig, model: ModelConfig
+    sources: Mapping[Name, Source], data: DataConfig, model: ModelConfig
 ) -> tuple[dict[Name, RecordSet], ModelConfig]:
     """Do what `load_sets` does, and return with each set's records how they were read."""
     rows = {name: read_source(source) for name, source in sources.items()}
-    columns = _columns_of_sets(rows, sources, data)
+    called = {name: _called(source, name) for name, source in sources.items()}
+    columns = _columns_of_sets(rows, called, data)
     sets = {
-        name: _record_set(source, rows[name], columns[name], name, data.split_turns)
-        for name, source in sources.items()
+        name: _record_set(called[name], rows[name], columns[name], name, data.split_turns)
+        for name in sources
     }
-    system = _system_message(sets, sources, model.system)
+    system = _system_message(sets, called, model.system)
     chosen = {
         name: replace(found, records=_only(found.records, data, name))
         for name, found in sets.items()
     }
     return chosen, model.model_copy(update={"system": system})
+
+
+def _called(source: Source, name: str) -> str:
+    """Return what messages call a source."""
+    if not isinstance(source, str | os.PathLike):
+        return f"the {name} set"
+    source = os.fspath(source)
+    return "standard input" if selection(source).source == STANDARD_INPUT else source
 
 
 def _only(records: list[Record], data: DataConfig, name: str) -> list[Record]:
@@ -151,12 +166,11 @@ def _record_set(
     set_name: str,
     split_turns: bool = False,
 ) -> RecordSet:
-    called = "standard input" if selection(source).source == STANDARD_INPUT else source
-    found = records_from_rows(rows, columns, set_name, called, split_turns=split_turns)
+    found = records_from_rows(rows, columns, set_name, source, split_turns=split_turns)
     # What a known source's columns mean is no guess.
     if os.path.exists(os.path.expanduser(source)) or source.partition(":")[0] not in _KNOWN:
         for line in found.notes:
-            note(f"{called}: {line}")
+            note(f"{source}: {line}")
     return found
 
 
@@ -211,13 +225,15 @@ def _system_message(
     return next(iter(places))
 
 
-def read_source(source: str) -> list[Row]:
+def read_source(source: Source) -> list[Row]:
     """Read the rows of a source; see `load_records`.
 
     Raises:
         UserError: the source can't be read.
     """
-    chosen = selection(source)
+    if not isinstance(source, str | os.PathLike):
+        return _given_rows(source)
+    chosen = selection(os.fspath(source))
     return chosen.rows(_whole(chosen.source))
 
 
@@ -257,6 +273,24 @@ def _standard_input() -> bytes:
     data = sys.stdin.buffer.read()
     check_size(len(data), "standard input")
     return data
+
+
+def _given_rows(source: Any) -> list[Row]:
+    """Return the rows that were given as objects."""
+    splits = isinstance(source, Mapping)  # as a DatasetDict is one
+    if splits or not isinstance(source, Iterable):
+        kind = f"a {type(source).__name__}" + (" of several sets" if splits else "")
+        raise UserError(
+            f"a set of records was given as {kind}.",
+            "Give a file's name, a list of dicts, or one split of a dataset.",
+        )
+    with _quiet_datasets():
+        return [
+            object_row(f"row {i}", dict(value))
+            if isinstance(value, Mapping)
+            else Row(f"row {i}", problem="is no dict with named fields")
+            for i, value in enumerate(source, 1)
+        ]
 
 
 def read_file(path: Path, source: str) -> list[Row]:

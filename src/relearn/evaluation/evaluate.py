@@ -27,7 +27,7 @@ from relearn.evaluation.scoring import (
     write_results,
 )
 from relearn.evaluation.significance import paired_tests
-from relearn.evaluation.suites import load_suite, set_sources
+from relearn.evaluation.suites import EvaluationData, load_suite, set_sources
 from relearn.models.checks import check_arguments, check_asked
 from relearn.models.loading import (
     load_config_of,
@@ -101,7 +101,7 @@ def evaluate_model(
 
 def evaluate_named(
     settings: RunConfig,
-    data: Sequence[str],
+    data: EvaluationData,
     metrics: Sequence[str],
     output: Path,
 ) -> dict[str, float]:
@@ -109,7 +109,7 @@ def evaluate_named(
 
     Args:
         settings: Model, columns, suite, judges.
-        data: Folders of the suite's files, and `SET=SOURCE`.
+        data: Where the suite's sets are.
         metrics: Names of metrics to take instead of the suite's.
         output: Folder of the results.
 
@@ -132,7 +132,7 @@ def evaluate_named(
     chosen = list(metrics) or suite.metric_names(records, retain_model)
     texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
     key = content_hash(
-        folder, base, asked.model_dump(mode="json"),
+        folder, base, asked.model_dump(mode="json", exclude={"name"}),
         # A language model that judges can be changed on the way: its journal knows whose it is.
         settings.evaluation.model_dump(mode="json", exclude={"backend", "llm", "retain_model"}),
         chosen, texts,

@@ -149,6 +149,12 @@ def scale_change(
         weight.copy_(torch.lerp(start.to(weight), weight, factor))
 
 
+def merged_policy(policy: PeftModel) -> PreTrainedModel:
+    """Return the model under the adapters that are on, these added to its weights, in place."""
+    untie_adapted_head(policy)
+    return cast(PreTrainedModel, cast(Any, policy).merge_and_unload(safe_merge=True))
+
+
 def is_adapter(folder: Path) -> bool:
     """Return whether a folder holds an adapter, and not a whole model."""
     return (folder / "adapter_config.json").is_file()
@@ -165,9 +171,7 @@ def merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         )
         return cast(PreTrainedModel, trained.to(model.device)).eval()  # type: ignore[arg-type]
     try:
-        policy = PeftModel.from_pretrained(model, adapter)
-        untie_adapted_head(policy)
-        merged: Any = policy.merge_and_unload(safe_merge=True)
+        merged: Any = merged_policy(PeftModel.from_pretrained(model, adapter))
     except Exception as error:  # adapters come from anywhere
         reason = " ".join(str(error).split())[:200]
         raise UserError(

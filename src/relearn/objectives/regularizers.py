@@ -1,5 +1,7 @@
 """What is added on the retain rows, with any forget objective."""
 
+from torch import Tensor
+
 from relearn.objectives.base import Term, TokenStatistics
 
 
@@ -24,3 +26,16 @@ def retain_terms(stats: TokenStatistics, kind: str, weight: float) -> list[Term]
         assert stats.kl is not None
         terms.append(Term("retain_kl", stats.kl[retain], "retain_tokens", weight))
     return terms
+
+
+def retain_loss(stats: TokenStatistics, kind: str = "ce", weight: float = 1.0) -> Tensor:
+    """Return the same as a loss on one batch, a scalar: each term averaged over its tokens.
+
+    Args:
+        stats: Statistics of the batch; with a reference for `kl`.
+        kind: `none`, `ce`, `kl` or `ce+kl`.
+        weight: Factor of every term, >= 0.
+    """
+    zero = stats.log_probs.new_zeros(())
+    terms = retain_terms(stats, kind, weight)
+    return sum((t.weight * t.values.sum() / max(len(t.values), 1) for t in terms), zero)

@@ -22,7 +22,7 @@ def write_model_card(run_folder: Path, model_folder: Path) -> Path:
         UserError: `run_folder` is no run folder, nothing is evaluated in it, or the disk is full.
     """
     results = read_results(run_folder).redacted()
-    base = _base_model(results)
+    base = base_model(results)
     front_matter = ModelCardData(
         base_model=base,
         library_name="transformers",
@@ -53,7 +53,7 @@ def write_model_card(run_folder: Path, model_folder: Path) -> Path:
     return path
 
 
-def _base_model(results: RunResults) -> str | None:
+def base_model(results: RunResults) -> str | None:
     """Return the base model's name on the hub; None for a local folder or file."""
     name = results.config.model.name
     if name in EMBEDDED:

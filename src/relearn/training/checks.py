@@ -1,5 +1,7 @@
 """What a training's settings ask for, checked before anything is computed."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +13,10 @@ from huggingface_hub import parse_local_safetensors_file_metadata
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler
+from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
+from transformers.utils import is_liger_kernel_available
 
 from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
@@ -22,7 +26,6 @@ from relearn.models.adapters import check_adapter
 from relearn.models.hidden_states import decoder_layer, layer_count
 from relearn.models.loading import check_quantization
 from relearn.objectives import OBJECTIVES
-from relearn.training.trainer import check_kernels, check_trackers
 from relearn.training.wrappers import WRAPPERS
 
 # Bytes that each weight takes: full fine-tuning keeps it, its gradient and AdamW's two moments in
@@ -47,6 +50,38 @@ def check_training(config: TrainingConfig) -> None:
     check_kernels(config.liger_kernels)
     if config.method == "qlora":
         check_quantization()
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that transformers does not know, or whose package is missing.
+
+    Raises:
+        UserError: names the tracker and those at hand.
+    """
+    known = get_available_reporting_integrations()
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"training.report_to: the tracker {name!r} is not installed.",
+                f"Install its package; at hand: {', '.join(known) or 'none'}.",
+            )
+
+
+def check_kernels(names: Sequence[str]) -> None:
+    """Refuse Liger's kernels where they can't run.
+
+    Raises:
+        UserError: the package is missing, or a GPU for it.
+    """
+    if not names:
+        return
+    if not is_liger_kernel_available():
+        raise UserError(
+            "training.liger_kernels: liger-kernel is not installed.",
+            "pip install 'relearn[liger]', or leave the setting out.",
+        )
+    if not torch.accelerator.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
+        raise UserError("training.liger_kernels need a GPU.", "Leave the setting out.")
 
 
 def check_optimizer(name: str) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,12 @@ from relearn.data.tokenization import Example
 from relearn.models.adapters import add_adapter, load_adapter, scale_adapter, scale_change
 from relearn.models.fused_lora import fused_lora
 from relearn.models.fused_parts import fused_parts
-from relearn.models.hidden_states import layer_count
 from relearn.models.label_logits import label_logits
 from relearn.models.packed_attention import can_pack, packing
 from relearn.models.precision import is_native, native_precision
 from relearn.models.recomputation import recomputation
 from relearn.training.plan import TrainingPlan
-from relearn.training.statistics import ReferenceCache, token_statistics
+from relearn.training.statistics import token_statistics
 from relearn.training.trainer import ObjectiveTrainer
 
 
@@ -91,8 +91,9 @@ def train(
         own = config.method != "full" and products != torch.float16
         autocast = None if own else products
         plan = replace(plan, config=config, autocast=autocast)
-        with _fast(policy, packed), disk_errors(checkpoints):
-            trainer = _trainer(policy, tokenizer, plan)
+        with fast_ways(policy, packed), disk_errors(checkpoints):
+            trainer = ObjectiveTrainer(policy, tokenizer, plan)
+            trainer.take_references(partial(_adapter_off, policy))
             with progress_bar(title) as advance:
                 trainer.add_callback(_Progress(advance))
                 _train(trainer, checkpoints)
@@ -161,7 +162,7 @@ def packs_exactly(policy: Any, rows: Sequence[TrainingRow], pad_token_id: int) -
     plain = logits.float().log_softmax(-1).gather(1, batch["labels"][keep][:, None])[:, 0]
     packed_batch = to_device(pack(tried), model.device)
     try:
-        with _fast(policy, packed=True), _adapter_off(policy):
+        with fast_ways(policy, packed=True), _adapter_off(policy):
             packed = token_statistics(policy, packed_batch, None).log_probs
     except (TypeError, ValueError, RuntimeError):
         return False
@@ -175,7 +176,7 @@ def _adapter_off(policy: Any) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _fast(policy: Any, packed: bool) -> Iterator[None]:
+def fast_ways(policy: Any, packed: bool) -> Iterator[None]:
     """Let the policy compute by the faster ways while this lasts."""
     model: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
     # Elsewhere Liger's kernels do what the fused parts do; sharded weights come and go.
@@ -187,24 +188,6 @@ def _fast(policy: Any, packed: bool) -> Iterator[None]:
         packing(model) if packed else nullcontext(),
     ):
         yield
-
-
-def _trainer(
-    policy: Any, tokenizer: PreTrainedTokenizerBase, plan: TrainingPlan
-) -> ObjectiveTrainer:
-    """Return the trainer, the reference's statistics and the wrapper's masks made."""
-
-    def reference(rows: list[TrainingRow], layer: int | None = None) -> ReferenceCache | None:
-        if not rows:
-            return None
-        return ReferenceCache(policy, _adapter_off(policy), rows, plan.collate, layer=layer)
-
-    layer = plan.objective.hidden_layer(plan.options, layer_count(policy))
-    of_layer = reference(plan.retained, layer) if layer is not None else None
-    trainer = ObjectiveTrainer(policy, tokenizer, plan, reference(plan.referenced), of_layer)
-    if plan.wrapper:
-        trainer.localize(policy, plan.wrapper)
-    return trainer
 
 
 def _train(trainer: ObjectiveTrainer, checkpoints: Path) -> None:

@@ -73,13 +73,18 @@ class TrainingPlan:
         """What finds the part of the model that may change."""
         return WRAPPERS.named(self.config.wrapper) if self.config.wrapper else None
 
+    @property
+    def needs_retain(self) -> bool:
+        """Whether anything is about the retain rows."""
+        of_wrapper = self.wrapper is not None and self.wrapper.needs_retain
+        return self.objective.needs_retain or of_wrapper or self.regularizer != "none"
+
     @cached_property
     def rows(self) -> list[TrainingRow]:
         """The training set: forget rows, chosen ones, retain rows."""
         rows = [TrainingRow(i, e, is_forget=True) for i, e in enumerate(self.forget)]
         rows += [TrainingRow(len(rows) + i, e, False, True) for i, e in enumerate(self.chosen)]
-        needed = self.objective.needs_retain or (self.wrapper and self.wrapper.needs_retain)
-        kept = self.retain if needed or self.regularizer != "none" else ()
+        kept = self.retain if self.needs_retain else ()
         return rows + [TrainingRow(len(rows) + i, e, is_forget=False) for i, e in enumerate(kept)]
 
     @property

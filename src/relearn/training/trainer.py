@@ -1,10 +1,11 @@
 """The Hugging Face Trainer, stepping on an objective's terms."""
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
-from typing import Any, cast, get_args
+from statistics import fmean
+from typing import Any, cast
 
 import torch
 from accelerate.data_loader import prepare_data_loader
@@ -18,13 +19,9 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
-from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_callback import ExportableState
-from transformers.utils import is_liger_kernel_available
 
-from relearn.base.errors import UserError
 from relearn.base.progress import console
-from relearn.config import LigerKernel
 from relearn.data.batching import (
     Batch,
     MixedBatchSampler,
@@ -32,50 +29,14 @@ from relearn.data.batching import (
     TrainingRows,
     to_device,
 )
+from relearn.models.hidden_states import layer_count
 from relearn.objectives import BatchRows, Term, TokenStatistics
 from relearn.objectives.regularizers import retain_terms
+from relearn.training.arguments import arguments_of
 from relearn.training.divergence import Divergence
 from relearn.training.plan import TrainingPlan
 from relearn.training.statistics import ReferenceCache, token_statistics
 from relearn.training.wrappers import Wrapper, freeze_masked_out, mask_gradients
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that transformers does not know, or whose package is missing.
-
-    Raises:
-        UserError: names the tracker and those at hand.
-    """
-    known = get_available_reporting_integrations()
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"training.report_to: the tracker {name!r} is not installed.",
-                f"Install its package; at hand: {', '.join(known) or 'none'}.",
-            )
-
-
-def check_kernels(names: Sequence[str]) -> None:
-    """Refuse Liger's kernels where they can't run.
-
-    Raises:
-        UserError: the package is missing, or a GPU for it.
-    """
-    if not names:
-        return
-    if not is_liger_kernel_available():
-        raise UserError(
-            "training.liger_kernels: liger-kernel is not installed.",
-            "pip install 'relearn[liger]', or leave the setting out.",
-        )
-    if not torch.accelerator.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
-        raise UserError("training.liger_kernels need a GPU.", "Leave the setting out.")
-
-
-def _liger(names: Sequence[str]) -> dict[str, bool]:
-    """Return which of Liger's kernels are wanted; its losses never: they are the objective's."""
-    losses = ("cross_entropy", "fused_linear_cross_entropy")
-    return {name: name in names for name in (*get_args(LigerKernel), *losses)}
 
 
 class ObjectiveState(TrainerCallback, ExportableState):
@@ -91,6 +52,16 @@ class ObjectiveState(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         return {"args": {}, "attributes": {"values": self.values}}
+
+
+class _StepEnd(TrainerCallback):
+    """Does something after each optimizer step."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self._work()
 
 
 class _MaskGradients(TrainerCallback):
@@ -110,8 +81,9 @@ class ObjectiveTrainer(Trainer):
         policy: What is trained.
         tokenizer: Saved in checkpoints.
         plan: Rows, objective and hyper-parameters.
-        reference: The reference's final hidden states, if anything asks for them.
-        reference_layer: The reference's states of the layer that the objective names.
+        args: transformers' arguments; None means those that the plan makes, and a silent trainer.
+        callbacks: Further ones.
+        optimizers: Optimizer and schedule; None means those that the arguments name.
     """
 
     def __init__(
@@ -119,8 +91,9 @@ class ObjectiveTrainer(Trainer):
         policy: Any,
         tokenizer: PreTrainedTokenizerBase,
         plan: TrainingPlan,
-        reference: ReferenceCache | None,
-        reference_layer: ReferenceCache | None,
+        args: TrainingArguments | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
     ) -> None:
         config = plan.config
         super().__init__(
@@ -129,11 +102,15 @@ class ObjectiveTrainer(Trainer):
             train_dataset=TrainingRows(plan.rows),
             eval_dataset=TrainingRows(plan.rows),
             data_collator=cast(Any, plan.collate),
-            args=_arguments(plan),
+            args=args or arguments_of(plan),
+            callbacks=callbacks,
+            optimizers=optimizers,
         )
-        self.remove_callback(PrinterCallback)
-        self.remove_callback(ProgressCallback)
+        if args is None:
+            self.remove_callback(PrinterCallback)
+            self.remove_callback(ProgressCallback)
         self.add_callback(ObjectiveState())
+        self.add_callback(_StepEnd(self._end_step))
         # The terms are already means over the optimizer step.
         self.loss_is_scaled_for_ga = True
         self._plan = plan
@@ -146,13 +123,37 @@ class ObjectiveTrainer(Trainer):
             process=self.args.process_index,
             processes=self.args.world_size,
         )
-        self._reference = reference
-        self._reference_layer = reference_layer
+        self._reference: ReferenceCache | None = None
+        self._reference_layer: ReferenceCache | None = None
         self._objective = plan.objective
         self._parts: dict[str, Tensor] = defaultdict(
             lambda: torch.zeros((), device=self.args.device)
         )
+        self._steps: list[dict[str, float]] = []
         self._divergence = Divergence(policy.config.get_text_config().vocab_size)
+
+    def take_references(
+        self, adapter_off: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> None:
+        """Compute, once and before training, what is asked of the model as it was.
+
+        These are the reference's hidden states, and the part of the model that may change.
+
+        Args:
+            adapter_off: Makes a context in which the policy is the reference.
+        """
+        policy, plan = cast(nn.Module, self.model), self._plan
+
+        def cached(rows: list[TrainingRow], layer: int | None = None) -> ReferenceCache | None:
+            if not rows:
+                return None
+            return ReferenceCache(policy, adapter_off(), rows, plan.collate, layer=layer)
+
+        layer = plan.objective.hidden_layer(plan.options, layer_count(policy))
+        self._reference_layer = cached(plan.retained, layer) if layer is not None else None
+        self._reference = cached(plan.referenced)
+        if plan.wrapper:
+            self.localize(policy, plan.wrapper)
 
     def get_train_dataloader(self) -> DataLoader:
         """Return this process's batches of an epoch."""
@@ -293,20 +294,27 @@ class ObjectiveTrainer(Trainer):
         return -torch.cat([stats.log_probs for stats in parts]).mean().item()
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the terms to the step's log; stop where the loss shows that nothing is left."""
+        """Add the terms' means since the last log; stop where the loss shows nothing is left."""
         if "loss" in logs:
-            parts = self._step_means()
+            names = dict.fromkeys(name for means in self._steps for name in means)
+            parts = {n: fmean(m[n] for m in self._steps if n in m) for n in names}
+            self._steps.clear()
             logs |= {"step": self.state.global_step} | parts
             retain_ce = logs.pop("_retain_ce", 0.0)
-            if self._objective.update:
-                changed = self._objective.update(parts, self.state.epoch, **self._options())
-                self._objective_state().values |= changed
-                logs |= changed
+            logs |= self._objective_state().values
             if reason := self._divergence.seen_in(logs, retain_ce):
                 console.print(f"stopped: {reason}", style="yellow", highlight=False)
                 logs["stopped"] = reason  # type: ignore[assignment]
                 self.control.should_training_stop = True
         super().log(logs, *args, **kwargs)
+
+    def _end_step(self) -> None:
+        """Keep the step's terms for the log, and let the objective's options follow them."""
+        means = self._step_means()
+        self._steps.append(means)
+        if self._objective.update:
+            changed = self._objective.update(means, self.state.epoch, **self._options())
+            self._objective_state().values |= changed
 
     def _step_means(self) -> dict[str, float]:
         """Return the step's mean over all ranks of each term that has one, and forget them."""
@@ -325,39 +333,3 @@ class ObjectiveTrainer(Trainer):
         """Return the objective's state; a resumed training has put a new one in its place."""
         callbacks = self.callback_handler.callbacks
         return next(each for each in callbacks if isinstance(each, ObjectiveState))
-
-
-def _arguments(plan: TrainingPlan) -> TrainingArguments:
-    config, autocast = plan.config, plan.autocast
-    check_kernels(config.liger_kernels)
-    has_accelerator = torch.accelerator.is_available()
-    return TrainingArguments(
-        output_dir=str(plan.checkpoints),
-        seed=plan.seed,
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        use_liger_kernel=bool(config.liger_kernels),
-        liger_kernel_config=_liger(config.liger_kernels),
-        optim=config.optimizer,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.scheduler,
-        warmup_steps=config.warmup_ratio,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=autocast == torch.bfloat16,
-        fp16=autocast == torch.float16 and has_accelerator,
-        use_cpu=not has_accelerator,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps" if config.evaluation_steps else "no",
-        eval_steps=config.evaluation_steps,
-        save_steps=config.checkpoint_steps,
-        save_total_limit=2,
-        restore_callback_states_from_checkpoint=True,
-        report_to=config.report_to or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        ddp_find_unused_parameters=False,
-    )

@@ -1,11 +1,12 @@
 """Suites: which metrics are taken of which sets. Each is a YAML file of this package."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -13,6 +14,7 @@ from relearn.base.errors import UserError
 from relearn.base.yaml_files import read_yaml, validated
 from relearn.config import Section
 from relearn.data.formats import SUFFIXES
+from relearn.data.sources import Source
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.rows import SetName
@@ -72,26 +74,29 @@ def load_suite(name: str) -> Suite:
     return suite
 
 
-def set_sources(suite: Suite, data: Sequence[str]) -> dict[SetName, str]:
+EvaluationData = str | os.PathLike[str] | Sequence[str] | Mapping[SetName, Source]
+"""Folder of a suite's files; folders and `SET=SOURCE`; or in Python, each set's source by name."""
+
+
+def set_sources(suite: Suite, data: EvaluationData) -> dict[SetName, Source]:
     """Return where the records of each of a suite's sets are, as `load_sets` takes it.
 
     Args:
         suite: Says how its files are called.
-        data: Folders with the suite's files, and `SET=SOURCE` for single sets; later ones win.
+        data: Where the sets are; of several entries for one set, the last wins.
 
     Raises:
         UserError: a set of the suite is missing.
     """
-    sources: dict[SetName, str] = {}
-    for entry in data:
-        name, separator, source = entry.partition("=")
-        if separator and not Path(entry).exists():
-            if name not in SetName.__args__:  # type: ignore[attr-defined]
-                known = ", ".join(SetName.__args__)  # type: ignore[attr-defined]
-                raise UserError(f"--data {entry}: no set is called {name!r}.", f"Known: {known}.")
-            sources[name] = source  # type: ignore[index]
-        else:
-            sources |= _in_folder(suite, Path(entry))
+    sources: dict[SetName, Source] = {}
+    if isinstance(data, Mapping):
+        for name in data:
+            _check_set(name, f"data[{name!r}]")
+        sources = dict(data)
+    else:
+        entries = [os.fspath(data)] if isinstance(data, str | os.PathLike) else data
+        for entry in entries:
+            sources |= _entry(suite, entry)
     missing = [name for name in suite.sets if name not in sources]
     if missing or not sources:
         wanted = ", ".join(f"{name} ({file}.*)" for name, file in suite.sets.items())
@@ -102,10 +107,24 @@ def set_sources(suite: Suite, data: Sequence[str]) -> dict[SetName, str]:
     return sources
 
 
-def _in_folder(suite: Suite, folder: Path) -> dict[SetName, str]:
+def _entry(suite: Suite, entry: str) -> dict[SetName, Source]:
+    name, separator, source = entry.partition("=")
+    if not separator or Path(entry).exists():
+        return _in_folder(suite, Path(entry))
+    _check_set(name, f"--data {entry}")
+    return {name: source}  # type: ignore[dict-item]
+
+
+def _check_set(name: str, where: str) -> None:
+    if name not in get_args(SetName):
+        known = ", ".join(get_args(SetName))
+        raise UserError(f"{where}: no set is called {name!r}.", f"Known: {known}.")
+
+
+def _in_folder(suite: Suite, folder: Path) -> dict[SetName, Source]:
     if not folder.is_dir():
         raise UserError(f"--data {folder} is no folder.", "Give a folder, or SET=FILE.")
-    found: dict[SetName, str] = {}
+    found: dict[SetName, Source] = {}
     for name, stem in {**suite.optional_sets, **suite.sets}.items():
         for file in sorted(folder.glob(f"{stem}.*")):
             endings = Path(f"_{file.name.removeprefix(stem)}").suffixes
