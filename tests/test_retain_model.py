@@ -20,6 +20,12 @@ JOINT = ("mia_loss_auc", "mia_min_k_auc", "privacy_leakage", "forget_quality", "
          "model_utility")  # fmt: skip
 
 
+SUITE = """
+metrics: [rougeL_recall]
+further: {holdout: [privacy_leakage], retain_model: [truth_ratio, ks_statistic]}
+"""
+
+
 @pytest.fixture
 def sources(tmp_path: Path, data_files: Path) -> dict[str, str]:
     """TOFU's sets by setting, and a holdout of its kind."""
@@ -95,6 +101,9 @@ def test_a_retain_model_by_name_or_by_its_results(
     tmp_path: Path, tiny_model: Path, sources: dict[str, str]
 ) -> None:
     """A retain model that is the target itself: nothing tells them apart before unlearning."""
+    sources = {name: sources[name] for name in ("data.forget", "data.retain", "data.holdout")}
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    sources["evaluation.suite"] = str(tmp_path / "suite.yaml")
     named = {"evaluation.retain_model": str(tiny_model)}
     summary = run(configured(tiny_model, sources, **named), tmp_path / "run")
     assert summary["target"]["overall/privacy_leakage"] == pytest.approx(0)
