@@ -10,8 +10,9 @@ from relearn.base.errors import UserError
 from relearn.config import EVALUATED_ONLY, RUN_SETS, DataConfig, ModelConfig, load_config
 from relearn.data.checks import check_sets
 from relearn.data.formats import read_rows
+from relearn.data.hub_datasets import dataset_rows
 from relearn.data.records import Record
-from relearn.data.sources import DEMO_SETS, dataset_rows, load_records, load_sets
+from relearn.data.sources import DEMO_SETS, load_records, load_sets
 
 OWN_SETS = [name for name in RUN_SETS if name not in EVALUATED_ONLY]
 

@@ -1,20 +1,14 @@
 """Sources: where records come from: a file, a hub dataset, a benchmark, the sample, or objects."""
 
-import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
-
-import datasets
-import pyarrow
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
 from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
@@ -22,10 +16,11 @@ from relearn.base.progress import note
 from relearn.config import EVALUATED_ONLY, ColumnsConfig, DataConfig, ModelConfig
 from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
 from relearn.data.formats import SUFFIXES, read_rows
+from relearn.data.hub_datasets import hub_rows, quiet_datasets
 from relearn.data.json_rows import object_row
 from relearn.data.packed import check_size
 from relearn.data.records import Record
-from relearn.data.rows import Row, shown
+from relearn.data.rows import Row
 from relearn.data.selection import selection
 
 # Benchmarks by short name, with the hub dataset that holds them: `tofu:forget10` is
@@ -55,7 +50,6 @@ DEMO_SETS = {
 
 STANDARD_INPUT = "-"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[^:]+){0,3}")
-_PROBE_SECONDS = 2.0
 
 
 def load_records(
@@ -248,10 +242,10 @@ def _whole(source: str) -> list[Row]:
     if kind == "demo":
         return _demo_rows(rest)
     if kind in BENCHMARKS:
-        return _hub_rows(":".join(filter(None, (BENCHMARKS[kind], rest))))
+        return hub_rows(":".join(filter(None, (BENCHMARKS[kind], rest))))
     looks_local = path.suffix.lower() in SUFFIXES or os.path.isdir(path.parent)
     if not looks_local and _HUB_NAME.fullmatch(source):
-        return _hub_rows(source)
+        return hub_rows(source)
     raise UserError(
         f"{source} does not exist.",
         f"Give a file, a hub dataset (org/name), demo:… or {':…, '.join(BENCHMARKS)}:….",
@@ -284,7 +278,7 @@ def _given_rows(source: Any) -> list[Row]:
             f"a set of records was given as {kind}.",
             "Give a file's name, a list of dicts, or one split of a dataset.",
         )
-    with _quiet_datasets():
+    with quiet_datasets():
         return [
             object_row(f"row {i}", dict(value))
             if isinstance(value, Mapping)
@@ -325,90 +319,3 @@ def _demo_rows(name: str) -> list[Row]:
         raise UserError(f"no sample is called demo:{name}.", f"Known: {known}.")
     file = resources.files("relearn.data") / "demo" / DEMO_SETS[name]
     return read_rows(file.read_bytes(), file.name)
-
-
-def _hub_rows(source: str) -> list[Row]:
-    name, config, split, column, *_ = [*source.split(":"), None, None, None]
-    _check_hub(str(name))
-    return dataset_rows(str(name), config, split, column)
-
-
-def _check_hub(name: str) -> None:
-    """Ask the hub once for the dataset: `datasets` would retry for half a minute, aloud."""
-    try:
-        HfApi().repo_info(name, repo_type="dataset", timeout=_PROBE_SECONDS)
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled):
-        pass  # the hub answers, or only the cache is to be used: `datasets` words what is wrong
-    except Exception as error:  # the HTTP library's own, another one in each version
-        raise UserError(
-            f"{name} is not a local file, and no hub can be reached to look for a dataset.",
-            "Give a local file; with HF_HUB_OFFLINE=1, a cached dataset is used.",
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet_datasets() -> Iterator[None]:
-    """Keep `datasets` from logging a file's values where it can't read them."""
-    level = datasets.logging.get_verbosity()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(level)
-
-
-def _dataset_reason(error: Exception) -> str:
-    """Return why `datasets` gave up, without values of a file that it could not read."""
-    about_values = (
-        pyarrow.ArrowException, UnicodeError, ArithmeticError, datasets.table.CastError,
-        datasets.exceptions.DatasetGenerationError,
-    )  # fmt: skip
-    if isinstance(error, about_values) or error.__cause__ or error.__context__:
-        return f"its files can't be read ({type(error).__name__})"
-    return " ".join(str(error).split()).rstrip(".")
-
-
-def dataset_rows(name: str, config: str | None, split: str | None, column: str | None) -> list[Row]:
-    """Return the rows of a dataset that `datasets` loads, which runs no code that comes with it.
-
-    Args:
-        name: On the hub, or a local folder.
-        config: Which of its configurations; None if it has but one.
-        split: Which of its splits; None if it has but one.
-        column: Take as rows the objects of the lists in this column, as KnowUnDo publishes them.
-
-    Raises:
-        UserError: there is no such dataset, configuration, split or column, or several to choose
-            from.
-    """
-    try:
-        with _quiet_datasets():
-            loaded = datasets.load_dataset(name, config, split=split)
-    except (
-        OSError, ValueError, RuntimeError, ArithmeticError, pyarrow.ArrowException,
-        datasets.exceptions.DatasetsError,
-    ) as error:  # fmt: skip
-        raise UserError(
-            f"dataset {name}: {_dataset_reason(error)}.", "Write org/name:config:split."
-        ) from error
-    if isinstance(loaded, dict):
-        if len(loaded) > 1:
-            raise UserError(
-                f"dataset {name} has several splits: {', '.join(loaded)}.",
-                f"Choose: {name}:{config or 'default'}:SPLIT.",
-            )
-        (loaded,) = loaded.values()
-    values = loaded.to_list()
-    if column is None:
-        return [Row(f"row {i}", value) for i, value in enumerate(values, 1)]
-    lists = [value.get(column) for value in values]
-    if not all(isinstance(each, list) for each in lists):
-        raise UserError(
-            f"dataset {name} has no lists in a column {column!r}.",
-            f"Columns: {shown(loaded.column_names)}.",
-        )
-    return [
-        object_row(f"row {i} {column}[{j}]", value)
-        for i, each in enumerate(lists, 1)
-        for j, value in enumerate(each)
-    ]
