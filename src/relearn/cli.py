@@ -214,8 +214,10 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Evaluate a model with a suite, or score answers from any system without loading a model."""
-    if generations and suite:
-        raise UserError("--suite goes with --model.", "Leave it out.")
+    if generations and (suite or data or metric or retain_model):
+        raise UserError(
+            "--suite, --data, --metric and --retain-model go with --model.", "Leave them out."
+        )
     named = {
         "model.name": model,
         "evaluation.suite": suite,

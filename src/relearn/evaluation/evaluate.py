@@ -118,15 +118,15 @@ def evaluate_named(
     """
     suite = load_suite(settings.evaluation.suite)
     chosen_metrics(metrics)
-    records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
-    for line in check_sets({str(name): each for name, each in records.items()}):
-        note(line)
     retain_model = settings.evaluation.retain_model
     if retain_model and names_model(retain_model):
         raise UserError(
             f"evaluation.retain_model: {retain_model} holds no evaluation.",
             "Evaluate that model first, and name the --output folder of its results.",
         )
+    records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
+    for line in check_sets({str(name): each for name, each in records.items()}):
+        note(line)
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
     chosen = list(metrics) or suite.metric_names(records, retain_model)
