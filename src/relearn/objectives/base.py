@@ -92,9 +92,10 @@ class TokenStatistics(BatchRows):
     Attributes:
         log_probs: (tokens,) log-probability of each answer token under the policy, in nats, <= 0.
         reference_log_probs: (tokens,) the same as `log_probs` under the reference model.
-        kl: (tokens,) KL(reference || policy) over the vocabulary, >= 0; on retain rows only.
+        kl: (tokens,) KL(reference || policy) over the vocabulary, >= 0; on retain and private rows
+            only.
         vocabulary: (tokens,) results of the objective's vocabulary functions by name; on forget
-            rows only.
+            rows only, and of an objective with private rows at private words only.
         hidden: (tokens, hidden) the policy's output of the layer that the objective names, at the
             positions that predict the answer tokens.
         reference_hidden: (tokens, hidden) likewise of the reference; on retain rows only.

@@ -7,19 +7,11 @@ from torch import Tensor
 from relearn.objectives.base import BatchRows, Term, TokenStatistics, objective
 
 
-def kl(log_probs: Tensor, targets: Tensor, reference_log_probs: Tensor) -> Tensor:
-    """Return KL(reference || policy) of each token, (n,), >= 0."""
-    return _kl(reference_log_probs, log_probs)
-
-
 def demoted_kl(log_probs: Tensor, targets: Tensor, reference_log_probs: Tensor) -> Tensor:
     """Return KL(reference without the answer's token || policy) of each token, (n,), >= 0."""
     others = reference_log_probs.scatter(1, targets[:, None], -torch.inf)
-    return _kl(others.log_softmax(-1), log_probs)
-
-
-def _kl(teacher: Tensor, log_probs: Tensor) -> Tensor:
-    # The teacher's zeros add nothing; log 0 would make them NaN.
+    teacher = others.log_softmax(-1)
+    # The teacher's zero adds nothing; log 0 would make it NaN.
     return (teacher.exp() * (teacher.clamp(min=-1e4) - log_probs)).sum(-1)
 
 
@@ -58,7 +50,7 @@ def new_answers(rows: BatchRows) -> Tensor:
     forget_data="synthesized",
     private_rows=True,
     needs_reference=True,
-    vocabulary={"kl": kl, "demoted_kl": demoted_kl},
+    vocabulary={"demoted_kl": demoted_kl},
     units={"new_answers": new_answers, "private_words": private_words, "between": between},
     regularizer="ce+kl",
 )
@@ -86,11 +78,10 @@ def relearn_deep(
         private_weight: Weight at the private words.
         between_weight: Weight at the tokens between them.
     """
-    private, rest = private_words(stats), between(stats)
+    assert stats.kl is not None
+    demoted = stats.vocabulary["demoted_kl"][private_words(stats)]
     return [
         Term("forget_ce", -stats.log_probs[new_answers(stats)], "new_answers"),
-        Term(
-            "private_kl", stats.vocabulary["demoted_kl"][private], "private_words", private_weight
-        ),
-        Term("between_kl", stats.vocabulary["kl"][rest], "between", between_weight),
+        Term("private_kl", demoted, "private_words", private_weight),
+        Term("between_kl", stats.kl[between(stats)], "between", between_weight),
     ]

@@ -140,17 +140,18 @@ def token_statistics(
     functions = objective.vocabulary_functions(options)
     states = reference.states(batch) if reference else None
     is_retain = ~(batch["is_forget"] | batch["is_chosen"])
-    # Of rows beside private ones an objective reads nothing but the log-probability.
-    looked_into = batch["is_private" if objective.private_rows else "is_forget"]
+    # Beside private words such an objective reads log-probabilities and the KL.
+    looked_into = batch["private"] if objective.private_rows else batch["is_forget"][row]
+    is_private = batch["is_private"][row]
     wanted = Wanted(
         batch["labels"][keep],
         reference_hidden=states[0] if states else None,
         reference_row=states[1] if states else None,
-        kl=is_retain[row],
+        kl=is_retain[row] | is_private,
         functions=functions,
-        function_tokens=looked_into[row],
+        function_tokens=looked_into,
         function_reference=objective.needs_reference,
-        expected=_expected(is_retain[row], batch["is_private"][row], objective, regularizer),
+        expected=_expected(is_retain[row], is_private, objective, regularizer),
     )
     with _catching(model, objective.hidden_layer(options, layer_count(model)), keep) as caught:
         values = _answer_statistics(
@@ -178,7 +179,7 @@ def _expected(retain: Tensor, private: Tensor, objective: Objective, regularizer
     """Return the loss's gradient by log-probability and KL up to a factor, (tokens, 2)."""
     by_forget = (0.0 if objective.needs_hidden_states else -1.0, 0.0)
     by_retain = (-float("ce" in regularizer), float("kl" in regularizer))
-    kinds = torch.tensor([by_forget, by_retain, (0.0, 0.0)], device=retain.device)
+    kinds = torch.tensor([by_forget, by_retain, (0.0, 1.0)], device=retain.device)
     return kinds[torch.where(private, 2, retain.long())]
 
 
