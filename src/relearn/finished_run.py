@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from relearn.base.errors import UserError
 from relearn.base.notebook import html_table
 from relearn.base.storage import atomic_path, read_json, write_json
-from relearn.base.workspace import ResultFolder, check_unused
+from relearn.base.workspace import InFolder, ResultFolder, check_unused
 from relearn.config import UNLEARNED, RunConfig
 from relearn.models.adapters import is_adapter
 from relearn.models.loading import load_model, load_tokenizer
@@ -31,23 +31,16 @@ from relearn.run_folder import adapter_folder, check_finished, target_folder
 AnyModel = PreTrainedModel | PeftModel
 
 
-class FinishedRun:
+class FinishedRun(InFolder):
     """What a run folder says; nothing is computed, and models are loaded when they are asked for.
 
-    Args:
-        folder: The run folder; a temporary one is deleted together with this object.
-
-    Attributes:
-        path: The run folder.
-
     Raises:
-        UserError: it is no finished run.
+        UserError: the folder holds no finished run.
     """
 
     def __init__(self, folder: ResultFolder) -> None:
         check_finished(folder.path)
-        self._folder = folder
-        self.path = folder.path
+        super().__init__(folder)
 
     @cached_property
     def results(self) -> RunResults:

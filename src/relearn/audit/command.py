@@ -14,25 +14,14 @@ from relearn.audit.summary import rate_of
 from relearn.base.errors import UserError
 from relearn.base.notebook import html_table
 from relearn.base.storage import read_json, read_jsonl
-from relearn.base.workspace import ResultFolder
+from relearn.base.workspace import InFolder, ResultFolder
 from relearn.config import AuditConfig, Budget, load_config
 from relearn.data.sources import Source
 from relearn.models.given import GivenModel, given_name
 
 
-class AuditResult:
-    """What an audit's folder says.
-
-    Args:
-        folder: Of the audit; a temporary one is deleted together with this object.
-
-    Attributes:
-        path: The folder.
-    """
-
-    def __init__(self, folder: ResultFolder) -> None:
-        self._folder = folder
-        self.path = folder.path
+class AuditResult(InFolder):
+    """What an audit's folder says."""
 
     @cached_property
     def summary(self) -> dict[str, Any]:

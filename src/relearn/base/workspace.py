@@ -61,6 +61,21 @@ class ResultFolder:
         self.path = Path(self._holder.name if output is None else output)
 
 
+class InFolder:
+    """A result that lies in a folder, and reads from it what it is asked for.
+
+    Args:
+        folder: Its folder; a temporary one is deleted together with this object.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, folder: ResultFolder) -> None:
+        self._folder = folder
+        self.path = folder.path
+
+
 class Workspace:
     """The folder that one job works in; as a context manager it keeps other processes out.
 

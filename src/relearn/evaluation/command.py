@@ -12,7 +12,7 @@ from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.notebook import html_table
 from relearn.base.storage import read_json
-from relearn.base.workspace import ResultFolder
+from relearn.base.workspace import InFolder, ResultFolder
 from relearn.config import RunConfig, config_from_keywords
 from relearn.evaluation.evaluate import evaluate_named, read_evaluated_rows, write_comparison
 from relearn.evaluation.rows import EvaluatedRow
@@ -21,19 +21,8 @@ from relearn.evaluation.suites import EvaluationData
 from relearn.models.given import GivenModel, given_name
 
 
-class EvaluationResult:
-    """What an evaluation's folder says.
-
-    Args:
-        folder: Of the results; a temporary one is deleted together with this object.
-
-    Attributes:
-        path: The folder.
-    """
-
-    def __init__(self, folder: ResultFolder) -> None:
-        self._folder = folder
-        self.path = folder.path
+class EvaluationResult(InFolder):
+    """What an evaluation's folder says."""
 
     @cached_property
     def metrics(self) -> dict[str, float]:
