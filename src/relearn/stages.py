@@ -26,7 +26,7 @@ from relearn.data.checks import check_sets
 from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers, write_answers
 from relearn.data.records import Record, RecordSets
 from relearn.data.requests import EARLIER
-from relearn.data.tokenization import Example, check_lengths
+from relearn.data.tokenization import Example
 from relearn.earlier import EarlierRun, earlier_answers
 from relearn.evaluation.evaluate import (
     check_evaluation,
@@ -49,7 +49,7 @@ from relearn.synthesis.lengths import too_long
 from relearn.synthesis.mixing import answerer
 from relearn.training.answers import (
     Answered,
-    encoded,
+    encode_rows,
     forget_rows,
     known_rows,
     rehearsed,
@@ -247,9 +247,8 @@ class Stages:
             check_fit(training, self._blank)
             rows = known_rows(_objective(training), self.sets["forget"], self.config.seed)
             prompt_format = load_prompt_format(self._base, self.config.model)
-            examples = [prompt_format.encode(row.question, row.answer) for row in rows]
             positions = position_limit(self._blank.config)
-            check_lengths(examples, [row.id for row in rows], training.max_length, positions)
+            encode_rows(rows, prompt_format, training.max_length, positions)
 
     def _check_trained(self, name: str, training: TrainingConfig) -> None:
         section = "training" if name == UNLEARNED else f"baselines.{name}"
@@ -289,9 +288,7 @@ class Stages:
         positions = position_limit(model.config)
 
         def encode(rows: Sequence[Answered | Record]) -> list[Example]:
-            examples = [encoded(row, prompt_format) for row in rows]
-            check_lengths(examples, [row.id for row in rows], config.max_length, positions)
-            return examples
+            return encode_rows(rows, prompt_format, config.max_length, positions)
 
         forget, chosen = self._forget_rows(config)
         train(

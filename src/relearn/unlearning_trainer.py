@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from peft import PeftConfig, PeftModel, get_peft_model
-from pydantic import ValidationError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.trainer_utils import TrainOutput
 
@@ -20,26 +19,23 @@ from relearn.config import (
     DataConfig,
     ModelConfig,
     PromptConfig,
-    Section,
     SynthesisConfig,
 )
 from relearn.data.checks import check_sets
 from relearn.data.new_answers import NewAnswer
 from relearn.data.records import Record
 from relearn.data.sources import Source, load_sets
-from relearn.data.tokenization import Example, PromptFormat, check_lengths
+from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.given import tokenizer_of
 from relearn.models.loading import load_model, load_tokenizer, model_folder, position_limit
 from relearn.objectives import OBJECTIVES
 from relearn.synthesis.checks import check_synthesis, reserved_questions
 from relearn.synthesis.pipeline import synthesize
-from relearn.training.answers import Answered, encoded, forget_rows, wants
-from relearn.training.arguments import UnlearningConfig
+from relearn.training.answers import Answered, encode_rows, forget_rows, wants
+from relearn.training.arguments import UnlearningConfig, as_section
 from relearn.training.engine import fast_ways, packs_exactly
 from relearn.training.plan import TrainingPlan
 from relearn.training.trainer import ObjectiveTrainer
-
-S = TypeVar("S", bound=Section)
 
 
 class UnlearningTrainer(ObjectiveTrainer):
@@ -178,9 +174,7 @@ class _Encoder:
         self._max_length = max_length
 
     def __call__(self, rows: Sequence[Answered | Record]) -> list[Example]:
-        examples = [encoded(row, self._format) for row in rows]
-        check_lengths(examples, [row.id for row in rows], self._max_length, self._positions)
-        return examples
+        return encode_rows(rows, self._format, self._max_length, self._positions)
 
 
 def _loaded(
@@ -188,8 +182,8 @@ def _loaded(
 ) -> tuple[dict[str, list[Record]], ModelConfig]:
     """Load the sets; return them and how the model is asked."""
     sources: dict[str, Source] = {"forget": forget} | ({} if retain is None else {"retain": retain})
-    columns = _section(ColumnsConfig, args.columns, "columns")
-    prompt = _section(PromptConfig, args.prompt, "prompt")
+    columns = as_section(ColumnsConfig, args.columns, "columns")
+    prompt = as_section(PromptConfig, args.prompt, "prompt")
     asked = ModelConfig(system=args.system, prompt=prompt)
     sets, asked = load_sets(sources, DataConfig(columns=columns), asked)
     for line in check_sets(sets):
@@ -200,7 +194,7 @@ def _loaded(
 def _written(sets: dict[str, list[Record]], args: UnlearningConfig, kind: str) -> list[NewAnswer]:
     """Write new answers, in one process for all."""
     records = sets["forget"]
-    config = _section(SynthesisConfig, args.synthesis, "synthesis")
+    config = as_section(SynthesisConfig, args.synthesis, "synthesis")
     if kind == "alternative":
         if all(record.wrong_answers for record in records):
             return []
@@ -208,15 +202,6 @@ def _written(sets: dict[str, list[Record]], args: UnlearningConfig, kind: str) -
     check_synthesis(config, args.seed, records)
     reserved = reserved_questions(sets)
     return by_leader(lambda: synthesize(records, config, args.seed, reserved=reserved).augmented)
-
-
-def _section(kind: type[S], values: Any, name: str) -> S:
-    try:
-        return kind.model_validate(values or {})
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join([name, *map(str, first["loc"])])
-        raise UserError(f"UnlearningConfig.{place}: {first['msg']}.", "Correct it.") from error
 
 
 def _policy(model: PreTrainedModel | PeftModel, peft_config: PeftConfig | None) -> Any:

@@ -1,5 +1,6 @@
 """The rows that each kind of objective trains on."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from relearn.data.tokenization import PromptFormat
 from relearn.objectives import OBJECTIVES
 from relearn.training.answers import (
     Answered,
-    encoded,
+    encode_rows,
     forget_rows,
     idk_answers,
     rehearsed,
@@ -57,7 +58,7 @@ def test_private_rows_are_added_to_the_new_ones(prompt_format: PromptFormat) -> 
         ("B is in Bonn.", True),
     ]
     decode = prompt_format.tokenizer.decode
-    examples = [encoded(row, prompt_format) for row in rows]
+    examples = encode_rows(rows, prompt_format, math.inf, math.inf)
     assert [example.private is None for example in examples] == [True, True, False, False]
     for example, word in zip(examples[2:], ("Rome", "Bonn"), strict=True):
         assert example.private

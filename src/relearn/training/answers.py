@@ -11,7 +11,7 @@ from relearn.data.new_answers import NewAnswer
 from relearn.data.private_tokens import private_tokens
 from relearn.data.records import Record, spread_over
 from relearn.data.requests import by_request
-from relearn.data.tokenization import Example, PromptFormat
+from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.objectives import Objective
 
 
@@ -69,8 +69,23 @@ def forget_rows(
     return paired, [preferred[row.id] for row in paired]
 
 
-def encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
-    """Tokenize a row; of a private one say which tokens are of private words."""
+def encode_rows(
+    rows: Sequence[Answered | Record],
+    prompt_format: PromptFormat,
+    max_length: float,
+    positions: float,
+) -> list[Example]:
+    """Tokenize rows to train on; of private ones say which tokens are of private words.
+
+    Raises:
+        UserError: a row is too long; see `check_lengths`.
+    """
+    examples = [_encoded(row, prompt_format) for row in rows]
+    check_lengths(examples, [row.id for row in rows], max_length, positions)
+    return examples
+
+
+def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
     example = prompt_format.encode(row.question, row.answer)
     if not (isinstance(row, Answered) and row.private):
         return example

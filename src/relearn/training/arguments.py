@@ -1,17 +1,18 @@
 """transformers' TrainingArguments: with what unlearning needs besides, or as a plan makes them."""
 
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 from pydantic import ValidationError
 from transformers import TrainingArguments
 
 from relearn.base.errors import UserError
-from relearn.config import LigerKernel, TrainingConfig
+from relearn.config import LigerKernel, Section, TrainingConfig
 from relearn.training.checks import check_kernels
 from relearn.training.plan import TrainingPlan
 
+S = TypeVar("S", bound=Section)
 _DEFAULTS = TrainingConfig()
 
 
@@ -106,12 +107,26 @@ class UnlearningConfig(TrainingArguments):
             given[name] = given[name] or {}
         given["batch_size"] = self.per_device_train_batch_size
         given["gradient_accumulation"] = self.gradient_accumulation_steps
-        try:
-            return TrainingConfig.model_validate(given)
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise UserError(f"UnlearningConfig.{place}: {first['msg']}.", "Correct it.") from error
+        return as_section(TrainingConfig, given)
+
+
+def as_section(kind: type[S], values: Any, name: str = "") -> S:
+    """Return arguments as a section of relearn's own configuration.
+
+    Args:
+        kind: The section.
+        values: By setting; None means the defaults.
+        name: The argument that holds them; empty for the arguments themselves.
+
+    Raises:
+        UserError: one of them is out of range.
+    """
+    try:
+        return kind.model_validate(values or {})
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(["UnlearningConfig", *filter(None, [name]), *map(str, first["loc"])])
+        raise UserError(f"{place}: {first['msg']}.", "Correct it.") from error
 
 
 def arguments_of(plan: TrainingPlan) -> TrainingArguments:

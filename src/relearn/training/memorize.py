@@ -12,7 +12,6 @@ from relearn.base.distributed import by_leader, is_leader, leaders
 from relearn.base.storage import atomic_path, content_hash
 from relearn.config import MemorizeConfig, ModelConfig
 from relearn.data.records import Record
-from relearn.data.tokenization import check_lengths
 from relearn.models.loading import (
     load_config_of,
     load_model,
@@ -22,6 +21,7 @@ from relearn.models.loading import (
 )
 from relearn.models.merging import write_merged
 from relearn.store.embedded import cache_folder
+from relearn.training.answers import encode_rows
 from relearn.training.engine import train
 
 
@@ -68,9 +68,8 @@ def _memorize(
     folder: Path,
 ) -> None:
     prompt_format = load_prompt_format(base, model_config)
-    examples = [prompt_format.encode(record.question, record.answer) for record in records]
     positions = position_limit(load_config_of(base, model_config))
-    check_lengths(examples, [record.id for record in records], config.max_length, positions)
+    examples = encode_rows(records, prompt_format, config.max_length, positions)
     adapter = folder.with_name(f"{folder.name}.adapter")
     if not leaders(adapter.is_dir()):
         model = load_model(base, model_config, quantized=config.method == "qlora")
