@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
 from torch import Tensor
 
 from helpers.batches import (
@@ -127,6 +128,26 @@ def test_satimp_is_its_formula(rows: list[Row], beta1: float, beta2: float) -> N
     expected -= 0.1 * mean_log_prob(rows, "retain")  # the authors' weight
     ours = loss("satimp", rows, beta1=beta1, beta2=beta2)
     assert ours == pytest.approx(expected, abs=1e-12)
+
+
+@given(batches(), st.floats(0, 3), st.floats(0, 3))
+def test_jensun_is_the_divergence_that_scipy_gives(
+    rows: list[Row], forget_weight: float, keep_weight: float
+) -> None:
+    towards = []
+    for _, target, logits, _reference in forget_tokens(rows):
+        one = [float(v == target) for v in range(len(logits))]
+        towards.append(jensenshannon(one, softmax(logits)) ** 2)
+    kept = [
+        jensenshannon(softmax(reference), softmax(logits)) ** 2
+        for row in of(rows, "retain")
+        for logits, reference in zip(
+            row.logits.tolist(), row.reference_logits.tolist(), strict=True
+        )
+    ]
+    expected = forget_weight * mean(towards) + keep_weight * mean(kept)
+    ours = loss("jensun", rows, forget_weight=forget_weight, keep_weight=keep_weight)
+    assert ours == pytest.approx(expected, abs=1e-6)
 
 
 @given(batches(), st.floats(0, 30))

@@ -218,7 +218,7 @@ def test_every_objective_lowers_its_loss(
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-@pytest.mark.parametrize("objective", ["relearn", "npo", "rmu", "pdu", "ceu", "undial"])
+@pytest.mark.parametrize("objective", ["relearn", "npo", "rmu", "pdu", "ceu", "undial", "jensun"])
 def test_batches_and_steps_without_retain_rows_train(
     model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path, objective: str
 ) -> None:

@@ -95,7 +95,8 @@ class TokenStatistics(BatchRows):
         kl: (tokens,) KL(reference || policy) over the vocabulary, >= 0; on retain and private rows
             only.
         vocabulary: (tokens,) results of the objective's vocabulary functions by name; on forget
-            rows only, and of an objective with private rows at private words only.
+            rows only, or on retain rows where these are what they are about, and of an objective
+            with private rows at private words only.
         hidden: (tokens, hidden) the policy's output of the layer that the objective names, at the
             positions that predict the answer tokens.
         reference_hidden: (tokens, hidden) likewise of the reference; on retain rows only.
@@ -160,11 +161,13 @@ class Objective:
         private_rows: Whether each record's private answer is a forget row too, besides those of
             `forget_data`, with marks at the tokens of its private words.
         needs_reference: Whether it reads the reference model on forget and chosen rows; where it
-            has private rows, of the forget rows on these alone.
+            has private rows, of the forget rows on these alone; where its vocabulary functions are
+            of retain rows, on those instead.
         needs_hidden_states: Whether it reads hidden states; of the decoder layer that its option
             `layer` numbers, from 0, or None for `DEFAULT_LAYER`.
         needs_retain: Whether it has terms on retain rows itself, with whatever regularizer.
         vocabulary: Its vocabulary functions by name.
+        vocabulary_of: Which rows these functions are about.
         units: Its own units by name, for a term about only some of the tokens or rows:
             `(rows, **options)` to a mask of those that count. They are counted before the model
             runs, over the whole optimizer step, so they can depend on nothing but `BatchRows`.
@@ -184,6 +187,7 @@ class Objective:
     needs_hidden_states: bool = False
     needs_retain: bool = False
     vocabulary: Mapping[str, VocabularyFunction] = field(default_factory=dict)
+    vocabulary_of: Literal["forget", "retain"] = "forget"
     units: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
     update: Callable[..., Mapping[str, float]] | None = None
     regularizer: Literal["none", "ce", "kl", "ce+kl"] = "none"

@@ -42,7 +42,7 @@ def statistics_from_logits(
         hidden: (rows, length, hidden) output of the decoder layer that RMU reads.
         reference_hidden: The same of the reference.
         objective: The objective that will read the statistics, if it looks at the whole
-            distribution of a token, as `ceu`, `pdu` and `undial` do.
+            distribution of a token, as `ceu`, `jensun`, `pdu` and `undial` do.
         options: Of that objective.
 
     Raises:

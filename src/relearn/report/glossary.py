@@ -34,6 +34,7 @@ METHODS = {
     "idk": "IDK",
     "altpo": "AltPO",
     "undial": "UNDIAL",
+    "jensun": "JensUn",
     "wga": "WGA",
     "satimp": "SatImp",
     "ceu": "CE-U",

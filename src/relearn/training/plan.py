@@ -101,8 +101,10 @@ class TrainingPlan:
             for row in self.rows
             if row.is_chosen or (row.is_forget and (row.example.private is not None or not beside))
         ]
-        return (learned if self.objective.needs_reference else []) + (
-            self.retained if "kl" in self.regularizer else []
+        of_retained = self.objective.vocabulary_of == "retain"
+        reads = self.objective.needs_reference
+        return (learned if reads and not of_retained else []) + (
+            self.retained if "kl" in self.regularizer or (reads and of_retained) else []
         )
 
     def collate(self, rows: Sequence[TrainingRow]) -> Batch:

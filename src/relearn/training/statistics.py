@@ -141,7 +141,8 @@ def token_statistics(
     states = reference.states(batch) if reference else None
     is_retain = ~(batch["is_forget"] | batch["is_chosen"])
     # Beside private words such an objective reads log-probabilities and the KL.
-    looked_into = batch["private"] if objective.private_rows else batch["is_forget"][row]
+    about = is_retain if objective.vocabulary_of == "retain" else batch["is_forget"]
+    looked_into = batch["private"] if objective.private_rows else about[row]
     is_private = batch["is_private"][row]
     wanted = Wanted(
         batch["labels"][keep],
