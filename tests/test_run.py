@@ -77,7 +77,7 @@ def test_killed_at_every_stage_it_ends_as_if_never_killed(
     arguments = command(tiny_model)
 
     def checkpoint(pattern: str) -> Callable[[], bool]:
-        return lambda: any(workplace.glob(f"{pattern}/checkpoint-*/trainer_state.json"))
+        return lambda: any(workplace.glob(f"{pattern}/checkpoint-*/sizes.json"))
 
     start(workplace, arguments).kill_when(lambda: "data" in stages(run))
     start(workplace, arguments).kill_when(checkpoint("cache/targets/*.checkpoints"))

@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -339,12 +339,24 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        if not prints(error):
-            sys.exit(2)
-        Console(stderr=True).print(
-            Text(f"error: {error}"), style="red", soft_wrap=True, highlight=False
-        )
-        sys.exit(error.exit_code)
+        _end(error)
+    except RuntimeError as error:
+        from accelerate.utils.memory import should_reduce_batch_size
+
+        if not should_reduce_batch_size(error):
+            raise
+        problem = "the memory does not hold the model with a single row."
+        hint = "Take training.method=qlora, a lower training.max_length, or a machine with more."
+        _end(UserError(problem, hint))
+
+
+def _end(error: UserError) -> NoReturn:
+    if not prints(error):
+        sys.exit(2)
+    Console(stderr=True).print(
+        Text(f"error: {error}"), style="red", soft_wrap=True, highlight=False
+    )
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

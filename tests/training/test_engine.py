@@ -326,3 +326,43 @@ def test_an_adapter_goes_on_where_it_was_left_and_the_reference_is_the_model_wit
     assert weights[0].keys() == weights[1].keys()
     assert all(weights[0][key].shape == weights[1][key].shape for key in weights[0])
     assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "optimizer.pt", "sizes.json"])
+def test_a_checkpoint_that_is_not_whole_is_not_resumed(
+    tiny_model: Path,
+    prompt_format: PromptFormat,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+) -> None:
+    """The one before it is, and the training ends as if nothing had happened."""
+    forget, retain = (examples(prompt_format, 8, word) for word in ("secret", "public"))
+    config = TrainingConfig(
+        epochs=1, batch_size=2, gradient_accumulation=1, checkpoint_steps=1,
+        lora=LoraConfig(rank=4, dropout=0.0),
+    )  # fmt: skip
+
+    def train_into(name: str) -> dict[str, torch.Tensor]:
+        model = load_model(tiny_model, CONFIG)
+        train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / name, 0)
+        return load_file(tmp_path / name / "adapter_model.safetensors")
+
+    undisturbed = train_into("undisturbed")
+    step, count = ObjectiveTrainer.training_step, iter(range(1000))
+    steps = []
+
+    def dying(self: ObjectiveTrainer, *arguments: object) -> torch.Tensor:
+        if next(count) == 3:
+            raise Killed
+        steps.append(self.state.global_step)
+        return step(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ObjectiveTrainer, "training_step", dying)
+    with pytest.raises(Killed):
+        train_into("resumed")
+    newest = tmp_path / "resumed.checkpoints" / "checkpoint-3" / file
+    newest.write_bytes(newest.read_bytes()[:-20])
+    weights = train_into("resumed")
+    assert steps == [0, 1, 2, 2, 3]
+    assert all(torch.equal(weights[name], undisturbed[name]) for name in undisturbed)

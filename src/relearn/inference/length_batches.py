@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
 from relearn.base.progress import progress_bar
 
 T = TypeVar("T")
@@ -29,11 +31,12 @@ def in_length_batches(
     size: int,
     title: str | None,
 ) -> list[R]:
-    """Do `work` on batches of items of like length.
+    """Do `work` on batches of items of like length, smaller ones where memory runs out.
 
     Args:
         items: In any order.
-        work: From a batch to a value for each of its items.
+        work: From a batch to a value for each of its items; the values do not depend on how items
+            are shared out over batches.
         length: Of an item, in tokens.
         size: Items of a batch.
         title: Of the progress bar; None shows none.
@@ -44,6 +47,19 @@ def in_length_batches(
     values: dict[int, R] = {}
     with progress_bar(title) as advance:
         for batch in length_batches(range(len(items)), lambda i: length(items[i]), size):
-            values.update(zip(batch, work([items[i] for i in batch]), strict=True))
+            values.update(zip(batch, _within_memory(work, [items[i] for i in batch]), strict=True))
             advance(len(values), len(items), "")
     return [values[i] for i in range(len(items))]
+
+
+def _within_memory(work: Callable[[list[T]], Sequence[R]], batch: list[T]) -> list[R]:
+    """Do `work` on a batch, or where memory runs out on its halves."""
+    try:
+        return list(work(batch))
+    except Exception as error:
+        if len(batch) == 1 or not should_reduce_batch_size(error):
+            raise
+    # Outside of the handler, whose error holds on to the tensors of the failed attempt.
+    clear_device_cache(garbage_collection=True)
+    half = len(batch) // 2
+    return [*_within_memory(work, batch[:half]), *_within_memory(work, batch[half:])]

@@ -1,7 +1,6 @@
 """The training engine: from rows and a configuration to a trained model in a folder."""
 
 import gc
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,7 +25,7 @@ from transformers import (
 from relearn.base.distributed import by_leader, process_count
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
-from relearn.base.storage import atomic_path, disk_errors, write_json, write_jsonl
+from relearn.base.storage import atomic_path, disk_errors, read_json, write_json, write_jsonl
 from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, TrainingRow, collate, pack, to_device
 from relearn.data.tokenization import Example
@@ -40,6 +39,8 @@ from relearn.models.recomputation import recomputation
 from relearn.training.plan import TrainingPlan
 from relearn.training.statistics import token_statistics
 from relearn.training.trainer import ObjectiveTrainer
+
+_SIZES = "sizes.json"  # of a checkpoint's files
 
 
 def train(
@@ -96,6 +97,7 @@ def train(
             trainer.take_references(partial(_adapter_off, policy))
             with progress_bar(title) as advance:
                 trainer.add_callback(_Progress(advance))
+                trainer.add_callback(_WholeCheckpoints())
                 _train(trainer, checkpoints)
         sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
         if not sharded:
@@ -257,19 +259,38 @@ class _Progress(TrainerCallback):
             control.should_save = False  # what comes next is the trained model itself
 
 
-def _last_checkpoint(folder: Path) -> str | None:
-    """Return the newest whole checkpoint and delete what is newer and not whole.
+class _WholeCheckpoints(TrainerCallback):
+    """Notes the sizes of a checkpoint's files once all are written, by which it is known whole."""
 
-    The trainer state is what is written last.
-    """
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+            write_json(checkpoint / _SIZES, _sizes(checkpoint))
+
+
+def _sizes(checkpoint: Path) -> dict[str, int]:
+    files = [file for file in checkpoint.rglob("*") if file.is_file() and file.name != _SIZES]
+    return {str(file.relative_to(checkpoint)): file.stat().st_size for file in sorted(files)}
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """Return the newest whole checkpoint and delete what is newer and not whole."""
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text())
-        except (OSError, ValueError):
-            shutil.rmtree(checkpoint)
-        else:
+        if _is_whole(checkpoint):
             return str(checkpoint)
+        shutil.rmtree(checkpoint)
     return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        noted = read_json(checkpoint / _SIZES)
+    except (OSError, ValueError):
+        return False
+    # Other processes' files may have come later.
+    return bool(noted.items() <= _sizes(checkpoint).items())
 
 
 def _step(checkpoint: Path) -> int:

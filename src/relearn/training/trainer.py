@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from accelerate.data_loader import prepare_data_loader
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -36,6 +37,7 @@ from relearn.training.arguments import arguments_of
 from relearn.training.divergence import Divergence
 from relearn.training.plan import TrainingPlan
 from relearn.training.statistics import ReferenceCache, token_statistics
+from relearn.training.within_memory import Gradients, halves
 from relearn.training.wrappers import Wrapper, freeze_masked_out, mask_gradients
 
 
@@ -184,6 +186,33 @@ class ObjectiveTrainer(Trainer):
 
     def _prepare_inputs(self, inputs: Batch) -> Batch:  # type: ignore[override]
         return to_device(inputs, self.args.device)
+
+    def training_step(  # type: ignore[override]
+        self, model: nn.Module, inputs: Batch, num_items_in_batch: dict[str, int] | None = None
+    ) -> Tensor:
+        """Add a micro-batch's gradients; where memory runs out, those of its halves."""
+        step = super().training_step
+        # Alone: processes that share gradients must all take the same steps.
+        if self.args.world_size > 1:
+            return step(model, cast(Any, inputs), cast(Any, num_items_in_batch))
+        before, parts = Gradients(model), {name: v.clone() for name, v in self._parts.items()}
+        try:
+            return step(model, cast(Any, inputs), cast(Any, num_items_in_batch))
+        except RuntimeError as error:
+            rows = cast(TrainingRows, self.train_dataset)
+            parted = halves([rows[int(i)] for i in inputs["index"]])
+            if parted is None or not should_reduce_batch_size(error):
+                raise
+        # Outside of the handler, whose error holds on to the tensors of the failed attempt.
+        before.restore()
+        self._parts.clear()
+        self._parts.update(parts)
+        clear_device_cache(garbage_collection=True)
+        first, second = (
+            self.training_step(model, self._plan.collate(half), num_items_in_batch)
+            for half in parted
+        )
+        return first + second
 
     def compute_loss(  # type: ignore[override]
         self,
