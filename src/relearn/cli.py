@@ -16,8 +16,10 @@ from relearn import (
     cli_analyze,
     cli_audit,
     cli_check,
+    cli_env,
     cli_judge,
     cli_list,
+    cli_recipes,
     cli_reproduce,
     cli_synthesize,
 )
@@ -45,12 +47,13 @@ app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
 app.command("reproduce")(cli_reproduce.reproduce)
 app.command("check")(cli_check.check)
+app.add_typer(cli_recipes.app, name="recipes")
+app.command("env")(cli_env.env)
 
 
 @app.callback()
