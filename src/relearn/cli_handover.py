@@ -49,7 +49,5 @@ def push(
     """Upload the model and its card, which has figures and no text, to a hub; never data."""
     from relearn.finished_run import load_run
 
-    place = load_run(run).push_to_hub(
-        repository, trained, merged=not adapter, private=not public
-    )
+    place = load_run(run).push_to_hub(repository, trained, merged=not adapter, private=not public)
     console.print(f"pushed to {place}", soft_wrap=True, highlight=False)

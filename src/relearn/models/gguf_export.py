@@ -21,15 +21,15 @@ GgufType = Literal["f16", "q8_0"]
 _ARCHITECTURES = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
 _FILE_TYPES = {"f16": gguf.LlamaFileType.MOSTLY_F16, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
 _ELSEWHERE = (
-    "Write safetensors, and convert that folder with llama.cpp's convert_hf_to_gguf.py, which knows "
-    "more models."
+    "Write safetensors, and convert that folder with llama.cpp's convert_hf_to_gguf.py, which "
+    "knows more models."
 )
-# How llama.cpp cuts text into words before it merges bytes: its name, by what the tokenizer does.
-# (Digits that stand alone, pattern of a split.)
 _QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+# llama.cpp's name of how text is cut into words before bytes are merged: by whether each digit
+# stands alone, and the pattern at which it is split.
 _PRE_TOKENIZERS = {
     (False, None): "gpt-2",
     (True, None): "smollm",
@@ -65,7 +65,7 @@ def check_gguf(folder: Path, type_: str) -> None:
     if rope != "default" or getattr(config, "use_sliding_window", False):
         kind = "a sliding window" if rope == "default" else f"positions scaled by {rope!r}"
         raise UserError(f"the model has {kind}, which relearn writes to no GGUF file.", _ELSEWHERE)
-    _pre_tokenizer(load_tokenizer(folder, ModelConfig()))
+    pre_tokenizer(load_tokenizer(folder, ModelConfig()))
 
 
 def write_gguf(folder: Path, file: Path, type_: GgufType) -> None:
@@ -177,7 +177,7 @@ def _add_tokenizer(
         else:
             types.append(gguf.TokenType.NORMAL)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(_pre_tokenizer(tokenizer))
+    writer.add_tokenizer_pre(pre_tokenizer(tokenizer))
     writer.add_token_list([words[id_] for id_ in range(size)])
     writer.add_token_types(types)
     special_words = gguf.SpecialVocab(folder, load_merges=True, n_vocab=size)
@@ -187,7 +187,7 @@ def _add_tokenizer(
     special_words.add_to_gguf(writer, quiet=True)
 
 
-def _pre_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+def pre_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return llama.cpp's name of how the tokenizer cuts text into words.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Ollama's Modelfile: how the exported model is asked, as it was asked in every stage of the run."""
+"""Ollama's Modelfile: the exported model is asked as it was in every stage of the run."""
 
 from relearn.base.errors import UserError
 from relearn.data.tokenization import PromptFormat
