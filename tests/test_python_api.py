@@ -1,11 +1,13 @@
 """The functions of the package do what the commands do, on files and on what is in memory."""
 
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from datasets import Dataset, IterableDataset
@@ -21,7 +23,7 @@ from relearn.base.notebook import html_table
 from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
 from relearn.finished_run import FinishedRun
-from relearn.models.loading import load_model, load_tokenizer
+from relearn.models.loading import load_model, load_tokenizer, model_folder
 
 SETTINGS: dict[str, Any] = {
     "epochs": 1, "lora": {"rank": 2}, "learning_rate": 1e-2, "batch_size": 1,
@@ -180,12 +182,85 @@ def test_what_is_pushed_is_the_model_and_a_card_without_text(
         assert place == f"{hub.url}/org/name"
         with pytest.raises(relearn.UserError, match="target model is on no hub"):
             run.push_to_hub("org/name", merged=False, token="t")
+        assert len(hub.created) == 1
     assert "private" in {hub.created[0].get("visibility"), *hub.created[0]}
     assert {"model.safetensors", "tokenizer.json", "README.md"} <= hub.files.keys()
     texts = [text for row in read_jsonl(sets / "forget.jsonl") for text in row.values()]
     for name, content in hub.files.items():
         assert not [text for text in texts if text.encode() in content], name
         assert str(sets).encode() not in content, name
+
+
+def test_push_is_the_command_and_private_unless_told_otherwise(
+    run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "t")
+    with Hub() as hub:
+        hub.stand_in(monkeypatch)
+        assert f"pushed to {hub.url}/org/name" in command("push", str(run.path), "org/name")
+        command("push", str(run.path), "org/open", "--public")
+    assert {"model.safetensors", "tokenizer.json", "README.md", "config.json"} <= hub.files.keys()
+    assert not [name for name in hub.files if name.endswith((".jsonl", ".html", ".parquet"))]
+    asked = [made.get("visibility", made.get("private")) for made in hub.created]
+    assert asked in (["private", "public"], [True, False])
+
+
+def test_an_adapter_whose_target_is_on_a_hub_is_pushed_alone(
+    run: FinishedRun, sets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FinishedRun, "_hub_target", lambda self: "org/target")
+    (run.path / "training" / "unlearned" / "notes.csv").write_text("a private note")
+    with Hub() as hub:
+        hub.stand_in(monkeypatch)
+        run.push_to_hub("org/name", merged=False, token="t")
+    assert {"adapter_model.safetensors", "adapter_config.json", "README.md"} <= hub.files.keys()
+    assert not {"model.safetensors", "notes.csv", "history.jsonl"} & hub.files.keys()
+    assert json.loads(hub.files["adapter_config.json"])["base_model_name_or_path"] == "org/target"
+    assert not [n for n, content in hub.files.items() if str(sets).encode() in content]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("org/name", 403, "answers HTTP 403 for org/name.*HF_TOKEN"),
+        ("org/name", 401, "HTTP 401|asks for a token"),
+        ("a/b/c", None, "is no repository's name"),
+        ("org/name", 0, "can't be reached"),
+    ],
+)
+def test_what_a_hub_refuses_is_said_before_a_model_is_merged(
+    name: str, status: int | None, words: str, run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_merge(*_: object) -> None:
+        raise AssertionError("merged")
+
+    monkeypatch.setattr(FinishedRun, "merge", no_merge)
+    with Hub() as hub:
+        hub.stand_in(monkeypatch)
+        hub.refuses = status
+        if status == 0:
+            monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(relearn.UserError, match=words):
+            run.push_to_hub(name, token="t")
+    assert not hub.files
+
+
+def test_a_gguf_file_is_merged_with_what_ollama_needs(run: FinishedRun, tmp_path: Path) -> None:
+    folder = tmp_path / "file"
+    command("merge", str(run.path), "--format", "gguf", "--output", str(folder))
+    assert {f.name for f in folder.iterdir()} == {"model-f16.gguf", "Modelfile", "README.md"}
+    assert "FROM ./model-f16.gguf" in (folder / "Modelfile").read_text()
+    # Under such a name every command takes the file, the audit too.
+    loaded = load_model(model_folder(str(folder / "model-f16.gguf")), CONFIG)
+    ids = torch.arange(10, 20)[None]
+    with torch.no_grad():
+        theirs, ours = loaded(input_ids=ids).logits, run.model(input_ids=ids).logits
+    torch.testing.assert_close(theirs.float(), ours.float(), atol=2e-2, rtol=2e-2)
+    with pytest.raises(relearn.UserError, match="already used"):
+        run.export_gguf(folder)
+    with pytest.raises(relearn.UserError, match="llama-quantize"):
+        run.export_gguf(tmp_path / "other", "q4_k_m")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_run_is_shown_with_everything_escaped(tmp_path: Path) -> None:

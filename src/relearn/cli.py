@@ -16,8 +16,11 @@ from relearn import (
     cli_analyze,
     cli_audit,
     cli_check,
+    cli_env,
+    cli_handover,
     cli_judge,
     cli_list,
+    cli_recipes,
     cli_reproduce,
     cli_synthesize,
 )
@@ -45,12 +48,13 @@ app = typer.Typer(
     help="Make a language model forget chosen knowledge by learning new answers, and prove it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
 app.command("reproduce")(cli_reproduce.reproduce)
 app.command("check")(cli_check.check)
+app.add_typer(cli_recipes.app, name="recipes")
+app.command("env")(cli_env.env)
 
 
 @app.callback()
@@ -256,22 +260,8 @@ def report(run: RunPath) -> None:
 app.command()(cli_analyze.analyze)
 
 
-@app.command()
-def merge(
-    run: RunPath,
-    output: Output,
-    trained: TrainedName = "unlearned",
-    ties: Annotated[
-        list[str] | None,
-        typer.Option(help="Another trained model of the run to merge with TIES; repeat for more."),
-    ] = None,
-    density: Annotated[float, typer.Option(help="Fraction of each change that TIES keeps.")] = 0.8,
-) -> None:
-    """Write the unlearned model as a plain model folder, which loads without relearn."""
-    from relearn.finished_run import load_run
-
-    load_run(run).merge(output, trained, ties or (), density)
-    console.print(f"merged model: {output}", soft_wrap=True, highlight=False)
+app.command()(cli_handover.merge)
+app.command()(cli_handover.push)
 
 
 @app.command()

@@ -10,15 +10,20 @@ from rich.text import Text
 
 from relearn.base.errors import UserError
 from relearn.cli_common import console
-from relearn.config import describe_settings, recipe_summaries
+from relearn.config import describe_settings
 
-_KINDS = (
-    "objectives, wrappers, metrics, attacks, backends, suites, judges, models, recipes, settings."
-)
+_KINDS = "objectives, wrappers, metrics, attacks, backends, suites, judges, models, settings."
 Rows = list[tuple[str, ...]]
 
 
-def list_(kind: Annotated[str, typer.Argument(metavar="KIND", help=_KINDS)]) -> None:
+def _kinds(incomplete: str) -> list[str]:
+    """Complete the name of a list in the shell."""
+    return [kind for kind in LISTS if kind.startswith(incomplete)]
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=_KINDS, autocompletion=_kinds)],
+) -> None:
     """List what there is by name, with one line each."""
     if kind not in LISTS:
         raise UserError(f"there is no list of {kind!r}.", f"Known: {', '.join(LISTS)}.")
@@ -100,10 +105,6 @@ def _models() -> Rows:
     return _summarized("model", {name: model.summary for name, model in EMBEDDED.items()})
 
 
-def _recipes() -> Rows:
-    return _summarized("recipe", recipe_summaries())
-
-
 def _settings() -> Rows:
     rows = [(name, default, text) for name, (default, text) in describe_settings().items()]
     return [("setting", "default", ""), *rows]
@@ -122,7 +123,6 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
     "suites": _suites,
     "judges": _judges,
     "models": _models,
-    "recipes": _recipes,
     "settings": _settings,
 }
 """By the name on the command line, what returns the headings and rows of a list."""

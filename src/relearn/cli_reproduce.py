@@ -11,7 +11,7 @@ from relearn.cli_common import Output, Overrides, console, settings_of
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(help="A recipe (`relearn list recipes`), or a YAML file.")],
+    name: Annotated[str, typer.Argument(help="A recipe (`relearn recipes`), or a YAML file.")],
     output: Output,
     seed: Annotated[
         list[int] | None, typer.Option(help="A seed; again for more. Default: 0, 1 and 2.")

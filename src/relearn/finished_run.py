@@ -5,21 +5,22 @@ import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from shutil import copytree, ignore_patterns
+from shutil import copy2, copytree, ignore_patterns
 from typing import cast
 
-from huggingface_hub import HfApi
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from relearn.base.errors import UserError
 from relearn.base.notebook import html_table
-from relearn.base.storage import atomic_path, read_json, write_json
+from relearn.base.storage import atomic_path, read_json, write_json, write_text
 from relearn.base.workspace import InFolder, ResultFolder, check_unused
 from relearn.config import UNLEARNED, RunConfig
 from relearn.models.adapters import is_adapter
-from relearn.models.loading import load_model, load_tokenizer
+from relearn.models.gguf_export import GgufType, check_gguf, write_gguf
+from relearn.models.loading import load_model, load_prompt_format, load_tokenizer
 from relearn.models.merging import write_merged, write_ties
+from relearn.models.modelfile import modelfile
 from relearn.models.place import folders_of
 from relearn.report import write_model_card, write_report
 from relearn.report.model_card import base_model
@@ -27,6 +28,7 @@ from relearn.report.outcome import outcome
 from relearn.report.results import RunResults, read_results
 from relearn.report.verdict import judge
 from relearn.run_folder import adapter_folder, check_finished, target_folder
+from relearn.store.hub import HubRepository
 
 AnyModel = PreTrainedModel | PeftModel
 
@@ -152,6 +154,40 @@ class FinishedRun(InFolder):
             write_model_card(self.path, temporary)
         return folder
 
+    def export_gguf(
+        self,
+        output: str | os.PathLike[str],
+        type_: str = "f16",
+        trained: str = UNLEARNED,
+        ties: Sequence[str] = (),
+        density: float = 0.8,
+    ) -> Path:
+        """Write the unlearned model as a GGUF file, with an Ollama Modelfile and the model card.
+
+        Args:
+            output: An empty folder, or a new one.
+            type_: Of the weights, `f16` or `q8_0`. Fewer bits may bring back what was unlearned:
+                audit the file too.
+            trained: As in `merge`.
+            ties: As in `merge`.
+            density: As in `merge`.
+
+        Raises:
+            UserError: the folder is used, the run has no such model, or the model is of a kind that
+                relearn writes to no GGUF file.
+        """
+        folder, file = Path(output), f"model-{type_}.gguf"
+        check_unused(folder)
+        check_gguf(target_folder(self.path), type_)
+        with tempfile.TemporaryDirectory(prefix="relearn-") as holder, atomic_path(folder) as made:
+            merged = self.merge(Path(holder) / "merged", trained, ties, density)
+            prompts = load_prompt_format(merged, self.config.model)
+            made.mkdir()
+            write_text(made / "Modelfile", modelfile(prompts, file))
+            write_gguf(merged, made / file, cast(GgufType, type_))
+            copy2(merged / "README.md", made)
+        return folder
+
     def push_to_hub(
         self,
         repo_id: str,
@@ -171,32 +207,33 @@ class FinishedRun(InFolder):
             token: Of the hub; None means the one that is logged in.
 
         Raises:
-            UserError: the adapter's target is not a model on a hub.
+            UserError: the run has no such model, the adapter's target is not a model on a hub, or
+                the hub refuses or can't be reached; nothing is merged or uploaded in these cases.
         """
-        api = HfApi(token=token)
+        alone = not merged and is_adapter(adapter_folder(self.path, trained))
+        target = self._hub_target() if alone else None
+        hub = HubRepository(repo_id, token)
+        # First: a hub that refuses does so before a model is merged.
+        place = hub.make(private)
         with tempfile.TemporaryDirectory(prefix="relearn-") as holder:
             folder = Path(holder) / "model"
             if merged:
                 self.merge(folder, trained)
             else:
                 self.save(folder, trained)
-                self._name_hub_target(folder)
-            made = api.create_repo(repo_id, private=private, exist_ok=True)
-            api.upload_folder(
-                repo_id=made.repo_id, folder_path=folder, commit_message="Unlearned with relearn"
-            )
-        return str(made)
+            if target:
+                file = folder / "adapter_config.json"
+                write_json(file, read_json(file) | {"base_model_name_or_path": target})
+            hub.upload(folder)
+        return place
 
-    def _name_hub_target(self, folder: Path) -> None:
-        """Let the adapter in `folder` say which model on the hub it belongs to."""
-        if not is_adapter(folder):
-            return
+    def _hub_target(self) -> str:
+        """Return the name on the hub of the model that the run's adapters belong to."""
         model = read_json(self.path / "manifest.json")["model"]
         name = base_model(self.results) if model["source"] == model["target"] else None
         if name is None:
-            raise UserError("the adapter's target model is on no hub.", "Push with merged=True.")
-        file = folder / "adapter_config.json"
-        write_json(file, read_json(file) | {"base_model_name_or_path": name})
+            raise UserError("the adapter's target model is on no hub.", "Push the merged model.")
+        return name
 
     def __repr__(self) -> str:
         return f"FinishedRun({str(self.path)!r}): {self.verdict}"

@@ -1,7 +1,5 @@
 """A run folder: its manifest, its stages, and the resuming of a run that was killed."""
 
-import os
-import platform
 import resource
 import sys
 import time
@@ -15,6 +13,7 @@ from typing import Any, Self
 import relearn
 from relearn.base.distributed import by_leader, is_leader, leaders
 from relearn.base.distributed import together as by_all
+from relearn.base.environment import host
 from relearn.base.errors import UserError
 from relearn.base.storage import content_hash, read_json, write_json, write_text
 from relearn.base.workspace import Workspace
@@ -107,7 +106,7 @@ class RunFolder:
                 "config_hash": content_hash(self.config.model_dump(mode="json")),
                 "seed": self.config.seed,
                 "versions": {name: version(name) for name in _LIBRARIES},
-                "host": _host(),
+                "host": host(),
                 "data": {name: {"sha256": sha} for name, sha in self._hashes.items()},
                 "files": _file_hashes(self.config),
                 "stages": {},
@@ -241,21 +240,6 @@ def _peak_memory_bytes() -> int:
     """Return the largest resident set of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _host() -> dict[str, Any]:
-    import torch
-
-    present = torch.accelerator.is_available()
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "accelerator": str(torch.accelerator.current_accelerator()) if present else None,
-    }
 
 
 def _adds_baselines(theirs: Any, ours: dict[str, Any]) -> bool:

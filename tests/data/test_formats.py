@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import re
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -263,9 +264,9 @@ def test_an_excel_workbook_is_read_where_openpyxl_is_installed(tmp_path: Path) -
 def test_an_excel_workbook_without_openpyxl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
     message = refused(tmp_path, "rows.xlsx", as_zip({"xl/workbook.xml": b""}))
-    assert "is an Excel workbook, and openpyxl is not installed. Save it as CSV" in message
+    assert "an Excel workbook, needs openpyxl, which is not installed. pip install" in message
 
 
 def test_no_file_is_unpacked_beyond_a_bound(

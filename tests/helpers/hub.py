@@ -18,11 +18,13 @@ class Hub:
         files: Content by path of all that was committed.
         created: What repositories were made, as it was asked.
         url: Of the hub.
+        refuses: Answer every request with this status; None for none.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.created: list[dict[str, Any]] = []
+        self.refuses: int | None = None
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,7 +63,7 @@ class Hub:
 
             def reply(self, payload: Any) -> None:
                 data = json.dumps(payload).encode()
-                self.send_response(200)
+                self.send_response(hub.refuses or 200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()

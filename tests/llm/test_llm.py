@@ -133,6 +133,7 @@ def test_limits_hold_for_local_models(
     limit: dict[str, float],
     reason: str,
 ) -> None:
+    monkeypatch.setattr("relearn.llm.vllm.need", lambda *_: None)
     monkeypatch.setitem(sys.modules, "vllm", FakeVllm)
     fixed = {"model": str(tiny_model), "batch_size": 4}
     # Generated to its end, an answer of 1500 tokens takes some seconds.

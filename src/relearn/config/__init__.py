@@ -8,7 +8,7 @@ from relearn.config.file import dump_config, load_config
 from relearn.config.keywords import config_from_keywords
 from relearn.config.llm import LLMConfig
 from relearn.config.model import ModelConfig, PromptConfig
-from relearn.config.recipes import recipe_summaries, recipes
+from relearn.config.recipes import copy_recipe, recipe_summaries, recipes
 from relearn.config.run import CONTROLS, NEVER_SAW, UNLEARNED, Control, ReportConfig, RunConfig
 from relearn.config.section import Section
 from relearn.config.synthesis import SynthesisConfig
@@ -20,6 +20,6 @@ __all__ = [
     "DataConfig", "EvaluationConfig", "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig",
     "ModelConfig", "PromptConfig", "ReportConfig", "RunConfig", "RunSet", "Section",
     "SynthesisConfig", "TrainingConfig",
-    "config_from_keywords", "describe_settings", "dump_config", "load_config",
+    "config_from_keywords", "copy_recipe", "describe_settings", "dump_config", "load_config",
     "recipe_summaries", "recipes",
 ]  # fmt: skip

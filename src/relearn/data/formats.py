@@ -1,7 +1,6 @@
 """File formats: the bytes of a JSON, JSON lines, CSV, TSV, Parquet or Excel file to rows."""
 
 import csv
-import importlib.util
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow
 from pyarrow import parquet
 
 from relearn.base.errors import UserError
+from relearn.base.extras import need
 from relearn.data.json_rows import json_rows
 from relearn.data.nested import unnested
 from relearn.data.packed import EXCEL_SUFFIX, PACKED_SUFFIXES, check_kind, check_size, unpacked
@@ -102,11 +102,7 @@ def _shortest_floats(table: pyarrow.Table) -> pyarrow.Table:
 
 def _excel_rows(data: bytes, name: str) -> list[Row]:
     """Return the rows of the only sheet that holds any."""
-    if importlib.util.find_spec("openpyxl") is None:
-        raise UserError(
-            f"{name} is an Excel workbook, and openpyxl is not installed.",
-            "Save it as CSV (UTF-8), or `pip install 'relearn[excel]'`.",
-        )
+    need("openpyxl", f"{name}, an Excel workbook,", "save it as CSV (UTF-8)")
     import pandas
 
     try:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from relearn.base.errors import UserError
+from relearn.base.extras import need
 from relearn.config import EvaluationConfig
 from relearn.evaluation.metrics.base import Figure
 from relearn.evaluation.passes import EvaluatedModel
@@ -91,13 +92,9 @@ def check_tasks(config: EvaluationConfig) -> None:
 
 def _tasks(config: EvaluationConfig) -> Any:
     """Return the harness's task manager, which knows all tasks that are wanted."""
-    try:
-        from lm_eval.tasks import TaskManager
-    except ImportError as error:
-        raise UserError(
-            "evaluation.lm_eval_tasks needs lm-evaluation-harness.",
-            "pip install 'relearn[lm-eval]'",
-        ) from error
+    need("lm_eval", "evaluation.lm_eval_tasks")
+    from lm_eval.tasks import TaskManager
+
     tasks = TaskManager(include_path=config.lm_eval_path)
     unknown = [name for name in config.lm_eval_tasks if name not in tasks.all_tasks]
     if unknown:

@@ -1,11 +1,6 @@
-"""Text from language models, for synthesis and for judges: one interface, chosen by name.
+"""Text from language models, for synthesis and for judges: one interface, chosen by name."""
 
-Every module of this package that holds a backend registers it; importing the package imports all.
-"""
-
-import importlib
-import pkgutil
-
+from relearn.llm import openai, transformers, vllm  # each registers its backend
 from relearn.llm.base import (
     LLMS,
     Completion,
@@ -18,9 +13,6 @@ from relearn.llm.base import (
 )
 from relearn.llm.journal import Journal
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
-
 __all__ = [
     "LLMS",
     "Completion",
@@ -31,4 +23,7 @@ __all__ = [
     "ask",
     "estimate",
     "make_llm",
+    "openai",
+    "transformers",
+    "vllm",
 ]

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from relearn.base.errors import UserError
+from relearn.base.extras import need
 from relearn.config import LLMConfig, ModelConfig
 from relearn.data.tokenization import PromptFormat
 from relearn.llm.base import LLMS, Prompt, Report
@@ -24,12 +25,9 @@ class Vllm:
     def __init__(self, config: LLMConfig) -> None:
         if not config.model:
             raise UserError("vLLM's model is not named.", "Set llm.model (--llm NAME).")
-        try:
-            import vllm
-        except ImportError as error:
-            raise UserError(
-                "vLLM is not installed.", "pip install 'relearn[vllm]', or take transformers."
-            ) from error
+        need("vllm", "the backend vllm", "take transformers")
+        import vllm
+
         self._vllm = vllm
         self._budget = Budget(config)
         # A group can't be stopped: under a time limit it is as small as a batch.

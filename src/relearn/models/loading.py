@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from relearn.base.errors import UserError
+from relearn.base.extras import need
 from relearn.base.storage import atomic_path, content_hash, read_json
 from relearn.config import ModelConfig
 from relearn.data.tokenization import PromptFormat
@@ -172,14 +173,15 @@ def check_quantization() -> None:
     """Refuse 4-bit weights where there is nothing to compute with them.
 
     Raises:
-        UserError: bitsandbytes can't be imported.
+        UserError: bitsandbytes is missing, or can't be imported.
     """
+    need("bitsandbytes", "training.method=qlora", "take the method lora")
     try:
         import bitsandbytes  # noqa: F401
     except Exception as error:  # it may fail on its native library in ways of its own
         raise UserError(
             "training.method: qlora needs the package bitsandbytes, which can't be imported here.",
-            "Install it, or take the method lora.",
+            "Install a version for this machine, or take the method lora.",
         ) from error
 
 

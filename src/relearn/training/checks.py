@@ -16,10 +16,10 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, get_schedu
 from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
-from transformers.utils import is_liger_kernel_available
 
 from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
+from relearn.base.extras import need
 from relearn.base.registry import did_you_mean
 from relearn.config import TrainingConfig
 from relearn.models.adapters import check_adapter
@@ -75,11 +75,7 @@ def check_kernels(names: Sequence[str]) -> None:
     """
     if not names:
         return
-    if not is_liger_kernel_available():
-        raise UserError(
-            "training.liger_kernels: liger-kernel is not installed.",
-            "pip install 'relearn[liger]', or leave the setting out.",
-        )
+    need("liger_kernel", "training.liger_kernels", "leave the setting out")
     if not torch.accelerator.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
         raise UserError("training.liger_kernels need a GPU.", "Leave the setting out.")
 

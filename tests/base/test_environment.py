@@ -1,0 +1,53 @@
+"""What a bug report says about the machine."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from relearn import cli_env
+from relearn.base.environment import by_extra, settings
+from relearn.cli import app
+
+
+def test_versions_are_sorted_by_extra() -> None:
+    requirements = [
+        "torch>=2.10", "spacy<3.9,>=3.8.2", 'openai>=2.0; extra == "synthesis"',
+        'relearn[excel]; extra == "dev"', "no-such-package>=1; extra == 'vllm'",
+    ]  # fmt: skip
+    known = {"torch": "2.13", "spacy": "3.8.18", "openai": "3.1", "relearn": "0.1"}
+    assert by_extra(requirements, known.get) == {
+        "": {"torch": "2.13", "spacy": "3.8.18"},
+        "synthesis": {"openai": "3.1"},
+        "dev": {"relearn": "0.1"},
+        "vllm": {"no-such-package": None},
+    }
+
+
+def test_variables_are_named_without_their_values() -> None:
+    environment = {
+        "HF_TOKEN": "hf_secret",
+        "RELEARN_CACHE": "/home/ida/models",
+        "HOME": "/home/ida",
+    }
+    assert settings(environment) == ["HF_TOKEN", "RELEARN_CACHE"]
+
+
+def test_a_bug_report_has_versions_and_nothing_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setattr(
+        cli_env, "packages", lambda: {"": {"torch": version("torch")}, "vllm": {"vllm": None}}
+    )
+    shown = CliRunner().invoke(app, ["env"])
+    assert shown.exit_code == 0
+    lines = shown.output.splitlines()
+    assert lines[1].startswith(f"Python {platform.python_version()} on ")
+    assert f"packages: torch {torch.__version__}" in lines
+    assert "extra vllm: vllm missing" in lines
+    assert "HF_TOKEN" in shown.output
+    private = ["hf_secret", platform.node(), str(Path.home()), os.getcwd(), "/"]
+    assert [each for each in private if each and each in shown.output] == []
