@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,14 +15,16 @@ from relearn import (
     cli_analyze,
     cli_audit,
     cli_check,
+    cli_forget_run,
     cli_judge,
     cli_list,
     cli_reproduce,
     cli_synthesize,
 )
 from relearn.base.distributed import by_leader, prints, process_count
-from relearn.base.errors import UserError
+from relearn.base.errors import UserError, unexpected
 from relearn.base.extensions import load_extensions
+from relearn.base.visible import Terminal
 from relearn.base.workspace import check_unused
 from relearn.cli_common import (
     AllowUnanswered,
@@ -51,6 +52,7 @@ app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
 app.command("reproduce")(cli_reproduce.reproduce)
 app.command("check")(cli_check.check)
+app.command("forget-run")(cli_forget_run.forget_run)
 
 
 @app.callback()
@@ -160,6 +162,7 @@ def memorize(
     settings = settings_of(config, {"model.name": model}, overrides)
     import shutil
 
+    from relearn.base.private import private_files
     from relearn.base.storage import atomic_path
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
@@ -176,6 +179,7 @@ def memorize(
     check_fit(training, blank)
     target = make_target(sets["full"], asked, training, settings.seed)
 
+    @private_files()
     def copy() -> None:
         with atomic_path(output) as temporary:
             shutil.copytree(target, temporary)
@@ -341,10 +345,21 @@ def main() -> None:
     except UserError as error:
         if not prints(error):
             sys.exit(2)
-        Console(stderr=True).print(
+        Terminal(stderr=True).print(
             Text(f"error: {error}"), style="red", soft_wrap=True, highlight=False
         )
         sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get("RELEARN_FULL_ERRORS"):
+            raise
+        console = Terminal(stderr=True)
+        console.print(Text(unexpected(error)), soft_wrap=True, highlight=False)
+        console.print(
+            "This is a bug in relearn or in a library. RELEARN_FULL_ERRORS=1 shows the whole "
+            "message, which may quote your records.",
+            style="red", soft_wrap=True,
+        )  # fmt: skip
+        sys.exit(1)
 
 
 if __name__ == "__main__":
