@@ -290,8 +290,8 @@ def _out_of_reach(manifest: Mapping[str, Any], config: RunConfig) -> list[str]:
     lines += [f"what was sent to {url or 'the endpoint'}" for url in sent]
     return [
         *lines,
-        "copies elsewhere: exported models and reports, runs that went on from this one, the hub's "
-        "cache of datasets, backups and snapshots, blocks of the disk that are free now",
+        "copies elsewhere: exported models and reports, audits in other folders, runs that went on "
+        "from this one, the hub's cache of datasets, backups, blocks of the disk that are free now",
         "what the unlearned model still tells: see the audit's figures",
     ]
 

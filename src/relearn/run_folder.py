@@ -233,6 +233,7 @@ def target_folder(run: Path) -> Path:
     """
     folder = Path(read_json(run / "manifest.json")["model"]["target"])
     if not folder.is_dir():
+        check_private_data(run)
         raise UserError(
             f"the target model {folder} no longer exists.", "Run again with a new --output."
         )
