@@ -72,7 +72,7 @@ def test_a_run_compares_with_the_model_that_never_saw_the_forget_set(
 
 
 def cache_with_models(folder: Path) -> Path:
-    from relearn.store.embedded import cache_folder
+    from relearn.store.cache import cache_folder
 
     (folder / "cache").mkdir()
     (folder / "cache" / "embedded").symlink_to(cache_folder() / "embedded")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from relearn import (
     cli_audit,
     cli_check,
     cli_env,
+    cli_forget_run,
     cli_handover,
     cli_judge,
     cli_list,
@@ -25,8 +25,9 @@ from relearn import (
     cli_synthesize,
 )
 from relearn.base.distributed import by_leader, prints, process_count
-from relearn.base.errors import UserError
+from relearn.base.errors import UserError, unexpected
 from relearn.base.extensions import load_extensions
+from relearn.base.visible import Terminal
 from relearn.base.workspace import check_unused
 from relearn.cli_common import (
     AllowUnanswered,
@@ -53,6 +54,7 @@ app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
 app.command("reproduce")(cli_reproduce.reproduce)
 app.command("check")(cli_check.check)
+app.command("forget-run")(cli_forget_run.forget_run)
 app.add_typer(cli_recipes.app, name="recipes")
 app.command("env")(cli_env.env)
 
@@ -164,6 +166,7 @@ def memorize(
     settings = settings_of(config, {"model.name": model}, overrides)
     import shutil
 
+    from relearn.base.private import private_files
     from relearn.base.storage import atomic_path
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
@@ -180,6 +183,7 @@ def memorize(
     check_fit(training, blank)
     target = make_target(sets["full"], asked, training, settings.seed)
 
+    @private_files()
     def copy() -> None:
         with atomic_path(output) as temporary:
             shutil.copytree(target, temporary)
@@ -330,20 +334,29 @@ def main() -> None:
         app()
     except UserError as error:
         _end(error)
-    except RuntimeError as error:
+    except Exception as error:
         from accelerate.utils.memory import should_reduce_batch_size
 
-        if not should_reduce_batch_size(error):
+        if should_reduce_batch_size(error):
+            problem = "the memory does not hold the model with a single row."
+            hint = "Take training.method=qlora, a lower training.max_length, or a larger machine."
+            _end(UserError(problem, hint))
+        if os.environ.get("RELEARN_FULL_ERRORS"):
             raise
-        problem = "the memory does not hold the model with a single row."
-        hint = "Take training.method=qlora, a lower training.max_length, or a machine with more."
-        _end(UserError(problem, hint))
+        console = Terminal(stderr=True)
+        console.print(Text(unexpected(error)), soft_wrap=True, highlight=False)
+        console.print(
+            "This is a bug in relearn or in a library. RELEARN_FULL_ERRORS=1 shows the whole "
+            "message, which may quote your records.",
+            style="red", soft_wrap=True,
+        )  # fmt: skip
+        sys.exit(1)
 
 
 def _end(error: UserError) -> NoReturn:
     if not prints(error):
         sys.exit(2)
-    Console(stderr=True).print(
+    Terminal(stderr=True).print(
         Text(f"error: {error}"), style="red", soft_wrap=True, highlight=False
     )
     sys.exit(error.exit_code)

@@ -7,14 +7,13 @@ from typing import Annotated, Any, cast
 
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from relearn.base.errors import UserError
+from relearn.cli_common import console
 from relearn.config import Budget
 
-console = Console()
 CROSSED = 3  # exit code where a threshold is crossed
 
 

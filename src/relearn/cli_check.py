@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relearn.base.errors import listed
+from relearn.base.visible import visible
 from relearn.cli_common import Config, ModelName, Overrides, console, settings_of
 
 if TYPE_CHECKING:
@@ -85,8 +86,6 @@ def _print(found: "Survey", sets: "dict[str, list[Record]]", text: bool) -> None
 
 
 def _print_texts(records: "Iterable[Record]", found: "Survey") -> None:
-    from relearn.report.results import visible
-
     for record in islice(records, 2 * _SHOWN):
         texts = [record.question, record.answer, found.reasons.get(record.id, "")]
         shown = (shorten(visible(text), _TEXT, placeholder=" …") for text in texts if text)

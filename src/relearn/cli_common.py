@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from relearn.base.distributed import is_leader
 from relearn.base.errors import UnansweredError, listed
 from relearn.base.extensions import load_extensions
+from relearn.base.visible import Terminal
 from relearn.config import RunConfig, load_config
 
-console = Console(quiet=not is_leader())
+console = Terminal(quiet=not is_leader())
 given_extensions: list[str] = []
 """Files of `--extension`, which comes before the command; a run keeps them in its settings."""
 

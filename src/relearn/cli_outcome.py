@@ -7,8 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from relearn.base.visible import visible
 from relearn.report.outcome import outcome
-from relearn.report.results import read_results, visible
+from relearn.report.results import read_results
 from relearn.report.verdict import judge
 
 _MODELS = 6  # that fit 80 columns

@@ -8,12 +8,14 @@ from typing import Any
 
 from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
+from relearn.base.private import private_files
 from relearn.base.storage import write_json, write_text
 from relearn.config import UNLEARNED, RunConfig, TrainingConfig
 from relearn.objectives import OBJECTIVES
 from relearn.run import metrics_by_model, run
 
 
+@private_files()
 def compare(
     config: RunConfig, names: Sequence[str], output: Path
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -13,7 +13,7 @@ from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers
 from relearn.data.records import Record
 from relearn.data.requests import EARLIER, numbered, request_of
 from relearn.data.sources import load_records
-from relearn.run_folder import adapter_folder, check_finished, target_folder
+from relearn.run_folder import adapter_folder, check_finished, check_private_data, target_folder
 
 
 class EarlierRun:
@@ -31,6 +31,7 @@ class EarlierRun:
 
     def __init__(self, path: Path) -> None:
         check_finished(path)
+        check_private_data(path)
         self.path = path
         self._config = load_config(path / "config.yaml")
         self.sequence: list[dict[str, Any]] = read_json(path / "summary.json").get("sequence", [])

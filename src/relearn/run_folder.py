@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from relearn.base.distributed import by_leader, is_leader, leaders
 from relearn.base.distributed import together as by_all
 from relearn.base.environment import host
 from relearn.base.errors import UserError
+from relearn.base.private import private_files
 from relearn.base.storage import content_hash, read_json, write_json, write_text
 from relearn.base.workspace import Workspace
 from relearn.config import RunConfig, dump_config, load_config
@@ -25,6 +27,8 @@ _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-
 
 GIVEN_MODEL = "model"
 """Folder, in a run's, of a model that was given in memory."""
+FORGOTTEN = "forgotten"
+"""Entry in the manifest of a run whose private data is, or is being, deleted."""
 
 
 def is_run(names: Collection[str]) -> bool:
@@ -59,7 +63,8 @@ class Stage:
 class RunFolder:
     """The folder of one run; as a context manager it keeps other processes out.
 
-    Entering it makes the folder, or takes up a run of the same configuration where it stopped.
+    Entering it makes the folder, or takes up a run of the same configuration where it stopped. What
+    any process of the run writes meanwhile, nobody but its owner can read.
 
     Args:
         path: The folder.
@@ -78,9 +83,11 @@ class RunFolder:
         self._hashes = data_hashes
         self._workspace = Workspace(path, "a run", is_run)
         self.manifest: dict[str, Any] = {}
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
         by_leader(self._enter)
+        self._held.enter_context(private_files())
         self.manifest = leaders(self.manifest)
         return self
 
@@ -94,10 +101,12 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self._workspace.release()
+        self._held.close()
 
     def _take_up(self) -> None:
         file = self.path / "manifest.json"
         if file.is_file():
+            check_private_data(self.path)
             self.manifest = read_json(file)
             self._check_same_run()
         else:
@@ -202,6 +211,19 @@ def check_finished(run: Path) -> None:
         raise UserError(f"{run} is not a finished run.", "Finish it with `relearn run`.")
 
 
+def check_private_data(run: Path) -> None:
+    """Refuse a run whose private data was deleted.
+
+    Raises:
+        UserError: it was, or half of it.
+    """
+    if FORGOTTEN in read_json(run / "manifest.json"):
+        raise UserError(
+            f"the private data of {run} was deleted by `relearn forget-run`.",
+            "Only its figures and its unlearned model are left.",
+        )
+
+
 def target_folder(run: Path) -> Path:
     """Return the folder of a run's target model, the one before unlearning.
 
@@ -210,6 +232,7 @@ def target_folder(run: Path) -> Path:
     """
     folder = Path(read_json(run / "manifest.json")["model"]["target"])
     if not folder.is_dir():
+        check_private_data(run)
         raise UserError(
             f"the target model {folder} no longer exists.", "Run again with a new --output."
         )

@@ -71,7 +71,9 @@ def test_a_failed_stage_fails_in_every_process_and_is_told_once(tmp_path: Path, 
 def test_a_bug_in_the_leaders_stage_ends_every_process(tmp_path: Path) -> None:
     codes, errors = in_two_processes(tmp_path, "leader", "ValueError")
     assert codes == [1, 1], errors
-    assert errors.count("ValueError: the stage failed.") == 1
+    # Its message might quote a record.
+    assert errors.count("builtins.ValueError: (its message") == 1
+    assert "the stage failed" not in errors.replace("in job", "")
 
 
 @pytest.mark.parametrize("where", ["leader", "both"])

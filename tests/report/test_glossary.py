@@ -1,8 +1,8 @@
 import pytest
 
+from relearn.base.visible import visible
 from relearn.evaluation.metrics import METRICS
 from relearn.report.glossary import duration, meaning, number, order, size
-from relearn.report.results import visible
 
 
 @pytest.mark.parametrize(

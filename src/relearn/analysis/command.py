@@ -12,12 +12,14 @@ from relearn.analysis.findings import Claim, Conclusion, claims, findings
 from relearn.analysis.inputs import AnalysisInputs
 from relearn.analysis.observe import Tables
 from relearn.analysis.summary import summarize
+from relearn.base.private import private_files
 from relearn.base.storage import write_json, write_text
 from relearn.chart import write_files
 
 _SHOWN_PROMPTS = 3
 
 
+@private_files()
 def run_analysis(
     inputs: AnalysisInputs, output: Path, settings: AnalysisSettings | None = None
 ) -> dict[str, Any]:

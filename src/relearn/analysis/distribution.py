@@ -36,7 +36,7 @@ class Reference:
     """
 
     def __init__(self, path: Path) -> None:
-        self._values = np.load(path, mmap_mode="r")
+        self._values = np.load(path, mmap_mode="r", allow_pickle=False)
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Return (stop - start, vocabulary) log-probabilities, float32."""

@@ -16,7 +16,7 @@ from relearn.data.sources import load_records, load_sets
 from relearn.models.loading import model_folder
 from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.objectives import OBJECTIVES
-from relearn.run_folder import adapter_folder, check_finished, target_folder
+from relearn.run_folder import adapter_folder, check_finished, check_private_data, target_folder
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def from_run(run: Path) -> AnalysisInputs:
         UserError: it is not a finished run, or one of its models is gone.
     """
     check_finished(run)
+    check_private_data(run)
     config = load_config(run / "config.yaml")
     target, base = target_folder(run), model_folder(config.model.name)
     models = [ModelSource(TARGET, target)]

@@ -19,7 +19,7 @@ from relearn.models.loading import (
     position_limit,
 )
 from relearn.models.place import ModelPlace, folders_of, named_path
-from relearn.run_folder import adapter_folder, target_folder
+from relearn.run_folder import adapter_folder, check_private_data, target_folder
 from relearn.training.memorize import memorize
 
 
@@ -43,6 +43,7 @@ def from_run(
     """
     if not (run / "manifest.json").is_file():
         raise UserError(f"{run} is no run folder.", "Make one with `relearn run`.")
+    check_private_data(run)
     config = load_config(run / "config.yaml")
     target, base = target_folder(run), model_folder(config.model.name)
     sets = {

@@ -1,7 +1,11 @@
-"""The one exception type for what the user can fix."""
+"""The one exception type for what the user can fix; and how any other one is shown."""
 
+import traceback
 from collections.abc import Sequence
 from typing import Self
+
+# Of errors whose messages are about files, memory and shapes, and never quote a record.
+_TOLD = (ImportError, MemoryError, OSError, RuntimeError)
 
 
 class UserError(Exception):
@@ -40,3 +44,17 @@ class UnansweredError(UserError):
     """Synthesis found no new answer, so that what was to be forgotten stays in the model."""
 
     exit_code = 4
+
+
+def unexpected(error: BaseException) -> str:
+    """Return the traceback of a bug without those messages that may quote a record."""
+    causes: list[BaseException] = []
+    while error not in causes:
+        causes.insert(0, error)
+        error = error.__cause__ or (not error.__suppress_context__ and error.__context__) or error
+    lines = []
+    for each in causes:
+        message = str(each) if isinstance(each, _TOLD) else "(its message may quote a record)"
+        lines += traceback.format_tb(each.__traceback__)
+        lines.append(f"{type(each).__module__}.{type(each).__qualname__}: {message}\n")
+    return "".join(lines)

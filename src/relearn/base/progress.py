@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from relearn.base.distributed import is_leader
+from relearn.base.visible import Terminal
 
 # Of several processes one shows its progress.
-console = Console(stderr=True, quiet=not is_leader())
+console = Terminal(stderr=True, quiet=not is_leader())
 
 _told: set[str] = set()
 

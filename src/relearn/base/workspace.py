@@ -3,12 +3,14 @@
 import os
 import tempfile
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
 from relearn.base.errors import UserError
+from relearn.base.private import private_files
 from relearn.base.storage import disk_errors
 
 IsOurs = Callable[[Collection[str]], bool]
@@ -79,6 +81,8 @@ class InFolder:
 class Workspace:
     """The folder that one job works in; as a context manager it keeps other processes out.
 
+    What is written to it meanwhile, the folder too if it is made, nobody but its owner can read.
+
     Args:
         folder: Made on entering, if need be.
         job: See `check_free`.
@@ -93,6 +97,7 @@ class Workspace:
         self._job = job
         self._is_ours = is_ours
         self._lock = FileLock(folder / ".lock")
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -103,18 +108,21 @@ class Workspace:
 
     def acquire(self) -> None:
         """Take the folder."""
-        with disk_errors(self._folder):
+        with disk_errors(self._folder), ExitStack() as held:
             # First: no lock file is put into somebody else's folder.
             check_free(self._folder, self._job, self._is_ours)
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(private_files())
+            self._folder.mkdir(exist_ok=True)
             try:
-                self._lock.acquire(timeout=0)
+                held.enter_context(self._lock.acquire(timeout=0))
             except Timeout as error:
                 raise UserError(
                     f"another process is working in {self._folder}.",
                     "Wait, or choose another --output.",
                 ) from error
+            self._held = held.pop_all()
 
     def release(self) -> None:
         """Leave the folder to other processes."""
-        self._lock.release()
+        self._held.close()

@@ -1,10 +1,15 @@
 """Settings of a language model that writes or judges."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 
 from relearn.config.section import Section
+
+_SECRETS = frozenset(
+    {"access_token", "api_key", "apikey", "authorization", "key", "password", "secret", "token"}
+)
 
 
 class LLMConfig(Section):
@@ -46,3 +51,21 @@ class LLMConfig(Section):
     max_cost: PositiveFloat | None = None
     input_price: NonNegativeFloat = 0
     output_price: NonNegativeFloat = 0
+
+    @field_validator("base_url")
+    @classmethod
+    def _has_no_password(cls, given: str | None) -> str | None:
+        # Settings are written to the run folder, and shown.
+        if given and "@" in urlsplit(given).netloc:
+            raise ValueError("holds a password; put the key into the environment (api_key_env)")
+        return given
+
+    @field_validator("extra_body")
+    @classmethod
+    def _has_no_key(cls, given: dict[str, Any]) -> dict[str, Any]:
+        for name in given:
+            if name.lower().replace("-", "_") in _SECRETS:
+                raise ValueError(
+                    f"{name} looks like a key; put it into the environment (api_key_env)"
+                )
+        return given

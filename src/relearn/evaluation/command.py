@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.notebook import html_table
+from relearn.base.private import private_files
 from relearn.base.storage import read_json
 from relearn.base.workspace import InFolder, ResultFolder
 from relearn.config import RunConfig, config_from_keywords
@@ -111,6 +112,7 @@ def evaluate(
     return EvaluationResult(folder)
 
 
+@private_files()
 def run_evaluation(
     settings: RunConfig,
     output: Path,

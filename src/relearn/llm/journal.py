@@ -1,6 +1,7 @@
 """Every answer of a language model, kept on disk the moment it arrives."""
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from relearn.base.storage import disk_errors
 _TABLE = """CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER
 ) WITHOUT ROWID"""
-_KEYS_PER_QUERY = 500
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,15 @@ class Journal:
 
     def lookup(self, keys: Sequence[str]) -> dict[str, Completion]:
         """Return the answers there are, by key."""
-        found: dict[str, Completion] = {}
-        for start in range(0, len(keys), _KEYS_PER_QUERY):
-            some = keys[start : start + _KEYS_PER_QUERY]
-            rows = self._database.execute(
-                "SELECT key, text, prompt_tokens, completion_tokens FROM answers "
-                f"WHERE key IN ({','.join('?' * len(some))})",
-                some,
-            )
-            found |= {
-                key: Completion(text, prompt_tokens=sent, completion_tokens=received)
-                for key, text, sent, received in rows
-            }
-        return found
+        rows = self._database.execute(
+            "SELECT key, text, prompt_tokens, completion_tokens FROM answers "
+            "WHERE key IN (SELECT value FROM json_each(?))",
+            (json.dumps(keys),),
+        )
+        return {
+            key: Completion(text, prompt_tokens=sent, completion_tokens=received)
+            for key, text, sent, received in rows
+        }
 
     def record(self, key: str, completion: Completion) -> None:
         """Keep an answer; it is on disk when this returns.

@@ -10,6 +10,7 @@ from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from relearn.base.errors import UserError
+from relearn.base.private import private_files
 from relearn.base.storage import content_hash, disk_errors
 from relearn.config import ModelConfig
 from relearn.models.adapters import merged_policy
@@ -19,6 +20,7 @@ GivenModel = str | os.PathLike[str] | PreTrainedModel | PeftModel
 """What `model_folder` takes, or a model in memory, with peft's adapters on it or not."""
 
 
+@private_files()
 def given_name(model: GivenModel, tokenizer: PreTrainedTokenizerBase | None, folder: Path) -> str:
     """Return a name by which the model can be loaded; one in memory is written to `folder` first.
 

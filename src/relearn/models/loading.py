@@ -3,14 +3,12 @@
 import math
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from filelock import FileLock
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,10 +22,12 @@ from transformers import (
 
 from relearn.base.errors import UserError
 from relearn.base.extras import need
+from relearn.base.progress import note
 from relearn.base.storage import atomic_path, content_hash, read_json
 from relearn.config import ModelConfig
 from relearn.data.tokenization import PromptFormat
-from relearn.store.embedded import EMBEDDED, cache_folder, embedded_folder, fetched_folder
+from relearn.store.cache import cache_folder, cache_lock
+from relearn.store.embedded import EMBEDDED, embedded_folder, fetched_folder
 from relearn.store.gguf import convert_gguf
 from relearn.store.hub import hub_snapshot
 
@@ -77,8 +77,7 @@ def folder_at_hand(name: str) -> Path | None:
 def _converted(file: Path) -> Path:
     """Return the transformers folder converted from the GGUF `file`, cached by content."""
     folder = cache_folder() / "gguf" / content_hash(file)[:16]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with cache_lock(folder):
         if not folder.is_dir():
             with atomic_path(folder) as temporary:
                 convert_gguf(file, temporary)
@@ -99,10 +98,9 @@ def _merged(adapter: Path) -> Path:
             "adapter_config.json.",
         ) from error
     folder = cache_folder() / "merged" / content_hash(base, adapter)[:16]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    with cache_lock(folder):
         if not folder.is_dir():
-            print(f"merging the adapter {adapter} into {base_name}, once", file=sys.stderr)
+            note(f"merging the adapter {adapter} into {base_name}, once")
             own = (adapter / "tokenizer_config.json").is_file()
             with atomic_path(folder) as temporary:
                 write_merged(base, adapter, temporary, ModelConfig(), adapter if own else base)

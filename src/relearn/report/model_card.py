@@ -1,14 +1,18 @@
 """The model card that lies beside a merged model's weights: figures and provenance, no text."""
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from relearn.base.storage import write_text
+from relearn.base.visible import visible
 from relearn.report import glossary
-from relearn.report.results import RunResults, read_results, visible
+from relearn.report.results import RunResults, read_results
 from relearn.report.verdict import judge
 from relearn.store.embedded import EMBEDDED
 
@@ -29,16 +33,17 @@ def write_model_card(run_folder: Path, model_folder: Path) -> Path:
         pipeline_tag="text-generation",
         tags=["unlearning", "relearn"],
     )
-    environment = Environment(
+    environment = Environment(  # nosec B701
         loader=PackageLoader("relearn.report"),
-        # Markdown, not HTML: the card holds nothing but figures and names that we choose below.
-        autoescape=False,
+        autoescape=False,  # noqa: S701  # `_plain` escapes, for Markdown too
+        finalize=_plain,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     card = environment.get_template("model_card.md.j2").render(
-        front_matter=front_matter.to_yaml(),
+        # YAML escapes in its own way.
+        front_matter=Markup(front_matter.to_yaml()),  # noqa: S704  # nosec B704
         base=base or "a local model",
         method=glossary.METHODS.get(
             results.config.training.objective, results.config.training.objective
@@ -51,6 +56,14 @@ def write_model_card(run_folder: Path, model_folder: Path) -> Path:
     path = model_folder / "README.md"
     write_text(path, card)
     return path
+
+
+def _plain(value: Any) -> Any:
+    """Escape what a name could say in Markdown or HTML; `Markup` is ours and stays as it is."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = " ".join(visible(value).split())
+    return html.escape(re.sub(r"([\\`*\[\]|])", r"\\\1", text), quote=False)
 
 
 def base_model(results: RunResults) -> str | None:
@@ -72,7 +85,7 @@ def _rows(results: RunResults) -> list[dict[str, Any]]:
         rows.append(
             {
                 "set": glossary.SETS.get(set_name, set_name),
-                "label": visible(meaning.label),
+                "label": meaning.label,
                 "arrow": {"higher": "↑", "lower": "↓", None: ""}[meaning.direction(set_name)],
                 "before": glossary.number(results.metric("target", key)),
                 "after": glossary.number(results.metric("unlearned", key)),

@@ -1,7 +1,6 @@
 """A finished run folder, read whole; whatever stage is absent is empty."""
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,19 +25,6 @@ Row = dict[str, Any]
 
 REDACTED = "[redacted]"
 _SHOWN = ("nli_label", "rougeL_recall", "entity_coverage", "perplexity")
-
-# What a reader can't see or what reorders the text around it: control characters but newline and
-# tab, zero-width and bidirectional controls, line separators, lone surrogates, tags. The joiners
-# U+200C and U+200D stay: Persian and emoji are written with them.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-
-
-def visible(text: str) -> str:
-    """Return untrusted `text` with every invisible or reordering character named: `⟨U+202E⟩`."""
-    return _INVISIBLE.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
 
 
 @dataclass(frozen=True)
@@ -134,8 +120,8 @@ class RunResults:
         return replace(
             self,
             name=REDACTED,
-            config=_redacted_config(self.config),
-            manifest=_redacted_manifest(self.manifest),
+            config=redacted_config(self.config),
+            manifest=redacted_manifest(self.manifest),
             examples=[_redacted_example(example) for example in self.examples],
             augmented=[
                 NewAnswer(source_id="", question="", answer="", kind=row.kind)
@@ -268,7 +254,8 @@ def _jsonl(path: Path) -> list[Row]:
     return read_jsonl(path) if path.is_file() else []
 
 
-def _redacted_config(config: RunConfig) -> RunConfig:
+def redacted_config(config: RunConfig) -> RunConfig:
+    """Return the configuration without names that may speak of the data."""
     named: dict[str, Any] = {
         name: REDACTED for name in RUN_SETS if getattr(config.data, name) is not None
     }
@@ -293,7 +280,8 @@ def _redacted_config(config: RunConfig) -> RunConfig:
     )
 
 
-def _redacted_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+def redacted_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest without the places that the data came from."""
     data = {name: entry | {"source": REDACTED} for name, entry in manifest.get("data", {}).items()}
     return manifest | {"data": data}
 

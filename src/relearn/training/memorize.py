@@ -2,13 +2,11 @@
 
 import shutil
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-
-from filelock import FileLock
 
 import relearn
 from relearn.base.distributed import by_leader, is_leader, leaders
+from relearn.base.private import private_files
 from relearn.base.storage import atomic_path, content_hash
 from relearn.config import MemorizeConfig, ModelConfig
 from relearn.data.records import Record
@@ -20,7 +18,7 @@ from relearn.models.loading import (
     position_limit,
 )
 from relearn.models.merging import write_merged
-from relearn.store.embedded import cache_folder
+from relearn.store.cache import cache_folder, cache_lock
 from relearn.training.answers import encode_rows
 from relearn.training.engine import train
 
@@ -42,21 +40,28 @@ def memorize(
     """
     base = model_folder(model_config.name)
     seed = seed if config.seed is None else config.seed
+    folder = target_place(records, model_config, config, seed)
+    # The leader's lock is everybody's.
+    with cache_lock(folder) if is_leader() else private_files():
+        if not leaders(folder.is_dir()):
+            _memorize(records, base, model_config, config, seed, folder)
+    return folder
+
+
+def target_place(
+    records: Sequence[Record], model_config: ModelConfig, config: MemorizeConfig, seed: int
+) -> Path:
+    """Return the folder in the cache where `memorize` puts its model; it need not exist."""
+    base = model_folder(model_config.name)
     key = content_hash(
         relearn.__version__,
         base,
         [(record.question, record.answer) for record in records],
         model_config.model_dump(mode="json", exclude={"name"}),
         config.model_dump(mode="json", exclude={"seed"}),
-        seed,
+        seed if config.seed is None else config.seed,
     )
-    folder = cache_folder() / "targets" / key[:16]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # The leader's lock is everybody's.
-    with FileLock(f"{folder}.lock") if is_leader() else nullcontext():
-        if not leaders(folder.is_dir()):
-            _memorize(records, base, model_config, config, seed, folder)
-    return folder
+    return cache_folder() / "targets" / key[:16]
 
 
 def _memorize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from relearn.base.errors import UserError
+from relearn.base.private import private_files
 from relearn.base.storage import content_hash, disk_errors, write_jsonl, write_text
 from relearn.evaluation.judges.entailment import LABELS, entailment_judge
 
@@ -13,6 +14,7 @@ _TEXTS = ("premise", "hypothesis")
 _MEND = "Give tab-separated columns, the first line naming them: premise, hypothesis, any others."
 
 
+@private_files()
 def label_file(pairs: Path, output: Path, judge: str) -> dict[str, int]:
     """Label the pairs in `pairs` and write them to `output`, an earlier one replaced.
 

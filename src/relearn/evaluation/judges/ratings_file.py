@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from relearn.base.errors import UserError
+from relearn.base.private import private_files
 from relearn.base.storage import write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.generations_file import read_generations
@@ -13,6 +14,7 @@ from relearn.evaluation.judges.votes import ASPECTS, rate, summarize
 from relearn.llm import Journal, make_llm
 
 
+@private_files()
 def rate_file(
     generations: Path,
     output: Path,
