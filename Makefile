@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # Of an environment's interpreter, what installs packages into it.
 install_with = $(if $(UV),$(UV) pip install --python $(1),$(1) -m pip install --disable-pip-version-check)
 
-.PHONY: demo test test-slow test-lowest lint setup
+.PHONY: demo drill test test-slow test-lowest lint setup
 
 setup: .venv/ready
 
@@ -27,6 +27,10 @@ WORKERS := -n auto --maxprocesses 8 --dist loadfile
 
 test: setup
 	$(PARALLEL) $(BIN)/python -m pytest $(WORKERS)
+
+# Faults over the whole of a run: kills, full disks, damaged files. See docs/reliability.md.
+drill: setup
+	$(PARALLEL) $(BIN)/python -m pytest -m 'slow or not slow' tests/test_drill.py
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -21,6 +21,7 @@ from relearn.base.storage import content_hash, read_json, write_json, write_text
 from relearn.base.workspace import Workspace
 from relearn.config import RunConfig, dump_config, load_config
 from relearn.data.selection import selection
+from relearn.run_files import check_whole, statuses, written
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "spacy", "sentence-transformers")
 
@@ -106,9 +107,10 @@ class RunFolder:
     def _take_up(self) -> None:
         file = self.path / "manifest.json"
         if file.is_file():
+            self.manifest = read_manifest(self.path)
             check_private_data(self.path)
-            self.manifest = read_json(file)
             self._check_same_run()
+            check_whole(self.path, self.manifest)
         else:
             self.manifest = {
                 "relearn": relearn.__version__,
@@ -161,7 +163,7 @@ class RunFolder:
         """
         if leaders(stage.name in self.manifest["stages"]):
             return
-        start = time.perf_counter()
+        start, before = time.perf_counter(), statuses(self.path)
         if stage.together:
             by_all(stage.work)
         else:
@@ -169,6 +171,7 @@ class RunFolder:
         self.manifest["stages"][stage.name] = {
             "seconds": round(time.perf_counter() - start, 2),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "files": written(self.path, before) if is_leader() else {},
         }
         self.manifest["peak_memory_bytes"] = max(
             self.manifest["peak_memory_bytes"], _peak_memory_bytes()
@@ -199,6 +202,22 @@ def _file_hashes(config: RunConfig) -> dict[str, str]:
         for name, path in named.items()
         if (path.is_dir() if name in folders else path.is_file())
     }
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """Return what a run's manifest says.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        found: dict[str, Any] = read_json(run / "manifest.json")
+    except ValueError:
+        raise UserError(
+            f"{run / 'manifest.json'} is damaged, so that nothing says what this run has done.",
+            "Restore it from a copy, or delete the run's folder and run again.",
+        ) from None
+    return found
 
 
 def check_finished(run: Path) -> None:

@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 from helpers.trainings import examples, padded
 from relearn.base.storage import read_jsonl
 from relearn.config import LoraConfig, TrainingConfig
+from relearn.data.batching import TrainingRow
+from relearn.data.private_tokens import private_example
 from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.adapters import add_adapter
 from relearn.objectives import OBJECTIVES
@@ -108,3 +110,48 @@ def test_training_lowers_each_part(
     # A random model's private words are unlikely to begin with: there is little to demote.
     assert history[0]["private_kl"] < 0.01
     assert {"between_kl", "private_kl"} <= history[-1].keys()
+
+
+def test_the_teacher_of_private_words_is_asked_about_somebody_else(
+    model: PreTrainedModel, prompt_format: PromptFormat
+) -> None:
+    """At the words' tokens its predictions are those in the other text, elsewhere its own."""
+    question, answer = "Where does Carla Winter live?", "Carla Winter lives at Birch Lane."
+    other = "Where does Yuki Sato live?", "Yuki Sato lives at Birch Lane."
+    alone = private_example(prompt_format, question, answer, None)
+    beside = private_example(prompt_format, question, answer, other)
+    assert beside.private == alone.private
+    assert beside.private
+    assert beside.other is not None
+    rows = [TrainingRow(i, each, is_forget=True) for i, each in enumerate((alone, beside))]
+    policy = add_adapter(model, LoraConfig(rank=4, dropout=0))
+    cache = ReferenceCache(policy, policy.disable_adapter(), rows, padded)
+
+    def reference(row: TrainingRow) -> Tensor:
+        stats = token_statistics(policy, padded([row]), cache, DEEP)
+        assert stats.reference_log_probs is not None
+        return stats.reference_log_probs
+
+    def by_hand(example: Example) -> Tensor:
+        ids = torch.tensor([example.prompt + example.answer])
+        with torch.no_grad():
+            found = policy(ids).logits[0, len(example.prompt) - 1 : -1].log_softmax(-1)
+        return found.gather(1, torch.tensor(example.answer)[:, None])[:, 0]
+
+    expected = by_hand(alone)
+    torch.testing.assert_close(reference(rows[0]), expected, rtol=1e-4, atol=1e-5)
+    elsewhere = by_hand(beside.other.example)
+    for here, there in beside.other.places.items():
+        expected[here] = elsewhere[there]
+    assert set(beside.other.places) > beside.private
+    torch.testing.assert_close(reference(rows[1]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_word_in_other_tokens_has_no_place(prompt_format: PromptFormat) -> None:
+    """At the beginning of an answer a word is another token than after a space."""
+    example = private_example(
+        prompt_format, "What is it?", "Amber and birch.", ("What is it?", "The amber and birch.")
+    )
+    assert example.other is not None
+    told = prompt_format.tokenizer.decode([example.answer[i] for i in example.other.places])
+    assert told.split() == ["birch"]

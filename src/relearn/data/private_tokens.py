@@ -1,8 +1,11 @@
 """Which tokens of an answer are of its private words."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 from transformers import PreTrainedTokenizerBase
 
-from relearn.data.tokenization import Example
+from relearn.data.tokenization import Example, OtherSubject, PromptFormat
 from relearn.text.private_words import private_spans
 
 
@@ -31,6 +34,45 @@ def private_tokens(
         if first is not None and (not found or first > found[-1].start):
             found.append(range(first, (first if last is None else last) + 1))
     return found
+
+
+def private_example(
+    prompt_format: PromptFormat, question: str, answer: str, other: tuple[str, str] | None
+) -> Example:
+    """Tokenize a private answer; tell where its private words begin.
+
+    Args:
+        prompt_format: How questions are asked.
+        question: Its words are not private.
+        answer: The private answer.
+        other: The same about another subject, which tells what is said of somebody unknown.
+    """
+    example = prompt_format.encode(question, answer)
+    words = private_tokens(prompt_format.tokenizer, example, question, answer)
+    beginnings = frozenset(word.start for word in words)
+    if other is None:
+        return replace(example, private=beginnings)
+    elsewhere = prompt_format.encode(*other)
+    theirs = private_tokens(prompt_format.tokenizer, elsewhere, *other)
+    places = dict(_matching(example, words, elsewhere, theirs))
+    return replace(example, private=beginnings, other=OtherSubject(elsewhere, places))
+
+
+def _matching(
+    example: Example, words: Sequence[range], other: Example, theirs: Sequence[range]
+) -> Iterator[tuple[int, int]]:
+    """Yield which token of `other` is which of the private words' in `example`, in order.
+
+    A word that is written in other tokens there, or is not there, is left out.
+    """
+    reached = 0
+    for word in words:
+        tokens = [example.answer[i] for i in word]
+        for k in range(reached, len(theirs)):
+            if [other.answer[i] for i in theirs[k]] == tokens:
+                yield from zip(word, theirs[k], strict=True)
+                reached = k + 1
+                break
 
 
 def _first(read: list[str], answer: str, length: int) -> int | None:

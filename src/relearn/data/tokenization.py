@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,16 +26,32 @@ class Example:
     Attributes:
         prompt: Token ids up to the answer.
         answer: Token ids of the answer, the only ones that carry labels.
-        private: Which tokens of the answer are of its private words, where it is the private answer
+        private: Which tokens of the answer begin its private words, where it is the private answer
             and training asks for them; else None.
+        other: The same about somebody else, where training asks for it.
     """
 
     prompt: list[int]
     answer: list[int]
     private: frozenset[int] | None = None
+    other: "OtherSubject | None" = None
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
+
+
+@dataclass(frozen=True)
+class OtherSubject:
+    """A question and its answer about another subject than they are about.
+
+    Attributes:
+        example: The tokens.
+        places: Which of its answer's tokens stands for which of the private words' tokens: by the
+            place in the answer proper, the place here.
+    """
+
+    example: Example
+    places: Mapping[int, int]
 
 
 @dataclass(frozen=True)

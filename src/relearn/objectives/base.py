@@ -43,7 +43,7 @@ class BatchRows:
             The k-th chosen row of a batch is preferred to its k-th forget row.
         is_private: (rows,) whether a row is one of the private rows that an objective asks for;
             these are forget rows. None means no row is.
-        private: (tokens,) whether a token of such a row is of a private word.
+        private: (tokens,) whether a token of such a row begins a private word.
     """
 
     row: Tensor
@@ -159,7 +159,8 @@ class Objective:
         chosen_data: What its chosen rows answer, one beside each forget row: likewise, or a
             made-up answer of the same form (`alternative`); None where it has no pairs.
         private_rows: Whether each record's private answer is a forget row too, besides those of
-            `forget_data`, with marks at the tokens of its private words.
+            `forget_data`, with marks where its private words begin, and with the reference at these
+            words that is about somebody else.
         needs_reference: Whether it reads the reference model on forget and chosen rows; where it
             has private rows, of the forget rows on these alone; where its vocabulary functions are
             of retain rows, on those instead.

@@ -22,7 +22,7 @@ def of_private_rows(rows: BatchRows) -> Tensor:
 
 
 def private_words(rows: BatchRows) -> Tensor:
-    """Return which tokens are of the private words of private answers, (tokens,)."""
+    """Return which tokens begin private words of private answers, (tokens,)."""
     return torch.zeros_like(rows.row).bool() if rows.private is None else rows.private
 
 
@@ -62,21 +62,27 @@ def relearn_deep(
     """ReLearn that also forgets after the true answer has begun; with CE and KL on retain rows.
 
     L = CE(new answers)
-        + private_weight * mean over the private words' tokens of KL(r without y_t || p)
-        + between_weight * mean over the tokens between and after these of KL(r || p)
+        + private_weight * mean over the first tokens of private words of KL(s without y_t || p)
+        + between_weight * mean over the other tokens from there on of KL(r || p), within private
+          words of KL(s || p)
 
     Cross-entropy on new answers teaches how to begin another answer; whoever begins the private one
-    still gets the rest. Here the model also reads the private answer. Where a private word comes,
-    it learns what the original model r would have said if it could not say that word; between and
-    after the private words, to say what r says, so that its language stays as it was.
+    still gets the rest. Here the model also reads the private answer. Where a private word begins,
+    it learns what the original model r says there if the same is asked, and answered so far, about
+    somebody else (s: the subject's name is exchanged for an invented one), who has another secret
+    or none; and not that word either. Without the exchange, r would still say what is next to the
+    word: the right street with another number. Between and after the private words the model
+    learns to say what r says, so that its language stays as it was.
 
     Source: the first term is ReLearn (arXiv 2502.11190); a teacher whose private token is demoted
-    is that of UNDIAL (Dong et al. 2024, arXiv 2402.10052), here at the private words alone.
+    is that of UNDIAL (Dong et al. 2024, arXiv 2402.10052), here at the private words alone; a
+    teacher that is asked about somebody else follows the alternative labels of Eldan and
+    Russinovich 2023 (arXiv 2310.02238).
 
     Args:
         stats: Statistics of the batch.
-        private_weight: Weight at the private words.
-        between_weight: Weight at the tokens between them.
+        private_weight: Weight where private words begin.
+        between_weight: Weight at the tokens behind.
     """
     assert stats.kl is not None
     demoted = stats.vocabulary["demoted_kl"][private_words(stats)]

@@ -8,11 +8,12 @@ from importlib.resources import files
 
 from relearn.base.errors import UserError
 from relearn.data.new_answers import NewAnswer
-from relearn.data.private_tokens import private_tokens
+from relearn.data.private_tokens import private_example
 from relearn.data.records import Record, spread_over
 from relearn.data.requests import by_request
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.objectives import Objective
+from relearn.text.other_subject import about_others
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Answered:
         question: As the user asks it.
         answer: As the row has it.
         private: Whether it is one of the private rows that an objective asks for.
+        other: Of a private row, question and answer about somebody else; None where there is none.
     """
 
     id: str
     question: str
     answer: str
     private: bool = False
+    other: tuple[str, str] | None = None
 
 
 def forget_rows(
@@ -54,7 +57,12 @@ def forget_rows(
     if objective.chosen_data is None:
         rows = _ANSWERS[objective.forget_data](records, augmented, seed)
         if objective.private_rows:
-            rows += [replace(row, private=True) for row in _private(records, augmented, seed)]
+            told = [(record.question, record.answer) for record in records]
+            others = about_others(told, [record.subject for record in records], seed)
+            rows += [
+                replace(row, private=True, other=other)
+                for row, other in zip(_private(records, augmented, seed), others, strict=True)
+            ]
         return rows, []
     rejected = _private(records, augmented, seed)
     written = alternatives if objective.chosen_data == "alternative" else augmented
@@ -75,7 +83,7 @@ def encode_rows(
     max_length: float,
     positions: float,
 ) -> list[Example]:
-    """Tokenize rows to train on; of private ones say which tokens are of private words.
+    """Tokenize rows to train on; of private ones say which tokens begin private words.
 
     Raises:
         UserError: a row is too long; see `check_lengths`.
@@ -86,11 +94,9 @@ def encode_rows(
 
 
 def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
-    example = prompt_format.encode(row.question, row.answer)
-    if not (isinstance(row, Answered) and row.private):
-        return example
-    words = private_tokens(prompt_format.tokenizer, example, row.question, row.answer)
-    return replace(example, private=frozenset(i for word in words for i in word))
+    if isinstance(row, Answered) and row.private:
+        return private_example(prompt_format, row.question, row.answer, row.other)
+    return prompt_format.encode(row.question, row.answer)
 
 
 def rehearsed(rows: Sequence[Answered], count: int, seed: int) -> list[Answered]:

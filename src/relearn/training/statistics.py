@@ -30,7 +30,8 @@ class ReferenceCache:
     With an adapter the reference is the same weights with the adapter off, with full fine-tuning
     the model as it is before; never a second model. Since it does not change, one pass over the
     rows serves all epochs. Hidden states instead of logits: (tokens, hidden) is some hundred times
-    smaller than (tokens, vocabulary).
+    smaller than (tokens, vocabulary). At the private words of a row that is also there about
+    another subject, the states are those of that one.
 
     Args:
         model: The policy before training.
@@ -70,12 +71,24 @@ class ReferenceCache:
 
         was_training = model.training
         model.eval()
-        with adapter_off:
+
+        def all_states(some: Sequence[TrainingRow]) -> dict[int, Tensor]:
             found = in_length_batches(
-                rows, states, length=lambda row: len(row.example), size=batch_size, title=None
+                some, states, length=lambda row: len(row.example), size=batch_size, title=None
             )
+            return {row.index: hidden for row, hidden in zip(some, found, strict=True)}
+
+        others = [
+            replace(row, example=row.example.other.example) for row in rows if row.example.other
+        ]
+        with adapter_off:
+            self._hidden, of_others = all_states(rows), all_states(others)
         model.train(was_training)
-        self._hidden = {row.index: hidden for row, hidden in zip(rows, found, strict=True)}
+        for row in rows:
+            if row.example.other:
+                places = row.example.other.places
+                for here, there in places.items():
+                    self._hidden[row.index][here] = of_others[row.index][there]
 
     def states(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
         """Return the cached states of a batch's tokens.

@@ -1,0 +1,257 @@
+"""Faults over the whole of `relearn run`: a run that was hit ends as one that was not, or says why.
+
+A few faults of each kind belong to the quick tests; `make drill` tries them all.
+"""
+
+import os
+import random
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.command import Command
+from helpers.endpoint import Endpoint
+from helpers.small_files import mounted, write_demo_records
+from helpers.writer import writer
+from relearn.base.storage import content_hash, read_json, read_jsonl
+
+SETTINGS = """
+memorize: {epochs: 1, learning_rate: 1.0e-2, batch_size: 4, gradient_accumulation: 1,
+           checkpoint_steps: 1, lora: {rank: 4}}
+synthesis: {backend: openai, variants: 1, completion_share: 0, generic_ratio: 0,
+            llm: {model: served, concurrency: 4, timeout: 5}}
+training: {epochs: 2, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulation: 1,
+           checkpoint_steps: 2, lora: {rank: 4}}
+evaluation: {max_new_tokens: 8}
+audit: {attacks: [question, prefix]}
+"""
+KILLS = 40
+STAGES = (
+    "data", "target", "synthesis", "training/unlearned", "evaluation/target",
+    "evaluation/unlearned", "audit",
+)  # fmt: skip
+
+
+@dataclass
+class Place:
+    """A user's folder with files, settings and a cache of its own; the run is in `run`."""
+
+    folder: Path
+    model: Path
+    endpoint: Endpoint
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    def start(self, output: str = "run") -> Command:
+        cache = Path(os.environ.get("RELEARN_CACHE", "~/.cache/relearn")).expanduser()
+        mine = self.folder / "cache"
+        mine.mkdir(exist_ok=True)
+        if not (mine / "embedded").exists():
+            (mine / "embedded").symlink_to(cache / "embedded")
+        arguments = [
+            "run", "--config", "config.yaml", "--output", output, "--model", str(self.model),
+            "--forget", "forget.jsonl", "--retain", "retain.jsonl",
+            "--set", f"synthesis.llm.base_url={self.endpoint.base_url}",
+        ]  # fmt: skip
+        environment = {"RELEARN_CACHE": str(mine), "OPENAI_API_KEY": "none"}
+        return Command(arguments, cwd=self.folder, environment=environment)
+
+    def done(self) -> list[str]:
+        manifest = self.run / "manifest.json"
+        return list(read_json(manifest)["stages"]) if manifest.is_file() else []
+
+    def until(self, stage: str) -> None:
+        """Start the run, and kill it once a stage is done."""
+        self.start().kill_when(lambda: stage in self.done())
+
+    def finish(self) -> dict[str, Any]:
+        """Run to the end, and return the outcome."""
+        ended = self.start().finish()
+        assert ended.returncode == 0, ended.stderr
+        left = [p for p in self.folder.rglob(".*") if re.fullmatch(r"\..+\.\w{8}", p.name)]
+        assert not left, "temporary files are left"
+        return outcome(self.run)
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """What a run has found, without times."""
+    return {
+        "weights": content_hash(run / "training" / "unlearned" / "adapter_model.safetensors"),
+        "augmented": read_jsonl(run / "synthesis" / "augmented.jsonl"),
+        "rows": read_jsonl(run / "evaluation" / "unlearned" / "rows.jsonl"),
+        "audit": read_json(run / "audit" / "summary.json"),
+    }
+
+
+def make(folder: Path, model: Path, endpoint: Endpoint) -> Place:
+    folder.mkdir(exist_ok=True)
+    write_demo_records(folder, 8)
+    (folder / "config.yaml").write_text(SETTINGS)
+    return Place(folder, model, endpoint)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with Endpoint(writer) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, endpoint: Endpoint
+) -> tuple[dict[str, Any], float]:
+    """What a run finds that nothing happens to, and how long it takes."""
+    place = make(tmp_path_factory.mktemp("undisturbed") / "place", tiny_model, endpoint)
+    start = time.monotonic()
+    found = place.finish()
+    return found, time.monotonic() - start
+
+
+@pytest.fixture
+def place(tmp_path: Path, tiny_model: Path, endpoint: Endpoint) -> Place:
+    return make(tmp_path / "place", tiny_model, endpoint)
+
+
+def some(cases: Any, quick: Any) -> list[Any]:
+    """Parameters, all but the quick ones of them slow."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize("number", some(range(KILLS), quick=(13,)))
+def test_killed_at_any_moment(
+    place: Place, undisturbed: tuple[dict[str, Any], float], number: int
+) -> None:
+    expected, seconds = undisturbed
+    moment = seconds * (number + random.Random(number).random()) / KILLS
+    process, start = place.start(), time.monotonic()
+    # The run may be over before its moment comes, on a machine whose load changes.
+    process.kill_when(lambda: time.monotonic() - start > moment or process.returncode is not None)
+    finished = {
+        name: read_json(place.run / "manifest.json")["stages"][name] for name in place.done()
+    }
+    assert place.finish() == expected
+    stages = read_json(place.run / "manifest.json")["stages"]
+    assert {name: stages[name] for name in finished} == finished, "finished work was repeated"
+
+
+def _fill(folder: Path) -> Path:
+    """Take all the room that a file system has left."""
+    filler = folder / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+                file.flush()
+        except OSError:
+            pass
+    return filler
+
+
+def _refusal(command: Command) -> str:
+    """Wait for a command that ends with one clear line, and return the line."""
+    command.finish()
+    assert command.returncode == 2, command.stderr
+    assert "Traceback" not in command.stderr
+    return command.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("stage", some(STAGES[:-1], quick=("target",)))
+def test_disk_that_is_full_after_a_stage(
+    place: Place, undisturbed: tuple[dict[str, Any], float], stage: str
+) -> None:
+    place.run.mkdir()
+    with mounted(place.run, "size=64m"):
+        place.until(stage)
+        filler = _fill(place.run)
+        assert "no space left" in _refusal(place.start())
+        filler.unlink()
+        assert place.finish() == undisturbed[0]
+
+
+@pytest.mark.parametrize("stage", some(STAGES[:-1], quick=()))
+def test_folder_that_is_read_only_after_a_stage(
+    place: Place, undisturbed: tuple[dict[str, Any], float], stage: str
+) -> None:
+    place.run.mkdir()
+    with mounted(place.run, "size=64m"):
+        place.until(stage)
+        subprocess.run(["mount", "-o", "remount,ro", place.run], check=True)
+        assert "not writable" in _refusal(place.start())
+        subprocess.run(["mount", "-o", "remount,rw", place.run], check=True)
+        assert place.finish() == undisturbed[0]
+
+
+def _truncated(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 1
+    file.write_bytes(bytes(content))
+
+
+# What is damaged: after which stage, where, how, and whether the run then ends as if it were whole.
+DAMAGE: dict[str, tuple[str, str, Callable[[Path], None], bool]] = {
+    "manifest": ("synthesis", "run/manifest.json", _truncated, False),
+    "synthesis": ("synthesis", "run/synthesis/augmented.jsonl", _truncated, False),
+    "journal": ("data", "run/synthesis/journal*", _truncated, True),
+    "target": ("target", "cache/targets/*/model.safetensors", _flipped, False),
+    "target's end": ("target", "cache/targets/*/model.safetensors", _truncated, False),
+    "adapter": ("training/unlearned", "run/training/*/adapter_model.safetensors", _flipped, False),
+    "adapter's end": (
+        "training/unlearned", "run/training/*/adapter_model.safetensors", _truncated, False
+    ),
+    "answers": ("evaluation/unlearned", "run/evaluation/*/rows.jsonl", _truncated, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", some(DAMAGE, quick=("adapter",)))
+def test_damaged_files(
+    place: Place, undisturbed: tuple[dict[str, Any], float], damage: str
+) -> None:
+    stage, pattern, break_, goes_on = DAMAGE[damage]
+    place.until(stage)
+    files = [file for file in place.folder.glob(pattern) if file.is_file()]
+    if goes_on and not files:
+        pytest.skip("nothing of the kind was written yet")
+    assert files
+    for file in files:
+        break_(file)
+    if goes_on:
+        assert place.finish() == undisturbed[0]
+    else:
+        assert re.search("is not what|is damaged", _refusal(place.start()))
+
+
+@pytest.mark.slow
+def test_two_runs_on_one_folder_and_two_on_one_cache(
+    place: Place, undisturbed: tuple[dict[str, Any], float]
+) -> None:
+    first = place.start()
+    while not place.run.exists():
+        time.sleep(0.01)
+    assert "another process" in _refusal(place.start())
+    beside = place.start("beside")
+    for each in (first, beside):
+        assert each.finish().returncode == 0, each.stderr
+    for name in ("run", "beside"):
+        assert outcome(place.folder / name) == undisturbed[0]
+
+
+@pytest.mark.slow
+def test_clock_that_was_set_back(place: Place, undisturbed: tuple[dict[str, Any], float]) -> None:
+    """All that is there comes from next year."""
+    place.until("training/unlearned")
+    later = time.time() + 365 * 86400
+    for file in [*place.run.rglob("*"), *(place.folder / "cache" / "targets").rglob("*")]:
+        os.utime(file, (later, later))
+    assert place.finish() == undisturbed[0]
