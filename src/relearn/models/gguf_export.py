@@ -77,7 +77,7 @@ def write_gguf(folder: Path, file: Path, type_: GgufType) -> None:
         UserError: see `check_gguf`.
     """
     check_gguf(folder, type_)
-    model = load_model(folder, ModelConfig(dtype="float32"))
+    model = load_model(folder, ModelConfig())
     tokenizer = load_tokenizer(folder, ModelConfig())
     # Tensors are kept in a file of its own until all are known, not in memory.
     writer = gguf.GGUFWriter(file, model.config.model_type, use_temp_file=True)
