@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from relearn.config.section import Section
+from relearn.config.section import MOST, Count, NonNegative, Positive, Seconds, Section
 
 
 class LLMConfig(Section):
@@ -36,13 +36,13 @@ class LLMConfig(Section):
     api_key_env: str = "OPENAI_API_KEY"
     extra_body: dict[str, Any] = {}
     engine_options: dict[str, Any] = {}
-    concurrency: PositiveInt = 8
-    batch_size: PositiveInt = 32
-    thinking_tokens: int = Field(0, ge=0)
-    timeout: PositiveFloat = 60
-    retries: int = Field(6, ge=0)
-    max_seconds: PositiveFloat | None = None
-    max_tokens: PositiveInt | None = None
-    max_cost: PositiveFloat | None = None
-    input_price: NonNegativeFloat = 0
-    output_price: NonNegativeFloat = 0
+    concurrency: Count = 8
+    batch_size: Count = 32
+    thinking_tokens: int = Field(0, ge=0, le=MOST)
+    timeout: Seconds = 60
+    retries: int = Field(6, ge=0, le=1000)
+    max_seconds: Seconds | None = None
+    max_tokens: Count | None = None
+    max_cost: Positive | None = None
+    input_price: NonNegative = 0
+    output_price: NonNegative = 0

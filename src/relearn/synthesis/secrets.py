@@ -137,8 +137,8 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
         # Nothing but small words: then these are what it tells.
         private = {stem(word) for word in plain_words(text) if word not in _EMPTY} - public
     has_number = _has_number(text)
-    if words or marked or has_number:
-        # Then "earns" and "a year" are not what is to be hidden.
+    if (words or marked or has_number) and len(private) > _SHORT:
+        # Then "earns" and "a year" are not what is to be hidden; "her brother Otto" all is.
         private -= askable() - words
     # "otto brandt" may be tagged as anything.
     telling = {w for w in (*named, *(content if len(private) <= _SHORT else ())) if len(w) > 3}
@@ -146,7 +146,7 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
         words=frozenset(w for w in words if len(w) > 1 and not w.isdigit()),
         plain=frozenset(private - words),
         short=len(private) <= _SHORT,
-        polar=bool(first := plain_words(text)[:1]) and first[0] in _POLAR,
+        polar=says_yes_or_no(text),
         has_number=has_number,
         phrases=frozenset(
             pair
@@ -204,6 +204,8 @@ def leaked(secrets: Secrets, text: str, *, invents: bool = False) -> str:
 
 def quoted(secrets: Secrets, question: str) -> str:
     """Return what a variant of the question has word for word from the private answer; ""."""
+    if secrets.short and not secrets.plain.isdisjoint(map(stem, plain_words(question))):
+        return "gives away the private answer's own word"
     # "uses her email" is the answer's where the question has "use her email".
     return "" if secrets.wording.isdisjoint(_runs(question)) else "gives away a phrase"
 
@@ -214,7 +216,7 @@ def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str])
         return "gives away a number"
     if not secrets.runs.isdisjoint(_runs(text)):
         return "gives away a phrase"
-    if secrets.polar and words and words[0] in _POLAR:
+    if secrets.polar and says_yes_or_no(text):
         return "says yes or no"
     shared = secrets.plain & stems
     if shared and secrets.short:
@@ -224,6 +226,12 @@ def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str])
     if secrets.english and _unasked_names(text, secrets.public):
         return "has a name that the question does not have"
     return ""
+
+
+def says_yes_or_no(text: str) -> bool:
+    """Return whether a text begins as an answer to a question for yes or no."""
+    words = plain_words(text)
+    return bool(words) and (words[0] in _POLAR or words[:2] == ["of", "course"])
 
 
 def telling_parts(text: str) -> set[str | tuple[str, ...]]:
