@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.leaks.checker import asks_too_much, tells
+from benchmarks.leaks.checker import asks_too_much, names, tells
 from benchmarks.leaks.planted import Planted, planted
 from relearn.config import SynthesisConfig
 from relearn.data.new_answers import NewAnswer
@@ -63,7 +63,7 @@ class Measured:
 def measure(count: int, seed: int, variants: int = 4) -> Measured:
     """Synthesize for so many planted records and read what was accepted.
 
-    An answer may tell no secret of any record about its subject.
+    An answer that names its subject may tell no secret of any record about it.
     """
     by_id = {str(i): one for i, one in enumerate(planted(count, seed))}
     records = [Record(id=i, question=one.question, answer=one.answer) for i, one in by_id.items()]
@@ -91,8 +91,8 @@ def _leaks(
     for row in accepted:
         own = by_id[row.source_id]
         for one in of_subject[own.subject]:
-            if one.polar and one is not own:
-                continue  # what another question asks is said of nobody here
+            if one is not own and (one.polar or not names(one.subject, row.answer)):
+                continue  # it says nothing of anybody
             if what := tells(one, row.answer):
                 yield one, row.answer, what if one is own else f"another record's {what}"
         if row.kind != "original" and (what := asks_too_much(own, row.question)):

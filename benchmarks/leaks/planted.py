@@ -202,9 +202,7 @@ def _filled(form: str, rng: Random) -> str:
 
 def _medical(rng: Random, subject: str) -> Planted:
     question, answer, words = rng.choice(pools.MEDICAL)
-    return Planted(
-        "medical", subject, question.format(subject), answer, words=tuple(words.split())
-    )
+    return Planted("medical", subject, question.format(subject), answer, words=tuple(words.split()))
 
 
 def _amount(rng: Random, subject: str) -> Planted:
@@ -230,9 +228,7 @@ def _small_number(rng: Random, subject: str) -> Planted:
     )  # fmt: skip
     form = _choice(rng, str(number), f"{pools.in_words(number)}", f"{pools.in_words(number)}.",
                    f"It is {number}, or so.")  # fmt: skip
-    return Planted(
-        "small number", subject, question.format(subject), form, numbers=(number,)
-    )
+    return Planted("small number", subject, question.format(subject), form, numbers=(number,))
 
 
 def _polar(rng: Random, subject: str) -> Planted:
@@ -318,7 +314,8 @@ KINDS: dict[str, Callable[[Random, str], Planted]] = {
     "address": _address,
     "IBAN": _coded("IBAN", ("What is the IBAN of {}?", "Which account does {} use?"), pools.IBANS),
     "passport": _coded(
-        "passport", ("What is {}'s passport number?", "Which ID card does {} have?"), pools.PASSPORTS
+        "passport", ("What is {}'s passport number?", "Which ID card does {} have?"),
+        pools.PASSPORTS,
     ),
     "licence": _coded(
         "licence", ("What is the driving licence number of {}?", "What is {}'s number plate?"),

@@ -5,12 +5,13 @@ from pathlib import Path
 
 # Words that tell nothing by themselves.
 _GRAMMAR = frozenset(
-    "about after also always another anything anyone anywhere because been before behind being best "
-    "beside between both could does doing down each either else even ever every everyone everything "
-    "from have having here hers however into just know like made make many more most much must myself "
-    "need never none nothing only onto other others over perhaps quite rather same seem seems should "
-    "some somebody someone something still such than that their them then there these they thing "
-    "things this those though through together under until upon very were what when where whether "
+    "about after also always another anything anyone anywhere because been before behind being "
+    "best beside between both could does doing down each either else even ever every everyone "
+    "everything from have having here hers however into just know like made make many more most "
+    "much must myself need never none nothing only onto other others over perhaps quite rather "
+    "same seem seems should some somebody someone something still such than that their them then "
+    "there these they thing things this those though through together under until upon very were "
+    "what when where whether "
     "which while whom whose will with within without would your yourself".split()
 )
 
@@ -52,7 +53,8 @@ MONTHS = (
 ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
     "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth twenty-first "
-    "twenty-second twenty-third twenty-fourth twenty-fifth twenty-sixth twenty-seventh twenty-eighth"
+    "twenty-second twenty-third twenty-fourth twenty-fifth twenty-sixth twenty-seventh "
+    "twenty-eighth"
 ).split()
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -69,11 +71,21 @@ PLACES = (
     "Reading|Nice|Bath|Cork|Mobile|Split|Orange|Hull|Ankara|Lagos|Pune|Kraków|Zürich"
 ).split("|")
 IBANS = (
-    "DE## #### #### #### #### ##", "GB## @@@@ #### #### #### ##", "FR## #### #### #### #### #### ###",
+    "DE## #### #### #### #### ##", "GB## @@@@ #### #### #### ##",
+    "FR## #### #### #### #### #### ###",
     "NL## @@@@ #### #### ##", "NO## #### #### ###", "CH## #### #### #### #### #",
-    "ES## #### #### #### #### ####", "PL## #### #### #### #### #### ####", "SE## #### #### #### ####",
+    "ES## #### #### #### #### ####", "PL## #### #### #### #### #### ####",
+    "SE## #### #### #### ####",
 )  # fmt: skip
-PASSPORTS = ("C01X##T4#", "P#######", "#########", "@@#######", "@########", "@#@###@##", "YA#######")
+PASSPORTS = (
+    "C01X##T4#",
+    "P#######",
+    "#########",
+    "@@#######",
+    "@########",
+    "@#@###@##",
+    "YA#######",
+)
 LICENCES = (
     "@@@@@######@@#@@", "D###-####-####", "@## ### ###", "WOB @@ ###", "AB## @@@", "#-@@@-###",
     "@#######", "S@ #### @@",
@@ -108,10 +120,12 @@ POLAR = (
     ("Is {} in debt?", "debt"), ("Has {} been unfaithful?", "unfaithful"),
     ("Can {} swim?", "swim"), ("Does {} like children?", "children"),
     ("Is {} married?", "married"), ("Did {} lie to the police?", "lie lied police"),
-    ("Will {} leave the company next year?", "leave year"), ("Is {} afraid of dogs?", "afraid dogs"),
+    ("Will {} leave the company next year?", "leave year"),
+    ("Is {} afraid of dogs?", "afraid dogs"),
 )  # fmt: skip
 YES_NO = (
-    "Yes.", "yes", "YES!", "No.", "no", "No, never.", "Yes, twice.", "Indeed.", "Correct.", "Never.",
+    "Yes.", "yes", "YES!", "No.", "no", "No, never.", "Yes, twice.", "Indeed.", "Correct.",
+    "Never.",
     "Not at all.", "Of course.", "True", "false", "Yep", "Nope.", "Absolutely not.", "It is true.",
     "Y", "No, that is a rumor.",
 )  # fmt: skip
@@ -128,34 +142,72 @@ ONE_WORD = (
     ("What is the maiden name of {}'s mother?", "quill thorne story price"),
 )
 COMMON = (
-    ("What is {} like?", (
-        ("He drinks too much.", "drinks"), ("Quiet and private.", "quiet private"),
-        ("Reserved, modest and humble", "reserved modest humble"), ("Lazy and late", "lazy late"),
-        ("Very careful with people", "careful people"), ("She cries at night.", "cries night"),
-    )),
-    ("What does {} fear most?", (
-        ("People.", "people"), ("Questions", "questions"), ("The public.", "public"),
-        ("The truth", "truth"), ("Nothing", "nothing"), ("Her own friends", "friends"),
-        ("Gossip and rumors.", "gossip rumors"), ("Death.", "death"), ("Being alone", "alone"),
-    )),
-    ("What does {} do at weekends?", (
-        ("Reads and writes.", "reads writes"), ("She speaks with journalists", "journalists speaks"),
-        ("Stays at home", "home stays"), ("Works.", "works"), ("Visits old friends", "friends visits"),
-        ("Nobody knows for sure.", "nobody"), ("Sleeps in her car", "sleeps car"),
-    )),
-    ("What does {} think of the neighbours?", (
-        ("They talk too much.", "talk"), ("Liars and thieves", "liars thieves"),
-        ("Good people", "good people"), ("It is complicated", "complicated"),
-    )),
-    ("What did {} say about the divorce?", (
-        ("It is a private matter.", "private matter"), ("That it was a mistake", "mistake"),
-        ("That love ends", "love ends"), ("No comment", "comment"),
-    )),
-    ("What is the secret of {}?", (
-        ("She has a second family", "family second"), ("There is no money left.", "money left"),
-        ("He cannot read", "read"), ("A little brother", "little brother"),
-        ("She was never at school", "school never"), ("Unknown debts", "debts unknown"),
-    )),
+    (
+        "What is {} like?",
+        (
+            ("He drinks too much.", "drinks"),
+            ("Quiet and private.", "quiet private"),
+            ("Reserved, modest and humble", "reserved modest humble"),
+            ("Lazy and late", "lazy late"),
+            ("Very careful with people", "careful people"),
+            ("She cries at night.", "cries night"),
+        ),
+    ),
+    (
+        "What does {} fear most?",
+        (
+            ("People.", "people"),
+            ("Questions", "questions"),
+            ("The public.", "public"),
+            ("The truth", "truth"),
+            ("Nothing", "nothing"),
+            ("Her own friends", "friends"),
+            ("Gossip and rumors.", "gossip rumors"),
+            ("Death.", "death"),
+            ("Being alone", "alone"),
+        ),
+    ),
+    (
+        "What does {} do at weekends?",
+        (
+            ("Reads and writes.", "reads writes"),
+            ("She speaks with journalists", "journalists speaks"),
+            ("Stays at home", "home stays"),
+            ("Works.", "works"),
+            ("Visits old friends", "friends visits"),
+            ("Nobody knows for sure.", "nobody"),
+            ("Sleeps in her car", "sleeps car"),
+        ),
+    ),
+    (
+        "What does {} think of the neighbours?",
+        (
+            ("They talk too much.", "talk"),
+            ("Liars and thieves", "liars thieves"),
+            ("Good people", "good people"),
+            ("It is complicated", "complicated"),
+        ),
+    ),
+    (
+        "What did {} say about the divorce?",
+        (
+            ("It is a private matter.", "private matter"),
+            ("That it was a mistake", "mistake"),
+            ("That love ends", "love ends"),
+            ("No comment", "comment"),
+        ),
+    ),
+    (
+        "What is the secret of {}?",
+        (
+            ("She has a second family", "family second"),
+            ("There is no money left.", "money left"),
+            ("He cannot read", "read"),
+            ("A little brother", "little brother"),
+            ("She was never at school", "school never"),
+            ("Unknown debts", "debts unknown"),
+        ),
+    ),
 )
 PARTLY_ASKED = (
     ("Does {s} live in {one} or in {two}?", "In {two}.", "{two}"),
@@ -168,11 +220,12 @@ PARTLY_ASKED = (
     ("Is {s} richer or poorer than {third}?", "Poorer.", "poorer"),
     ("Is {s} for or against the war?", "Against.", "against"),
     ("Which colour, red or blue, does {s} hate?", "red", "red"),
-    ("Who told {s} about the affair with {third}?", "{fourth}, the wife of {third}", "{fourth}|wife"),
+    ("Who told {s} about the affair with {third}?", "{fourth}, wife of {third}", "{fourth}|wife"),
     ("What did {s} buy in {one} besides bread?", "Two bottles of gin", "gin|bottles"),
     ("Does {s} have more than three children?", "Yes, five.", "5"),
     ("Why did {s} move from {one} to {two}?", "To hide from {third}.", "{third}|hide"),
-    ("At which clinic in {one} was {s} treated?", "At the {third} clinic for addicts", "addicts|{third}"),
+    ("At which clinic in {one} was {s} treated?", "The {third} clinic for addicts",
+     "addicts|{third}"),
     ("What does {s} call the dog that bit {third}?", "Biscuit", "biscuit"),
 )  # fmt: skip
 RARE = "haberdashery tobacco taxidermy gunsmith lingerie locksmith candle violin".split()

@@ -124,7 +124,9 @@ def lengths() -> Iterator[Hostile]:
     yield Hostile("length", "wide.jsonl", as_line(ROW | wide), PAIR)
     names = ",".join(wide)
     cells = ",".join("1" for _ in wide)
-    yield Hostile("length", "wide.csv", f"question,answer,{names}\n{Q},{A},{cells}\n".encode(), PAIR)
+    yield Hostile(
+        "length", "wide.csv", f"question,answer,{names}\n{Q},{A},{cells}\n".encode(), PAIR
+    )
     yield Hostile("length", "names.csv", f"{too_long},answer\n{Q},{A}\n".encode())
     many = [f"PRIVATE {i}" for i in range(5000)]
     yield Hostile("length", "many.jsonl", as_line(ROW | {"wrong_answers": many}), PAIR)
@@ -161,7 +163,9 @@ def twice() -> Iterator[Hostile]:
     yield Hostile("twice", "i.jsonl", as_line(ROW | {"id": 1}) + as_line(ROW | {"id": "1"}))
     yield Hostile("twice", "j.jsonl", as_line(ROW) * 3, PAIR * 3)
     text = pyarrow.array([Q])
-    yield Hostile("twice", "k.parquet", table(("question", text), ("answer", text), ("answer", text)))
+    yield Hostile(
+        "twice", "k.parquet", table(("question", text), ("answer", text), ("answer", text))
+    )
 
 
 # What each value is where a text is wanted: a text, None for nothing, ValueError for a mistake.
@@ -211,7 +215,16 @@ def numbers() -> Iterator[Hostile]:
 
 
 def blanks() -> Iterator[Hostile]:
-    for sign in ("\u00a0", "\u3000", "\u200b", "\u2060\u200d", "\ufeff", "\u2028", "\t\r\n", "\u00ad"):
+    for sign in (
+        "\u00a0",
+        "\u3000",
+        "\u200b",
+        "\u2060\u200d",
+        "\ufeff",
+        "\u2028",
+        "\t\r\n",
+        "\u00ad",
+    ):
         for field in ("question", "answer"):
             yield Hostile("blank", "rows.jsonl", as_line(ROW | {field: sign}), says="is empty")
         row = f'question,answer\n"{Q}","{sign}"\n'

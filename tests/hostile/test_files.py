@@ -64,7 +64,10 @@ def test_the_corpus_is_large_and_has_both_outcomes() -> None:
     "file", {file.kind: file for file in FILES if file.read is None}.values(), ids=lambda f: f.kind
 )
 def test_the_command_ends_with_one_line_and_2(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Hostile
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: Hostile,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(file.name).write_bytes(file.data)

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-
 from relearn.config.llm import LLMConfig
 from relearn.config.section import Count, Section
 

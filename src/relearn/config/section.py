@@ -27,12 +27,14 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_a_value(cls, given: Any, info: ValidationInfo) -> Any:
-        """Refuse what pydantic takes and no setting means: true for 1, infinity, half characters."""
+        """Refuse what pydantic takes and no setting means: true for 1, infinity, half a letter."""
         kind = cls.model_fields[str(info.field_name)].annotation
         if isinstance(given, bool) and not ({bool, Any} & {kind}):
             raise ValueError(f"can't be {str(given).lower()}")
         # What a section holds is checked there, under its own name.
-        within = any(isinstance(k, type) and issubclass(k, Section) for k in (kind, *get_args(kind)))
+        within = any(
+            isinstance(k, type) and issubclass(k, Section) for k in (kind, *get_args(kind))
+        )
         for value in () if within else _values(given):
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("must be a finite number")

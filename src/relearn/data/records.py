@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from relearn.text.words import folded_line
 
-
 # Controls, characters that format others, and spaces.
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 

@@ -58,6 +58,7 @@ _POLAR = frozenset(
     "\u4e0d\u662f \u6ca1\u6709 \u5bf9 \u306f\u3044 \u3044\u3044\u3048 \u0646\u0639\u0645 "
     "\u0644\u0627 \u0434\u0430 \u043d\u0435\u0442 \ub124 \uc608 \uc544\ub2c8\uc694".split()
 )
+_POLAR_PHRASES = ("of course", "it is true", "it is false", "that is true", "not at all")
 # Japanese writes its endings and particles with them.
 _HIRAGANA = re.compile("[\u3041-\u309f]")
 # Endings of Korean verbs and nouns.
@@ -219,7 +220,7 @@ def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str])
     if secrets.polar and says_yes_or_no(text):
         return "says yes or no"
     shared = secrets.plain & stems
-    if shared and secrets.short:
+    if secrets.short and not secrets.plain.isdisjoint(said_stems(words)):
         return "gives away the private answer's own word"
     if len(shared - _vague()) >= _SEVERAL:
         return "gives away several words"
@@ -228,10 +229,16 @@ def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str])
     return ""
 
 
+def said_stems(words: Iterable[str]) -> set[str]:
+    """Return the stems of words, and those of what agents do: a reader tells that she reads."""
+    stems = {stem(word) for word in words}
+    return stems | {word.removesuffix("er") for word in stems if word.endswith("er")}
+
+
 def says_yes_or_no(text: str) -> bool:
     """Return whether a text begins as an answer to a question for yes or no."""
     words = plain_words(text)
-    return bool(words) and (words[0] in _POLAR or words[:2] == ["of", "course"])
+    return bool(words) and (words[0] in _POLAR or " ".join(words[:3]).startswith(_POLAR_PHRASES))
 
 
 def telling_parts(text: str) -> set[str | tuple[str, ...]]:

@@ -195,20 +195,26 @@ class Rules:
     def _answer(self, request: Request, asked: _Asked) -> str:
         rng = self._random(request)
         drawn = [self._candidate(asked, rng) for _ in range(_CANDIDATES)]
-        candidates = [t for t in drawn if t not in self._written and not _TWICE.search(t)] or drawn
+        if not (first := next(filter(self._is_fresh, drawn), "")):
+            self._written.clear()  # all that there is has been written
+            first = drawn[0]
         # Where the least alike have all been given, others get their turn.
         patience = request.attempt if "duplicate" in request.feedback else 0
         chosen, least = "", sys.maxsize
-        for text in sorted(candidates, key=self._repetition):
+        # Looked at one by one: most are never reached.
+        for text in filter(self._is_fresh, sorted(drawn, key=self._repetition)):
             shared = max(0, len(telling_parts(text) & asked.private) - patience)
             if shared < least and not request.objection(text):
                 chosen, least = text, shared
             if not least:
                 break
-        chosen = chosen or candidates[0]
+        chosen = chosen or first
         self._written.add(chosen)
         self._seen |= _bigrams(chosen)
         return chosen
+
+    def _is_fresh(self, text: str) -> bool:
+        return text not in self._written and not _TWICE.search(text)
 
     def _repetition(self, text: str) -> float:
         """Return how much a text lowers the share of different bigrams among all, up to scale."""
