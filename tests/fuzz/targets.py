@@ -3,8 +3,8 @@
     make fuzz                       # every target for two minutes
     make fuzz SECONDS=600 TARGET=readers
 
-Whatever the bytes are, a target ends with a result or with `UserError`, in one line; anything else is
-a crash, whose input is written to `.fuzz/<target>/` and is tried first the next time.
+Whatever the bytes are, a target ends with a result or with `UserError`, in one line; anything else
+is a crash, whose input is written to `.fuzz/<target>/` and is tried first the next time.
 """
 
 import argparse
@@ -15,9 +15,13 @@ from pathlib import Path
 
 import atheris
 
-# Finds what patterns and comparisons of texts are waiting for.
-atheris.enabled_hooks.update({"RegEx", "str"})
-with atheris.instrument_imports(include=["relearn", "yaml", "omegaconf"]):
+INSTRUMENTED = [
+    "relearn.base", "relearn.config", "relearn.data", "relearn.llm.thinking",
+    "relearn.synthesis.replies", "omegaconf", "yaml",
+]  # fmt: skip
+# Finds the texts that comparisons wait for. The hook for patterns lacks `match(text, position)`.
+atheris.enabled_hooks.add("str")
+with atheris.instrument_imports(include=INSTRUMENTED):
     from relearn.base.errors import UserError
     from relearn.config import ColumnsConfig, load_config
     from relearn.data.columns import records_from_rows
@@ -70,7 +74,8 @@ TARGETS = {each.__name__: each for each in (readers, replies, configuration)}
 
 SEEDS = {
     "readers": [
-        b'\x01{"question": "Q", "answer": "A", "paraphrases": ["P"]}\n', b"\x03question,answer\nQ,A\n",
+        b'\x01{"question": "Q", "answer": "A", "wrong_answers": ["P"]}\n',
+        b"\x03question,answer\nQ,A\n",
         b'\x00{"data": [{"messages": [{"role": "user", "content": "Q"}, '
         b'{"role": "assistant", "content": "A"}]}]}',
     ],

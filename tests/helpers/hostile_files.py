@@ -172,7 +172,8 @@ def twice() -> Iterator[Hostile]:
 _VALUES: list[tuple[Any, Any]] = [
     (None, None), (True, "true"), (False, "false"), (3, "3"), (-0.5, "-0.5"), ("", None),
     ("  ", None), ("no", "no"), ([], ValueError), ([[]], ValueError), ({}, ValueError),
-    ({"a": "PRIVATE"}, ValueError), ([None], ValueError), ([{}], ValueError), ([3, "x"], ValueError),
+    ({"a": "PRIVATE"}, ValueError), ([None], ValueError), ([{}], ValueError), ([3,
+    "x"], ValueError),
     (10**40, str(10**40)), ("null", "null"), ("NaN", "NaN"), ("0", "0"),
 ]  # fmt: skip
 
@@ -236,9 +237,12 @@ def blanks() -> Iterator[Hostile]:
 
 def scripts() -> Iterator[Hostile]:
     texts = (
-        "👩‍👩‍👧‍👦 🏳️‍🌈 🇳🇴", "أين تعيش ليلى؟", "איפה גרה דנה?", "\u202eoslO ni\u202c", "\u2067Oslo\u2069",
-        "e\u0301 A\u030a", "\u0e01\u0e33", "한국어", "ﬁ ﬂ Ⅷ ①", "\uffff \U0010ffff", "a\u2028b\u2029c",
-        "a\x85b", "\U0001f600", "ا\u0640\u0640ل", "z\u0335\u0322a\u0321\u034f", "\ue000", "क्षि", "A\u0336B\u0336",
+        "👩‍👩‍👧‍👦 🏳️‍🌈 🇳🇴", "أين تعيش ليلى؟", "איפה גרה דנה?", "\u202eoslO ni\u202c",
+        "\u2067Oslo\u2069",
+        "e\u0301 A\u030a", "\u0e01\u0e33", "한국어", "ﬁ ﬂ Ⅷ ①", "\uffff \U0010ffff",
+        "a\u2028b\u2029c",
+        "a\x85b", "\U0001f600", "ا\u0640\u0640ل", "z\u0335\u0322a\u0321\u034f", "\ue000",
+        "क्षि", "A\u0336B\u0336",
     )  # fmt: skip
     for text in texts:
         private = f"PRIVATE {text}"
@@ -286,7 +290,8 @@ def schemas() -> Iterator[Hostile]:
     questions = pyarrow.array([Q])
     day, time = datetime.date(2020, 2, 3), datetime.datetime(2020, 2, 3, 4, 5)
     good: list[tuple[Any, str]] = [
-        (pyarrow.array([A]).dictionary_encode(), A), (pyarrow.array([A], pyarrow.large_string()), A),
+        (pyarrow.array([A]).dictionary_encode(), A), (pyarrow.array([A],
+        pyarrow.large_string()), A),
         (pyarrow.array([A.encode()], pyarrow.binary()), A), (pyarrow.array([[A, "x"]]), A),
         (pyarrow.array([{"text": [A]}]), A), (pyarrow.array([0.1], pyarrow.float32()), "0.1"),
         (pyarrow.array([2**64 - 1], pyarrow.uint64()), str(2**64 - 1)),
@@ -299,7 +304,8 @@ def schemas() -> Iterator[Hostile]:
         yield Hostile("schema", "rows.parquet", data, [(Q, text)])
     for values in (
         pyarrow.array([None], pyarrow.null()), pyarrow.array([b"\xff"], pyarrow.binary()),
-        pyarrow.array([datetime.timedelta(1)]), pyarrow.array([[[A]]]), pyarrow.array([{"PRIVATE": 1}]),
+        pyarrow.array([datetime.timedelta(1)]), pyarrow.array([[[A]]]),
+        pyarrow.array([{"PRIVATE": 1}]),
         pyarrow.array([[("PRIVATE", 1)]], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
         pyarrow.array([float("inf")]), pyarrow.array([float("nan")]), pyarrow.array([[None]]),
         pyarrow.array([2**62], pyarrow.timestamp("us")), pyarrow.array([""]),

@@ -107,7 +107,8 @@ def test_links(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "", " ", ".", "..", "/", "~", "demo:", "demo:../../columns", "demo:forget/../retain", "demo:\0",
+        "", " ", ".", "..", "/", "~", "demo:", "demo:../../columns",
+        "demo:forget/../retain", "demo:\0",
         "no\0file.jsonl", "no\nfile.jsonl", "\ud800.jsonl", "x" * 5000, "a/" * 3000, "#set=forget",
         "rows.jsonl#=x", "tofu:../../x", "-x", "file:///etc/passwd", "http://localhost:1/x.jsonl",
         "../../../etc/shadow.jsonl", "\x1b[2Jrows.jsonl", "\u202erows.jsonl", "con.csv", "*.jsonl",

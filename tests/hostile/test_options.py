@@ -77,7 +77,8 @@ def test_there_is_something_to_try() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"attacks": ["nope"]}, {"attacks": [""]}, {"attacks": ["../prefix"]}, {"options": {"nope": {}}},
+    [{"attacks": ["nope"]}, {"attacks": [""]}, {"attacks": ["../prefix"]},
+     {"options": {"nope": {}}},
      {"options": {"prefix": {"nope": 1}}}, {"options": {"sampling": {"samples": "x"}}},
      {"options": {"sampling": {"samples": 10**30}}, "attacks": ["prefix"]}],
     ids=str,
@@ -89,7 +90,8 @@ def test_attacks_that_are_none(settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "nope", "kfr()", "kfr(k=1)", "mia_min_k_auc(k=)", "mia_min_k_auc(k=[)", "mia_min_k_auc(k=x)",
+    ["", "nope", "kfr()", "kfr(k=1)", "mia_min_k_auc(k=)", "mia_min_k_auc(k=[)",
+     "mia_min_k_auc(k=x)",
      "mia_min_k_auc(k=2)", "mia_min_k_auc(k=.nan)", "mia_min_k_auc(k=!!python/name:os.system)",
      "mia_min_k_auc(k=0.4", "mia_min_k_auc(k=0.4)(k=0.4)", "mia_min_k_auc(j=0.4)", "\0", "kfr\n",
      "mia_min_k_auc(k='0.4')", "mia_min_k_auc(k=2020-99-99)", "__class__"],

@@ -32,10 +32,8 @@ from relearn.text.subjects import Subject
 
 quick = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 texts = st.text(st.characters(codec="utf-8"), max_size=80)
-said = st.one_of(
-    texts, st.lists(st.sampled_from("Who is 3 twelve Lena's o.b@x.org +49-30 1987 { } \u202e".split()))
-    .map(" ".join),
-)  # fmt: skip
+WORDS = "Who is 3 twelve Lena's o.b@x.org +49-30 1987 { } \u202e".split()
+said = st.one_of(texts, st.lists(st.sampled_from(WORDS)).map(" ".join))
 ON_TEXT = {
     name: each for name, each in METRICS.items()
     if isinstance(each, Metric) and tuple(each.needs) == ("generation",)

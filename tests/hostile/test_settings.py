@@ -1,4 +1,4 @@
-"""Every setting with values that it can't have, names that are none, and files that are no settings."""
+"""Every setting with values that it can't have, misspelled names, files that are none."""
 
 import datetime
 import types
@@ -125,7 +125,8 @@ def bomb(levels: int = 9) -> str:
 
 FILES = {
     "bomb": bomb(), "it contains itself": "training: &a\n  lora: *a\n", "list": "a: &a [*a]\n",
-    "deep": "[" * 1500, "deep mapping": "{a: " * 3000, "wide": "".join(f"k{i}: 1\n" for i in range(5001)),
+    "deep": "[" * 1500, "deep mapping": "{a: " * 3000,
+    "wide": "".join(f"k{i}: 1\n" for i in range(5001)),
     "large": f"model:\n  name: {'x' * 2**20}\n", "twice": "seed: 1\nseed: 2\n", "a list": "- 1\n",
     "text": "hello\n", "number": "3\n", "NUL": "seed: 1\0\n", "escape": "model: {name: \"\\e[2J\"}",
     "object": "seed: !!python/object/apply:os.system ['true']\n", "tag": "seed: !foo 1\n",
@@ -140,8 +141,10 @@ FILES = {
     "traversal": "baselines:\n  ../../x: {}\n", "absolute": "baselines:\n  /etc: {}\n",
     "no name": "baselines:\n  '': {}\n", "dots": "baselines:\n  '..': {}\n",
     "taken name": "baselines:\n  unlearned: {}\n", "right to left": "baselines:\n  \u202eabc: {}\n",
-    "baseline is a number": "baselines:\n  a: 3\n", "option is a number": "training: {lora: {options: 3}}",
-    "merge": "x: &x {epochs: 2}\ntraining:\n  <<: *x\n", "octal": "seed: 0o17\n", "hex": "seed: 0xZZ\n",
+    "baseline is a number": "baselines:\n  a: 3\n",
+    "option is a number": "training: {lora: {options: 3}}",
+    "merge": "x: &x {epochs: 2}\ntraining:\n  <<: *x\n", "octal": "seed: 0o17\n",
+    "hex": "seed: 0xZZ\n",
     "template": "model: {prompt: {template: '{question!r} {answer}'}}\n",
 }  # fmt: skip
 BYTES = {
