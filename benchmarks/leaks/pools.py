@@ -204,7 +204,7 @@ COMMON = (
             ("There is no money left.", "money left"),
             ("He cannot read", "read"),
             ("A little brother", "little brother"),
-            ("She was never at school", "school never"),
+            ("She was never at school", "school"),
             ("Unknown debts", "debts unknown"),
         ),
     ),

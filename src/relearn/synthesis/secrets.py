@@ -205,7 +205,7 @@ def leaked(secrets: Secrets, text: str, *, invents: bool = False) -> str:
 
 def quoted(secrets: Secrets, question: str) -> str:
     """Return what a variant of the question has word for word from the private answer; ""."""
-    if secrets.short and not secrets.plain.isdisjoint(map(stem, plain_words(question))):
+    if _has_own_word(secrets, plain_words(question)):
         return "gives away the private answer's own word"
     # "uses her email" is the answer's where the question has "use her email".
     return "" if secrets.wording.isdisjoint(_runs(question)) else "gives away a phrase"
@@ -220,13 +220,19 @@ def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str])
     if secrets.polar and says_yes_or_no(text):
         return "says yes or no"
     shared = secrets.plain & stems
-    if secrets.short and not secrets.plain.isdisjoint(said_stems(words)):
+    if _has_own_word(secrets, words):
         return "gives away the private answer's own word"
     if len(shared - _vague()) >= _SEVERAL:
         return "gives away several words"
     if secrets.english and _unasked_names(text, secrets.public):
         return "has a name that the question does not have"
     return ""
+
+
+def _has_own_word(secrets: Secrets, words: list[str]) -> bool:
+    """Return whether a text has a word of a private answer that has only few."""
+    own = said_stems(secrets.plain | secrets.words)
+    return secrets.short and not own.isdisjoint(said_stems(words))
 
 
 def said_stems(words: Iterable[str]) -> set[str]:
