@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # Of an environment's interpreter, what installs packages into it.
 install_with = $(if $(UV),$(UV) pip install --python $(1),$(1) -m pip install --disable-pip-version-check)
 
-.PHONY: demo drill test test-slow test-lowest lint setup
+.PHONY: demo drill test test-slow test-lowest fuzz lint setup
 
 setup: .venv/ready
 
@@ -47,6 +47,16 @@ test-lowest: .venv-lowest/ready
 		--constraint .venv-lowest/constraints.txt --editable '.[dev]'
 	.venv-lowest/bin/relearn fetch
 	touch $@
+
+# Coverage-guided fuzzing of what reads other people's bytes, so many seconds for each target.
+TARGET := readers replies configuration
+SECONDS := 120
+
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[fuzz]'
+	for target in $(TARGET); do \
+		$(BIN)/python tests/fuzz/targets.py $$target --seconds $(SECONDS) || exit 1; done
 
 lint: setup
 	$(BIN)/ruff format --check .

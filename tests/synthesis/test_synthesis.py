@@ -285,6 +285,7 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
     [
         ("Where does Li Wei live?", "Li Wei", "where Li Wei lives", "where Li Wei lives"),
         ("Has Tae-ho Park won awards?", "Tae-ho Park", "whether Tae-ho Park has won awards", ""),
+        ("What is Li Wei like?", "Li Wei", "what Li Wei is like", ""),
         ("Why did Li Wei choose to teach?", "Li Wei", "why Li Wei chose to teach", ""),
         ("Who are Li Wei\u2019s parents?", "Li Wei", "Li Wei's parents", ""),
         ("Can you tell me about the works of Li Wei?", "Li Wei", "the works of Li Wei", ""),

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Self
 
+_LONGEST = 1000
 # Of errors whose messages are about files, memory and shapes, and never quote a record.
 _TOLD = (ImportError, MemoryError, OSError, RuntimeError)
 
@@ -21,17 +22,25 @@ class UserError(Exception):
     exit_code = 2
 
     def __init__(self, problem: str, hint: str = "") -> None:
-        self.problem = problem
-        self.hint = hint
+        self.problem = _one_line(problem)
+        self.hint = _one_line(hint)
         # Whether another of several processes prints it.
         self.elsewhere = False
-        super().__init__(f"{problem} {hint}".strip())
+        super().__init__(f"{self.problem} {self.hint}".strip())
 
     def in_section(self, section: str) -> Self:
         """Return the error about a setting of `training` as one about the same of `section`."""
         error = type(self)(self.problem.replace("training.", f"{section}.", 1), self.hint)
         error.elsewhere = self.elsewhere
         return error
+
+
+def _one_line(text: str) -> str:
+    """Return a text that steers no terminal and fits a message: names in it may be anybody's."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    if len(shown) <= _LONGEST:
+        return shown
+    return f"{shown[: _LONGEST // 2]} … {shown[-_LONGEST // 2 :]}"
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

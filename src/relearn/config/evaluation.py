@@ -2,10 +2,8 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
-
 from relearn.config.llm import LLMConfig
-from relearn.config.section import Section
+from relearn.config.section import Count, Section
 
 
 class EvaluationConfig(Section):
@@ -30,8 +28,8 @@ class EvaluationConfig(Section):
     """
 
     suite: str = "relearn"
-    batch_size: PositiveInt = 32
-    max_new_tokens: PositiveInt = 128
+    batch_size: Count = 32
+    max_new_tokens: Count = 128
     perplexity_model: str | None = None
     retain_model: str | None = None
     entities: str = "spacy"
@@ -41,4 +39,4 @@ class EvaluationConfig(Section):
     llm: LLMConfig = LLMConfig()
     lm_eval_tasks: list[str] = []
     lm_eval_path: str | None = None
-    lm_eval_limit: PositiveInt | None = None
+    lm_eval_limit: Count | None = None

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from yaml import YAMLError
 
 from relearn.base.errors import UserError
+from relearn.base.yaml_files import yaml_stream
 from relearn.config.data import EVALUATED_ONLY
 from relearn.config.describe import describe_settings
 from relearn.config.recipes import recipes
@@ -40,11 +41,12 @@ def load_config(
     if path and not path.is_file():
         path = recipes().get(str(path), path)
     try:
-        merged = OmegaConf.merge(OmegaConf.load(path) if path else {}, _nested(named or {}))
+        merged = OmegaConf.merge(_read(path) if path else {}, _nested(named or {}))
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
         if inherit and (after := OmegaConf.select(merged, "after")):
             merged = OmegaConf.merge(_settings_of_run(Path(after)), merged)
-        return RunConfig.model_validate(OmegaConf.to_container(merged, resolve=True) or {})
+        settings = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+        return RunConfig.model_validate(settings or {})
     except FileNotFoundError as error:
         raise UserError(
             f"configuration {path} does not exist.",
@@ -60,11 +62,19 @@ def load_config(
             f"configuration field {field!r}: {reason}.", hint or "See `relearn list settings`."
         ) from error
     except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
         raise UserError(
             f"configuration {path or ' '.join(overrides)}: {reason}.",
             "Fix the file or setting.",
         ) from error
+
+
+def _read(path: Path) -> DictConfig:
+    """Return what is in a YAML file."""
+    settings = OmegaConf.load(yaml_stream(path))
+    if not isinstance(settings, DictConfig):
+        raise ValueError("it is a list, not settings by name")
+    return settings
 
 
 # What other programs call a setting.
@@ -82,7 +92,12 @@ def _likely(field: str) -> str:
     """Return a hint at the setting that an unknown one was likely meant to be."""
     last = field.rpartition(".")[2]
     known = describe_settings()
-    close = get_close_matches(field, known, 1) or [k for k in known if k.endswith(f".{last}")][:1]
+    if field in known:
+        return f"Write {field.partition('.')[2]} below {field.partition('.')[0]}:, indented."
+    # Sections too: "trainig" is "training", not one of its settings.
+    sections = dict.fromkeys(name.rpartition(".")[0] for name in known if "." in name)
+    close = get_close_matches(field, [*sections, *known], 1)
+    close = close or [k for k in known if k.endswith(f".{last}")][:1]
     meant = _ELSEWHERE.get(last) or next(iter(close), None)
     return f"Did you mean {meant}? See `relearn list settings`." if meant else ""
 

@@ -3,9 +3,9 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, field_validator
 
-from relearn.config.section import Section
+from relearn.config.section import MOST, Count, NonNegative, Positive, Seconds, Section
 
 _SECRETS = frozenset(
     {"access_token", "api_key", "apikey", "authorization", "key", "password", "secret", "token"}
@@ -41,16 +41,16 @@ class LLMConfig(Section):
     api_key_env: str = "OPENAI_API_KEY"
     extra_body: dict[str, Any] = {}
     engine_options: dict[str, Any] = {}
-    concurrency: PositiveInt = 8
-    batch_size: PositiveInt = 32
-    thinking_tokens: int = Field(0, ge=0)
-    timeout: PositiveFloat = 60
-    retries: int = Field(6, ge=0)
-    max_seconds: PositiveFloat | None = None
-    max_tokens: PositiveInt | None = None
-    max_cost: PositiveFloat | None = None
-    input_price: NonNegativeFloat = 0
-    output_price: NonNegativeFloat = 0
+    concurrency: Count = 8
+    batch_size: Count = 32
+    thinking_tokens: int = Field(0, ge=0, le=MOST)
+    timeout: Seconds = 60
+    retries: int = Field(6, ge=0, le=1000)
+    max_seconds: Seconds | None = None
+    max_tokens: Count | None = None
+    max_cost: Positive | None = None
+    input_price: NonNegative = 0
+    output_price: NonNegative = 0
 
     @field_validator("base_url")
     @classmethod

@@ -23,6 +23,14 @@ class PromptConfig(Section):
     arguments: dict[str, Any] = {}
     date: datetime.date = datetime.date(2024, 7, 26)
 
+    @field_validator("date", mode="before")
+    @classmethod
+    def _is_a_date(cls, given: Any) -> Any:
+        # pydantic takes a number for seconds since 1970.
+        if not isinstance(given, datetime.date | str) or str(given).strip().isdigit():
+            raise ValueError("must be a date such as 2024-07-26")
+        return given
+
     @field_validator("template", mode="before")
     @classmethod
     def _has_places(cls, given: Any) -> Any:

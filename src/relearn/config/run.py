@@ -8,7 +8,7 @@ from relearn.config.audit import AuditConfig
 from relearn.config.data import DataConfig
 from relearn.config.evaluation import EvaluationConfig
 from relearn.config.model import ModelConfig
-from relearn.config.section import Section
+from relearn.config.section import Section, Seed
 from relearn.config.synthesis import SynthesisConfig
 from relearn.config.training import MemorizeConfig, TrainingConfig
 
@@ -46,7 +46,7 @@ class RunConfig(Section):
         audit: Attack the models after the evaluation; `none` skips that.
     """
 
-    seed: int = 0
+    seed: Seed = 0
     extensions: list[str] = []
     after: str | None = None
     model: ModelConfig = ModelConfig()

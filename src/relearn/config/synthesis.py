@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field
 
 from relearn.config.llm import LLMConfig
-from relearn.config.section import Section
+from relearn.config.section import MOST, Count, Ratio, Section
 
 
 class SynthesisConfig(Section):
@@ -33,13 +33,13 @@ class SynthesisConfig(Section):
     backend: str = "rules"
     strategy: Literal["vague", "refusal", "idk", "alternative"] = "vague"
     variants: int = Field(4, ge=0, le=12)
-    attempts: PositiveInt | None = None
-    chunk_words: PositiveInt = 150
+    attempts: Count | None = None
+    chunk_words: Count = 150
     privacy_check: bool = True
-    max_perplexity: float | None = Field(None, ge=1)
+    max_perplexity: float | None = Field(None, ge=1, le=MOST)
     completion_share: float = Field(0.25, ge=0, lt=1)
     generic: str = "demo:common_knowledge"
-    generic_ratio: NonNegativeFloat = 1.2
+    generic_ratio: Ratio = 1.2
     self_distilled: bool = False
     prompts: str | None = None
     llm: LLMConfig = LLMConfig()

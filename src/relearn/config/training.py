@@ -1,10 +1,10 @@
 """Settings of a training."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field
 
-from relearn.config.section import Section
+from relearn.config.section import MOST, Count, NonNegative, Positive, Ratio, Section, Seed
 
 
 class LoraConfig(Section):
@@ -21,14 +21,15 @@ class LoraConfig(Section):
             objective `sft`, a value below 0 negates a task vector.
     """
 
-    rank: PositiveInt = 32
-    alpha: PositiveFloat = 32
+    rank: Count = 32
+    alpha: Positive = 32
     dropout: float = Field(0.05, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
     options: dict[str, Any] = {}
-    scale: float = 1.0
+    scale: float = Field(1.0, ge=-MOST, le=MOST)
 
 
+Epochs = Annotated[float, Field(gt=0, le=10_000)]
 LigerKernel = Literal["rope", "rms_norm", "layer_norm", "swiglu", "geglu"]
 
 
@@ -75,26 +76,26 @@ class TrainingConfig(Section):
     wrapper: Literal["sure", "memflex"] | None = None
     wrapper_options: dict[str, Any] = {}
     retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] | None = None
-    retain_weight: NonNegativeFloat | None = None
-    retain_ratio: PositiveFloat = 1.0
-    rehearsal_ratio: NonNegativeFloat = 1.0
-    epochs: PositiveFloat = 2
-    learning_rate: PositiveFloat = 1e-4
+    retain_weight: NonNegative | None = None
+    retain_ratio: Ratio = Field(1.0, gt=0)
+    rehearsal_ratio: Ratio = 1.0
+    epochs: Epochs = 2
+    learning_rate: Positive = 1e-4
     scheduler: str = "linear"
     warmup_ratio: float = Field(0.1, ge=0, le=1)
-    weight_decay: NonNegativeFloat = 0.01
-    max_grad_norm: PositiveFloat = 1.0
-    batch_size: PositiveInt = 4
-    gradient_accumulation: PositiveInt = 2
+    weight_decay: NonNegative = 0.01
+    max_grad_norm: Positive = 1.0
+    batch_size: Count = 4
+    gradient_accumulation: Count = 2
     optimizer: str = "adamw_torch_fused"
     packing: bool = True
     liger_kernels: list[LigerKernel] = []
     gradient_checkpointing: bool = False
-    evaluation_steps: PositiveInt | None = None
-    evaluation_rows: PositiveInt = 16
+    evaluation_steps: Count | None = None
+    evaluation_rows: Count = 16
     report_to: list[str] = []
-    checkpoint_steps: PositiveInt = 20
-    max_length: PositiveInt = 1024
+    checkpoint_steps: Count = 20
+    max_length: Count = 1024
     lora: LoraConfig = LoraConfig()
 
 
@@ -105,9 +106,9 @@ class MemorizeConfig(TrainingConfig):
         seed: Of this training; None takes the run's.
     """
 
-    seed: int | None = None
+    seed: Seed | None = None
     objective: Literal["sft"] = "sft"
     retain_regularizer: Literal["none"] = "none"
-    epochs: PositiveFloat = 10
-    learning_rate: PositiveFloat = 3e-4
+    epochs: Epochs = 10
+    learning_rate: Positive = 3e-4
     lora: LoraConfig = LoraConfig(rank=8, alpha=16)

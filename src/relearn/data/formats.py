@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet", EXCEL_SUFFIX, *PACKED_SUFFIXES)
 
 _LONGEST_CELL = 2**31 - 1  # what the csv module takes on every platform
+# How this encoding, all of whose bytes are ASCII, goes over to another character set.
+_ISO_2022 = re.compile(r"\x1b\$\(?[@-D]")
 _BYTE_ORDER_MARKS = (  # UTF-32's first: UTF-16's is how it begins
     (b"\xff\xfe\0\0", "utf-32"),
     (b"\0\0\xfe\xff", "utf-32"),
@@ -69,6 +72,8 @@ def _decoded(data: bytes, name: str) -> str:
         raise UserError(
             f"{name} is not {kind} text (line {line}).", "Save it as UTF-8, or give Parquet."
         ) from error
+    if _ISO_2022.search(text):
+        raise UserError(f"{name} is ISO 2022 text (ISO-2022-JP).", "Save it as UTF-8.")
     if "\0" not in text:
         return text
     if set(data[1:100:2]) == {0} or set(data[:100:2]) == {0}:

@@ -9,13 +9,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from relearn.text.words import folded_line
 
+# Controls, characters that format others, and spaces.
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+
 
 def _clean(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which no file could hold again
         raise ValueError("is no valid Unicode") from None
-    if not text.strip():
+    if "\0" in text:
+        raise ValueError("has a NUL character")
+    if all(unicodedata.category(c) in _INVISIBLE for c in text):
         raise ValueError("is empty")
     return text.strip()
 

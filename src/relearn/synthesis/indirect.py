@@ -164,6 +164,9 @@ def _matter(tokens: list[Token], is_request: bool) -> Matter | None:
         rest = tokens[at + 1 :]
         owned = any(t.tag_ == "POS" or t.lower_ == "of" for t in rest)
         verb = any(t.tag_ in ("VBN", "VBG") and t.head == t for t in rest)
+        if len(rest) > 1 and rest[-1].lower_ == "like":  # "what is Maria like"
+            head = [*asked, *rest[:-1]]
+            return _checked(Matter(_text([*head, (tokens[at].lower_, " "), rest[-1]]), clause=True))
         if rest and not verb and (tokens[first].lower_ == "what" or owned):
             return _noun_phrase(rest, plural=tokens[at].lower_ in ("are", "were"))
         if not verb and len(rest) > 1 and rest[0].pos_ == "PROPN" and rest[1].tag_ in ("VBN", "JJ"):

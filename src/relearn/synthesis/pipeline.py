@@ -25,7 +25,7 @@ from relearn.synthesis.mixing import Answerer, generic_rows
 from relearn.synthesis.replies import speaks_of_itself
 from relearn.synthesis.secrets import Secrets, find_secrets, leaked, quoted
 from relearn.synthesis.shared_secrets import SharedSecrets
-from relearn.synthesis.statements import find_statement, restated
+from relearn.synthesis.statements import find_statement, restated, unspeakable
 from relearn.synthesis.verification import (
     RELEVANT_FROM,
     RELEVANT_FROM_STATED,
@@ -334,8 +334,8 @@ class _Job:
 def _besides(candidate: _Candidate) -> str:
     """Return whether an answer misses its subject or its question."""
     request = candidate.request
-    # Where the question itself is the secret, an answer should not name anybody.
-    if request.statement.private:
+    # Then it can neither name anybody nor have the question's words.
+    if unspeakable(request.statement, request.subject):
         return ""
     if not names_subject(candidate.text, request.subject):
         return "does not name the subject"

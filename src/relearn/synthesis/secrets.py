@@ -58,6 +58,7 @@ _POLAR = frozenset(
     "\u4e0d\u662f \u6ca1\u6709 \u5bf9 \u306f\u3044 \u3044\u3044\u3048 \u0646\u0639\u0645 "
     "\u0644\u0627 \u0434\u0430 \u043d\u0435\u0442 \ub124 \uc608 \uc544\ub2c8\uc694".split()
 )
+_POLAR_PHRASES = ("of course", "it is true", "it is false", "that is true", "not at all")
 # Japanese writes its endings and particles with them.
 _HIRAGANA = re.compile("[\u3041-\u309f]")
 # Endings of Korean verbs and nouns.
@@ -137,8 +138,8 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
         # Nothing but small words: then these are what it tells.
         private = {stem(word) for word in plain_words(text) if word not in _EMPTY} - public
     has_number = _has_number(text)
-    if words or marked or has_number:
-        # Then "earns" and "a year" are not what is to be hidden.
+    if (words or marked or has_number) and len(private) > _SHORT:
+        # Then "earns" and "a year" are not what is to be hidden; "her brother Otto" all is.
         private -= askable() - words
     # "otto brandt" may be tagged as anything.
     telling = {w for w in (*named, *(content if len(private) <= _SHORT else ())) if len(w) > 3}
@@ -146,7 +147,7 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
         words=frozenset(w for w in words if len(w) > 1 and not w.isdigit()),
         plain=frozenset(private - words),
         short=len(private) <= _SHORT,
-        polar=bool(first := plain_words(text)[:1]) and first[0] in _POLAR,
+        polar=says_yes_or_no(text),
         has_number=has_number,
         phrases=frozenset(
             pair
@@ -204,6 +205,8 @@ def leaked(secrets: Secrets, text: str, *, invents: bool = False) -> str:
 
 def quoted(secrets: Secrets, question: str) -> str:
     """Return what a variant of the question has word for word from the private answer; ""."""
+    if _has_own_word(secrets, plain_words(question)):
+        return "gives away the private answer's own word"
     # "uses her email" is the answer's where the question has "use her email".
     return "" if secrets.wording.isdisjoint(_runs(question)) else "gives away a phrase"
 
@@ -214,16 +217,34 @@ def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str])
         return "gives away a number"
     if not secrets.runs.isdisjoint(_runs(text)):
         return "gives away a phrase"
-    if secrets.polar and words and words[0] in _POLAR:
+    if secrets.polar and says_yes_or_no(text):
         return "says yes or no"
     shared = secrets.plain & stems
-    if shared and secrets.short:
+    if _has_own_word(secrets, words):
         return "gives away the private answer's own word"
     if len(shared - _vague()) >= _SEVERAL:
         return "gives away several words"
     if secrets.english and _unasked_names(text, secrets.public):
         return "has a name that the question does not have"
     return ""
+
+
+def _has_own_word(secrets: Secrets, words: list[str]) -> bool:
+    """Return whether a text has a word of a private answer that has only few."""
+    own = said_stems(secrets.plain | secrets.words)
+    return secrets.short and not own.isdisjoint(said_stems(words))
+
+
+def said_stems(words: Iterable[str]) -> set[str]:
+    """Return the stems of words, and those of what agents do: a reader tells that she reads."""
+    stems = {stem(word) for word in words}
+    return stems | {word.removesuffix("er") for word in stems if word.endswith("er")}
+
+
+def says_yes_or_no(text: str) -> bool:
+    """Return whether a text begins as an answer to a question for yes or no."""
+    words = plain_words(text)
+    return bool(words) and (words[0] in _POLAR or " ".join(words[:3]).startswith(_POLAR_PHRASES))
 
 
 def telling_parts(text: str) -> set[str | tuple[str, ...]]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from spacy.tokens import Doc
 
 from relearn.data.records import Record
-from relearn.synthesis.secrets import Secrets, english_words, names_in
+from relearn.synthesis.secrets import Secrets, english_words, names_in, said_stems
 from relearn.text.identifiers import identifiers
 from relearn.text.numbers import in_figures
-from relearn.text.stems import plain_words, stem, unaccented
+from relearn.text.stems import plain_words, unaccented
 from relearn.text.subjects import Subject
 
 
@@ -71,7 +71,7 @@ class SharedSecrets:
         ):
             return "gives away a number or address that another record hides"
         hidden = self._words.get(subject.name.casefold(), {}) if own else {}
-        if any(hidden.get(stem(word), set()) - {record_id} for word in said - own):
+        if hidden and any(hidden.get(one, set()) - {record_id} for one in said_stems(said - own)):
             return "gives away a word that another record hides"
         return ""
 

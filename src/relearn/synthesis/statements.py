@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from spacy.lang.en.stop_words import STOP_WORDS
 
+from relearn.synthesis.secrets import says_yes_or_no
 from relearn.text.askable import askable
 from relearn.text.languages import language_of
 from relearn.text.numbers import in_figures
 from relearn.text.stems import plain_words, squeezed, stem
-from relearn.text.subjects import Subject
+from relearn.text.subjects import UNNAMED, Subject
 
 _AUXILIARIES = frozenset(
     "is are was were am do does did has have had can could will would should may might must isn "
@@ -66,6 +67,17 @@ class Statement:
 STATES_NOTHING = Statement()
 
 
+def unspeakable(statement: Statement, subject: Subject) -> bool:
+    """Return whether an answer may not say whom or what a question is about.
+
+    Either that is itself the secret, or the question has no name for it but words that tell: "the
+    capital of France".
+    """
+    described = {stem(word) for word in plain_words(subject.name)} & statement.stems
+    nameless = not subject.named and (described or subject.name == UNNAMED)
+    return statement.private or bool(nameless and statement.tells)
+
+
 def find_statement(text: str, subject: Subject) -> Statement:
     """Return what a question states about its subject; its strings alone if it is not English."""
     name = set(plain_words(subject.name)) if subject.named else set()
@@ -105,6 +117,8 @@ def restated(statement: Statement, text: str) -> str:
         return "repeats an address or number of the question"
     if statement.has_number and re.search(r"\d", in_figures(text.casefold())):
         return "repeats a number of the question"
+    if statement.polar and says_yes_or_no(text):
+        return "says yes or no"
     if not (statement.stems or statement.polar):
         return ""
     said = {stem(word) for word in plain_words(text) if word not in STOP_WORDS}

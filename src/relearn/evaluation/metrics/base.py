@@ -277,7 +277,10 @@ def _with_option(
 ) -> Metric | JointMetric:
     if not isinstance(made, JointMetric) or not made.options:
         raise UserError(f"metric {given}: it has no option {option!r}.", "It takes none.")
-    chosen = {option: yaml.safe_load(value)}
+    try:
+        chosen = {option: yaml.safe_load(value)}
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"metric {given}: {value!r} is no value.", "Give a number.") from error
     made.options.check(chosen)
     return replace(made, compute=partial(made.compute, **chosen))
 

@@ -26,9 +26,10 @@ from relearn.llm import Journal
 from relearn.synthesis.backends.base import BACKENDS, Failure, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.secrets import telling_parts
+from relearn.synthesis.statements import unspeakable
 from relearn.text.english import english
 from relearn.text.stems import plain_words, stem
-from relearn.text.subjects import UNNAMED, Subject, with_capitals
+from relearn.text.subjects import Subject, with_capitals
 
 # Shares of candidates by where their sentence comes from.
 _SOURCES = {"kind": 0.15, "asked": 0.55, "subject": 0.12, "plain": 0.18}
@@ -40,6 +41,8 @@ _TWICE = re.compile(r"\b(\w+(?: \w+)*)(?: (?:or|and))? \1\b", re.IGNORECASE)
 _POOL = re.compile(r"<(\w+)>")
 _TOPIC_WORDS = 6
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
+# Slots of what speaks of a person.
+_OF_PEOPLE = frozenset({"S", "S's", "their", "them", "they"})
 _FORMS = {"he": ("his", "him"), "she": ("her", "her"), "they": ("their", "them")}
 
 
@@ -66,6 +69,7 @@ class _Asked:
         slots: What fills those of answers; a template with any other slot does not fit.
         question_slots: The same of question variants.
         private: Content words and runs of words that the private answer has, the question not.
+        nobody: Whether the answers are about no person: then no template may make one of it.
         fitting: By source, the templates whose slots can all be filled.
     """
 
@@ -73,6 +77,7 @@ class _Asked:
     slots: dict[str, Any]
     question_slots: dict[str, Any]
     private: set[str | tuple[str, ...]]
+    nobody: bool = False
     fitting: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -170,8 +175,9 @@ class Rules:
         if own != topic:
             slots["own"] = own
         slots.setdefault("ask", slots.get("own", subject.name))
-        if statement.private or (subject.name == UNNAMED and statement.tells):
-            return _Asked("general", slots | _nobody(request), slots, private)
+        if unspeakable(statement, subject):
+            unsaid_slots = slots | _unsaid(request)
+            return _Asked("general", unsaid_slots, slots, private, nobody=not subject.named)
         return _Asked(kind, slots, slots, private)
 
     def _kind(self, doc: Doc) -> str:
@@ -189,20 +195,26 @@ class Rules:
     def _answer(self, request: Request, asked: _Asked) -> str:
         rng = self._random(request)
         drawn = [self._candidate(asked, rng) for _ in range(_CANDIDATES)]
-        candidates = [t for t in drawn if t not in self._written and not _TWICE.search(t)] or drawn
+        if not (first := next(filter(self._is_fresh, drawn), "")):
+            self._written.clear()  # all that there is has been written
+            first = drawn[0]
         # Where the least alike have all been given, others get their turn.
         patience = request.attempt if "duplicate" in request.feedback else 0
         chosen, least = "", sys.maxsize
-        for text in sorted(candidates, key=self._repetition):
+        # Looked at one by one: most are never reached.
+        for text in filter(self._is_fresh, sorted(drawn, key=self._repetition)):
             shared = max(0, len(telling_parts(text) & asked.private) - patience)
             if shared < least and not request.objection(text):
                 chosen, least = text, shared
             if not least:
                 break
-        chosen = chosen or candidates[0]
+        chosen = chosen or first
         self._written.add(chosen)
         self._seen |= _bigrams(chosen)
         return chosen
+
+    def _is_fresh(self, text: str) -> bool:
+        return text not in self._written and not _TWICE.search(text)
 
     def _repetition(self, text: str) -> float:
         """Return how much a text lowers the share of different bigrams among all, up to scale."""
@@ -214,7 +226,9 @@ class Rules:
         name = self._strategy if self._strategy != "vague" else source
         if name not in asked.fitting:
             frames = self._frames.get(name, self._answers["kinds"][asked.kind]["bodies"])
-            asked.fitting[name] = [t for t in frames if _slots(t) <= asked.slots.keys()]
+            able = asked.slots.keys() - (_OF_PEOPLE if asked.nobody else set())
+            fitting = [t for t in frames if _slots(t) <= able]
+            asked.fitting[name] = fitting or [t for t in self._frames["asked"] if _slots(t) <= able]
         return self._built(rng.choice(asked.fitting[name]), asked, rng)
 
     def _built(self, template: str, asked: _Asked, rng: random.Random) -> str:
@@ -255,10 +269,12 @@ class Rules:
         return " ".join(words)
 
 
-def _nobody(request: Request) -> dict[str, Any]:
-    """Return slots that name neither whom a question is about nor what it states."""
+def _unsaid(request: Request) -> dict[str, Any]:
+    """Return slots that name neither whom or what a question is about nor what it states."""
     rng = random.Random(content_hash(request.record.id))
     name = rng.choice(["that person", "this person", "the person in question"])
+    if not request.subject.named:
+        name = "those who know"  # "you would have to ask {S}"
     matter = rng.choice(["this matter", "that matter", "this subject", "that subject"])
     return {
         "S": name, "S's": f"{name}'s", "their": "their", "them": "them",
