@@ -1,6 +1,6 @@
 """Faults over the whole of `relearn run`: a run that was hit ends as one that was not, or says why.
 
-A few faults of each kind belong to the quick tests; `make drill` tries them all.
+`make drill` tries them all. Of the quick tests only one is here: others are in test_run.py.
 """
 
 import os
@@ -126,7 +126,8 @@ def some(cases: Any, quick: Any) -> list[Any]:
     return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
-@pytest.mark.parametrize("number", some(range(KILLS), quick=(13,)))
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(KILLS))
 def test_killed_at_any_moment(
     place: Place, undisturbed: tuple[dict[str, Any], float], number: int
 ) -> None:
@@ -160,7 +161,8 @@ def _refusal(command: Command) -> str:
     return command.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("stage", some(STAGES[:-1], quick=("target",)))
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES[:-1])
 def test_disk_that_is_full_after_a_stage(
     place: Place, undisturbed: tuple[dict[str, Any], float], stage: str
 ) -> None:
@@ -173,7 +175,8 @@ def test_disk_that_is_full_after_a_stage(
         assert place.finish() == undisturbed[0]
 
 
-@pytest.mark.parametrize("stage", some(STAGES[:-1], quick=()))
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES[:-1])
 def test_folder_that_is_read_only_after_a_stage(
     place: Place, undisturbed: tuple[dict[str, Any], float], stage: str
 ) -> None:
@@ -196,37 +199,39 @@ def _flipped(file: Path) -> None:
     file.write_bytes(bytes(content))
 
 
-# What is damaged: after which stage, where, how, and whether the run then ends as if it were whole.
-DAMAGE: dict[str, tuple[str, str, Callable[[Path], None], bool]] = {
-    "manifest": ("synthesis", "run/manifest.json", _truncated, False),
-    "synthesis": ("synthesis", "run/synthesis/augmented.jsonl", _truncated, False),
-    "journal": ("data", "run/synthesis/journal*", _truncated, True),
-    "target": ("target", "cache/targets/*/model.safetensors", _flipped, False),
-    "target's end": ("target", "cache/targets/*/model.safetensors", _truncated, False),
-    "adapter": ("training/unlearned", "run/training/*/adapter_model.safetensors", _flipped, False),
-    "adapter's end": (
-        "training/unlearned", "run/training/*/adapter_model.safetensors", _truncated, False
-    ),
-    "answers": ("evaluation/unlearned", "run/evaluation/*/rows.jsonl", _truncated, False),
-}  # fmt: skip
+# What is damaged: after which stage, where, and how.
+DAMAGE: dict[str, tuple[str, str, Callable[[Path], None]]] = {
+    "manifest": ("synthesis", "run/manifest.json", _truncated),
+    "synthesis": ("synthesis", "run/synthesis/augmented.jsonl", _truncated),
+    "target": ("target", "cache/targets/*/model.safetensors", _flipped),
+    "target's end": ("target", "cache/targets/*/model.safetensors", _truncated),
+    "adapter": ("training/unlearned", "run/training/*/adapter_model.safetensors", _flipped),
+    "adapter's end": ("training/unlearned", "run/training/*/adapter_model.safetensors", _truncated),
+    "answers": ("evaluation/unlearned", "run/evaluation/*/rows.jsonl", _truncated),
+}
 
 
 @pytest.mark.parametrize("damage", some(DAMAGE, quick=("adapter",)))
-def test_damaged_files(
-    place: Place, undisturbed: tuple[dict[str, Any], float], damage: str
-) -> None:
-    stage, pattern, break_, goes_on = DAMAGE[damage]
+def test_damaged_files_are_not_built_on(place: Place, damage: str) -> None:
+    stage, pattern, break_ = DAMAGE[damage]
     place.until(stage)
-    files = [file for file in place.folder.glob(pattern) if file.is_file()]
-    if goes_on and not files:
-        pytest.skip("nothing of the kind was written yet")
+    files = list(place.folder.glob(pattern))
     assert files
     for file in files:
         break_(file)
-    if goes_on:
-        assert place.finish() == undisturbed[0]
-    else:
-        assert re.search("is not what|is damaged", _refusal(place.start()))
+    assert re.search("is not what|is damaged", _refusal(place.start()))
+
+
+@pytest.mark.slow
+def test_a_journal_that_lost_its_end_is_gone_on_with(
+    place: Place, undisturbed: tuple[dict[str, Any], float]
+) -> None:
+    """The calls that it lost are made again."""
+    asked = len(place.endpoint.requests)
+    place.start().kill_when(lambda: len(place.endpoint.requests) > asked + 8)
+    for journal in place.run.glob("synthesis/journal*"):
+        _truncated(journal)
+    assert place.finish() == undisturbed[0]
 
 
 @pytest.mark.slow
