@@ -89,6 +89,12 @@ class Command:
             self._process.join()
         assert self.returncode == -signal.SIGKILL, "it ended before it could be killed"
 
+    def kill_after(self, seconds: float) -> None:
+        """Kill it with signal 9 after so long, if it is still at work."""
+        self._process.join(seconds)
+        self._process.kill()
+        self._process.join()
+
 
 def installed(
     arguments: Sequence[str],
