@@ -34,6 +34,7 @@ from relearn.models.loading import (
     load_prompt_format,
     model_folder,
     position_limit,
+    tokenizer_named,
 )
 from relearn.models.place import load_for_inference
 
@@ -124,7 +125,9 @@ def evaluate_named(
             f"evaluation.retain_model: {retain_model} holds no evaluation.",
             "Evaluate that model first, and name the --output folder of its results.",
         )
-    records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
+    records, asked = load_sets(
+        set_sources(suite, data), settings.data, settings.model, tokenizer_named
+    )
     for line in check_sets({str(name): each for name, each in records.items()}):
         note(line)
     folder = model_folder(settings.model.name)

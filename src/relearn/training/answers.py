@@ -24,12 +24,14 @@ class Answered:
         question: As the user asks it.
         answer: As the row has it.
         private: Whether it is one of the private rows that an objective asks for.
+        ends: Whether the answer ends there whatever it answers; None lets a passage go on.
     """
 
     id: str
     question: str
     answer: str
     private: bool = False
+    ends: bool | None = True
 
 
 def forget_rows(
@@ -86,7 +88,9 @@ def encode_rows(
 
 
 def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
-    example = prompt_format.encode(row.question, row.answer)
+    # A new answer ends where a passage would go on: after it the model must not fall back on it.
+    ends = row.ends if isinstance(row, Answered) else None
+    example = prompt_format.encode(row.question, row.answer, end=ends)
     if not (isinstance(row, Answered) and row.private):
         return example
     words = private_tokens(prompt_format.tokenizer, example, row.question, row.answer)
@@ -152,7 +156,7 @@ def unanswered(
 def _private(
     records: Sequence[Record], augmented: Sequence[NewAnswer], seed: int
 ) -> list[Answered]:
-    return [Answered(r.id, r.question, r.answer) for r in records]
+    return [Answered(r.id, r.question, r.answer, ends=None) for r in records]
 
 
 def _synthesized(
