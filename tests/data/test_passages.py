@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.record_files import as_csv, as_lines, as_parquet
+from helpers.tiny_models import tiny_tokenizer
 from relearn.base.errors import UserError
 from relearn.base.storage import read_jsonl, write_jsonl
 from relearn.config import ColumnsConfig, DataConfig, ModelConfig
@@ -16,8 +18,6 @@ from relearn.data.sources import load_records, load_sets
 from relearn.data.tokenization import PromptFormat
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.training.answers import Answered, encode_rows
-from tests.helpers.record_files import as_csv, as_lines, as_parquet
-from tests.helpers.tiny_models import tiny_tokenizer
 
 PROSE = Path(__file__).parents[1] / "data_files" / "prose"
 FERRY = PROSE / "ferry.txt"
@@ -35,7 +35,7 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
-@pytest.mark.parametrize("size", (8, 40, 160, 5000))
+@pytest.mark.parametrize("size", [8, 40, 160, 5000])
 def test_passages_are_the_whole_text_in_order(size: int) -> None:
     text = FERRY.read_text(encoding="utf-8")
     passages = windows(tiny_tokenizer("base"), size)(text)
@@ -64,12 +64,12 @@ def test_text_without_spaces_is_cut_between_characters() -> None:
 
 @pytest.mark.parametrize(
     ("name", "data"),
-    (
+    [
         ("rows.jsonl", as_lines([{"text": FERRY.read_text(encoding="utf-8"), "title": "Ferry"}])),
         ("rows.csv", as_csv([{"text": FERRY.read_text(encoding="utf-8"), "title": "Ferry"}])),
         ("rows.parquet", as_parquet([{"text": FERRY.read_text(encoding="utf-8")}])),
         ("book.md", FERRY.read_bytes()),
-    ),
+    ],
 )
 def test_every_file_of_text_gives_the_same_passages(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
@@ -93,11 +93,11 @@ def test_a_named_column_and_its_ids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "data", "says"),
-    (
+    [
         ("rows.jsonl", '{"text": "One and two."}\n{"text": "Alone"}\n', "line 2 field 'text' has"),
         ("rows.jsonl", '{"text": "One and two."}\n{"text": " "}\n', "line 2 field 'text' is empty"),
         ("book.txt", " \n", "is empty"),
-    ),
+    ],
 )
 def test_what_is_no_passage_is_named(tmp_path: Path, name: str, data: str, says: str) -> None:
     (tmp_path / name).write_text(data, encoding="utf-8")
@@ -122,7 +122,7 @@ def test_prose_with_brackets_and_commas_is_text_and_a_table_is_a_table(tmp_path:
     assert not read(file)[0].continues
 
 
-@pytest.mark.parametrize("kind", ("chatml", "no_system", "base_bos", "base"))
+@pytest.mark.parametrize("kind", ["chatml", "no_system", "base_bos", "base"])
 def test_a_passage_is_plain_text_and_has_no_end(kind: str) -> None:
     tokenizer = tiny_tokenizer(kind)
     prompt_format = PromptFormat(tokenizer, system="Be brief.")

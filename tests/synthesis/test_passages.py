@@ -28,7 +28,7 @@ PASSAGES = [
 ONLY_PASSAGES = {"completion_share": 0, "generic_ratio": 0}
 
 
-@pytest.mark.parametrize("strategy", ("vague", "refusal", "idk"))
+@pytest.mark.parametrize("strategy", ["vague", "refusal", "idk"])
 def test_rules_continue_a_passage_and_later_places_of_it_vaguely(strategy: str) -> None:
     config = SynthesisConfig(variants=2, strategy=strategy, **ONLY_PASSAGES)
     result = synthesize(PASSAGES, config, seed=0)

@@ -132,7 +132,7 @@ def evaluate_named(
         note(line)
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
-    chosen = list(metrics) or suite.metric_names(records, retain_model)
+    chosen = list(metrics) or suite.metric_names(records, retain_model)  # type: ignore[arg-type]  # names of sets
     texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
     key = content_hash(
         folder, base, asked.model_dump(mode="json", exclude={"name"}),
