@@ -139,11 +139,11 @@ def test_what_is_refused_beforehand(
 
 def test_the_default_suite_grows_with_what_there_is() -> None:
     suite = load_suite("relearn")
-    plain = set(suite.metric_names(["forget", "retain"]))
+    plain = set(suite.metric_names({"forget": [], "retain": []}))
     assert not {name for name in plain if name.startswith("mia_")} | plain & set(JOINT)
-    assert "mia_loss_auc" in suite.metric_names(["forget", "holdout"])
-    assert "model_utility" in suite.metric_names(["forget", "world_facts"])
-    assert "forget_quality" in suite.metric_names(["forget"], retain_model="somewhere")
+    assert "mia_loss_auc" in suite.metric_names({"forget": [], "holdout": []})
+    assert "model_utility" in suite.metric_names({"forget": [], "world_facts": []})
+    assert "forget_quality" in suite.metric_names({"forget": []}, retain_model="somewhere")
 
 
 def test_only_leaves_the_general_sets_whole(

@@ -171,14 +171,14 @@ def memorize(
     from relearn.config import MemorizeConfig
     from relearn.data.sources import load_sets
     from relearn.models.checks import check_model
-    from relearn.models.loading import model_folder
+    from relearn.models.loading import model_folder, tokenizer_named
     from relearn.training.checks import check_fit, check_training
     from relearn.training.memorize import memorize as make_target
 
     training = settings.memorize or MemorizeConfig()
     check_training(training)
     by_leader(lambda: check_unused(output))
-    sets, asked = load_sets({"full": data}, settings.data, settings.model)
+    sets, asked = load_sets({"full": data}, settings.data, settings.model, tokenizer_named)
     blank = check_model(model_folder(asked.name), asked, [training], sets, {}, 0)
     check_fit(training, blank)
     target = make_target(sets["full"], asked, training, settings.seed)

@@ -116,8 +116,9 @@ def _columns(found: "SetSurvey") -> str:
 
 
 def _main_column(found: "SetSurvey", field: str) -> str:
-    # A set without columns is made of another one's paraphrases.
-    return found.columns.get(field, "paraphrases" if field == "question" else "")
+    # A passage is cut out of a text; a set without columns is made of another one's paraphrases.
+    made = found.columns.get("text", "paraphrases" if field == "question" else "")
+    return found.columns.get(field, made)
 
 
 def _length(lengths: "Lengths") -> str:
@@ -130,7 +131,7 @@ def _languages(found: "SetSurvey") -> str:
     return ", ".join(f"{name} {count}" for name, count in found.languages.items())
 
 
-_MAIN = ("question", "answer")
+_MAIN = ("question", "answer", "text")
 _OF_A_SET: dict[str, "Callable[[SetSurvey], object]"] = {
     "records": lambda found: found.records,
     "question from": lambda found: _main_column(found, "question"),

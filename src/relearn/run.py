@@ -15,6 +15,7 @@ from relearn.data.requests import EARLIER
 from relearn.data.run_sets import read_run_sets
 from relearn.data.sources import Source
 from relearn.earlier import EarlierRun, sequence
+from relearn.models.loading import tokenizer_named
 from relearn.report import write_report
 from relearn.run_folder import RunFolder
 from relearn.stages import Stages, dumped
@@ -46,7 +47,7 @@ def run(
     """
     load_extensions(config.extensions)
     before = EarlierRun(Path(config.after)) if config.after else None
-    found, model = read_run_sets(config.data, config.model, given=given or {})
+    found, model = read_run_sets(config.data, config.model, tokenizer_named, given=given or {})
     sets: dict[str, list[Record]] = {name: each.records for name, each in found.items()}
     config = config.model_copy(update={"model": model})
     hashes = {}

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 
+from transformers import PreTrainedTokenizerBase
+
 from relearn.base.errors import UserError
-from relearn.config import EVALUATED_ONLY, RunConfig, SynthesisConfig
+from relearn.config import EVALUATED_ONLY, ModelConfig, RunConfig, SynthesisConfig
 from relearn.data.checks import IdPair, check_sets, repetitions, same_answers, same_questions
 from relearn.data.columns import RecordSet
 from relearn.data.near_duplicates import near_duplicates
@@ -20,6 +22,7 @@ from relearn.models.loading import (
     folder_at_hand,
     load_config_of,
     load_prompt_format,
+    load_tokenizer,
     position_limit,
 )
 from relearn.objectives import OBJECTIVES
@@ -133,7 +136,7 @@ def survey(config: RunConfig) -> tuple[Survey, dict[str, list[Record]]]:
     Raises:
         UserError: no set is named, or one can't be read.
     """
-    found, model = read_run_sets(config.data, config.model, required=["forget"])
+    found, model = read_run_sets(config.data, config.model, _tokenizer_at_hand, required=["forget"])
     sets: dict[str, list[Record]] = {name: each.records for name, each in found.items()}
     notes: list[str] = []
     measure = _Measure(config.model_copy(update={"model": model}))
@@ -150,6 +153,16 @@ def survey(config: RunConfig) -> tuple[Survey, dict[str, list[Record]]]:
     reasons = _unanswered(config, sets["forget"], notes)
     unanswered = None if reasons is None else list(reasons)
     return Survey(measure.unit, surveys, overlaps, unanswered, reasons or {}, problems, notes), sets
+
+
+def _tokenizer_at_hand(model: ModelConfig) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer, for plain text, without fetching anything."""
+    if folder := folder_at_hand(model.name):
+        return load_tokenizer(folder, model)
+    raise UserError(
+        f"plain text is cut by tokens, and the tokenizer of {model.name} is not on this machine.",
+        "Download the model first: relearn fetch, or hf download.",
+    )
 
 
 class _Measure:

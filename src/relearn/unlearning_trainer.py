@@ -91,7 +91,7 @@ class UnlearningTrainer(ObjectiveTrainer):
             # Any token does: padding is never attended to.
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
 
-        sets, asked = _loaded(forget_dataset, retain_dataset, args)
+        sets, asked = _loaded(forget_dataset, retain_dataset, args, tokenizer)
         augmented, alternatives = (
             _written(sets, args, kind) if wants(objective, kind) and not new_answers else []
             for kind in ("synthesized", "alternative")
@@ -178,14 +178,17 @@ class _Encoder:
 
 
 def _loaded(
-    forget: Source, retain: Source | None, args: UnlearningConfig
+    forget: Source,
+    retain: Source | None,
+    args: UnlearningConfig,
+    tokenizer: PreTrainedTokenizerBase,
 ) -> tuple[dict[str, list[Record]], ModelConfig]:
     """Load the sets; return them and how the model is asked."""
     sources: dict[str, Source] = {"forget": forget} | ({} if retain is None else {"retain": retain})
     columns = as_section(ColumnsConfig, args.columns, "columns")
     prompt = as_section(PromptConfig, args.prompt, "prompt")
     asked = ModelConfig(system=args.system, prompt=prompt)
-    sets, asked = load_sets(sources, DataConfig(columns=columns), asked)
+    sets, asked = load_sets(sources, DataConfig(columns=columns), asked, lambda _: tokenizer)
     for line in check_sets(sets):
         note(line)
     return sets, asked

@@ -216,7 +216,7 @@ GOOD = '{"question": "Q", "answer": "A"}'
         ("rows.parquet", GOOD, "rows.parquet is not a Parquet file"),
         ("rows.parquet", parquet_of_one_name(), "two columns with the same name"),
         ("rows.bin", b"{\0\1\2", "rows.bin is a binary file"),
-        ("notes.txt", "Some notes\nand more\n", "notes.txt is neither a table nor JSON"),
+        ("notes.dat", "Some notes\nand more\n", "notes.dat is neither a table nor JSON"),
     ),
 )
 def test_bad_input_is_named_with_its_place(

@@ -13,7 +13,7 @@ from relearn.base.storage import read_json
 from relearn.config import DataConfig, ModelConfig, load_config
 from relearn.data.records import Record
 from relearn.data.sources import load_records, load_sets
-from relearn.models.loading import model_folder
+from relearn.models.loading import model_folder, tokenizer_named
 from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.objectives import OBJECTIVES
 from relearn.run_folder import adapter_folder, check_finished, check_private_data, target_folder
@@ -112,4 +112,6 @@ def from_options(named: Sequence[str], data: str, retain: str | None) -> Analysi
         reverse = None if name in (first, BASE) else name not in LEARNED
         models.append(ModelSource(name, *folders_of(paths[name], target), reverse))
     sources = {"forget": data} | ({"retain": retain} if retain else {})
-    return AnalysisInputs(models, *load_sets(sources, DataConfig(), ModelConfig(name=paths[first])))
+    return AnalysisInputs(
+        models, *load_sets(sources, DataConfig(), ModelConfig(name=paths[first]), tokenizer_named)
+    )

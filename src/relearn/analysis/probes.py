@@ -84,7 +84,7 @@ def make_probes(
 ) -> list[Probe]:
     """Tokenize records, and find the subject of each and the words that its answer adds."""
     pipeline = english()
-    documents = list(pipeline.pipe(record.question for record in records))
+    documents = list(pipeline.pipe(str(record.question) for record in records))
     subjects = find_subjects(documents, [record.subject for record in records])
     tokenizer = prompt_format.tokenizer
     probes = []

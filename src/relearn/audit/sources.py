@@ -17,6 +17,7 @@ from relearn.models.loading import (
     load_prompt_format,
     model_folder,
     position_limit,
+    tokenizer_named,
 )
 from relearn.models.place import ModelPlace, folders_of, named_path
 from relearn.run_folder import adapter_folder, check_private_data, target_folder
@@ -96,7 +97,7 @@ def from_options(named: Sequence[str], forget: Source, retain: Source | None) ->
             "Give --models NAME=PATH with another name than target, base and never_saw.",
         )
     sources = {"forget": forget} | ({} if retain is None else {"retain": retain})
-    sets, config = load_sets(sources, DataConfig(), ModelConfig(name=first))
+    sets, config = load_sets(sources, DataConfig(), ModelConfig(name=first), tokenizer_named)
     return AuditSubject(suspects, sets["forget"], sets.get("retain", ()), config)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+from pydantic import Field
+
 from relearn.config.section import Section
 
 
@@ -12,6 +14,7 @@ class ColumnsConfig(Section):
         id: Column with the record's id.
         question: Column with the question.
         answer: Column with the answer.
+        text: Column with plain text, which is cut into passages.
         subject: Column with the person or thing that the record is about.
         paraphrases: Column with other phrasings of the question.
         paraphrased_answer: Column with the answer in other words.
@@ -22,6 +25,7 @@ class ColumnsConfig(Section):
     id: str | None = None
     question: str | None = None
     answer: str | None = None
+    text: str | None = None
     subject: str | None = None
     paraphrases: str | None = None
     paraphrased_answer: str | None = None
@@ -55,6 +59,8 @@ class DataConfig(Section):
         split_turns: Make each question of a longer conversation, with its answer, a record of its
             own, which is asked without the turns before it; otherwise such a conversation is
             refused.
+        passage_tokens: Length of the passages into which plain text is cut, in tokens of the model.
+            A quarter of each is its opening, which the model is given.
         set_columns: Column names for a single set, where they differ from `columns`: by the set's
             name, with the same fields.
     """
@@ -68,5 +74,6 @@ class DataConfig(Section):
     world_facts: str | None = None
     only: list[str] = []
     split_turns: bool = False
+    passage_tokens: int = Field(160, ge=8)
     columns: ColumnsConfig = ColumnsConfig()
     set_columns: dict[RunSet, ColumnsConfig] = {}

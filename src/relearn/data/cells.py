@@ -68,6 +68,20 @@ def as_answer(value: Any) -> tuple[str | None, int]:
     return (texts[0], len(set(texts)) - 1) if texts else (None, 0)
 
 
+def as_flag(value: Any) -> bool:
+    """Return a cell as true or false; a missing one is false.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    known = {"true": True, "false": False, None: False}
+    text = as_text(value)
+    text = text and text.casefold()
+    if text not in known:
+        raise ValueError("is neither true nor false")
+    return known[text]
+
+
 def as_texts(value: Any) -> tuple[str, ...]:
     """Return a cell as a list: a single text is a list of one; a table's cell may hold JSON.
 

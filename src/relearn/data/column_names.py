@@ -25,6 +25,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("incorrect_answers",),
     ),
     "system": (("system",), ("system_prompt", "system_message")),
+    "continues": (("continues",),),
 }
 USUAL_NAMES = frozenset(n for groups in NAMES.values() for group in groups for n in group)
 REQUIRED = ("question", "answer")
@@ -35,3 +36,8 @@ GUESSED = frozenset(
 # What a question may lean on, and is not read.
 CONTEXTS = ("context", "passage", "article")
 CLASSES = ("labels", "label", "target")
+
+
+def usual(name: str) -> str:
+    """Return a column's name as `NAMES` writes it."""
+    return "_".join(name.casefold().replace("-", " ").split())

@@ -9,9 +9,18 @@ from pydantic import ValidationError
 
 from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
-from relearn.data.cells import MOST_CHARACTERS, as_answer, as_text, as_texts
-from relearn.data.column_names import CLASSES, CONTEXTS, GUESSED, NAMES, REQUIRED, USUAL_NAMES
+from relearn.data.cells import MOST_CHARACTERS, as_answer, as_flag, as_text, as_texts
+from relearn.data.column_names import (
+    CLASSES,
+    CONTEXTS,
+    GUESSED,
+    NAMES,
+    REQUIRED,
+    USUAL_NAMES,
+    usual,
+)
 from relearn.data.conversations import without_messages
+from relearn.data.passages import Cut, passages_of, text_column
 from relearn.data.records import Record
 from relearn.data.rows import CHAT_COLUMNS, Row, shown
 from relearn.text.words import folded_line
@@ -54,6 +63,7 @@ def records_from_rows(
     source: str,
     *,
     split_turns: bool = False,
+    cut: Cut | None = None,
 ) -> RecordSet:
     """Validate every row as a record.
 
@@ -66,6 +76,7 @@ def records_from_rows(
         set_name: "forget", "retain", …
         source: What the user called the source, for messages.
         split_turns: Make each question of a longer conversation a row of its own.
+        cut: How plain text is cut into passages; None refuses it.
 
     Raises:
         UserError: there is no row, a column is missing or ambiguous, or a row is bad; the message
@@ -74,6 +85,12 @@ def records_from_rows(
     if not rows:
         raise UserError(f"{source} contains no records.", "Give at least one record.")
     written = list(dict.fromkeys(name for row in rows for name in row.fields))
+    if (column := text_column(rows, columns)) is not None:
+        parts = passages_of(rows, column, columns.id, source, cut)
+        records, systems = _Table(parts, ColumnsConfig(), source).records(set_name)
+        note = f"plain text ({len(rows)}), cut into {len(records)} passages"
+        unread = [n for n in written if n not in (column, columns.id) and usual(n) != "id"]
+        return RecordSet(records, systems, [note], {"text": column}, unread)
     if columns.question is None:
         rows = [each for row in rows for each in without_messages(row, split_turns)]
     table = _Table(rows, columns, source)
@@ -81,10 +98,6 @@ def records_from_rows(
     records, systems = table.records(set_name)
     records = table.with_sure_subjects(records)
     return RecordSet(records, systems, table.notes, *table.columns_among(written))
-
-
-def _usual(name: str) -> str:
-    return "_".join(name.casefold().replace("-", " ").split())
 
 
 class _Table:
@@ -100,12 +113,12 @@ class _Table:
         # None at all where no row can be read: the first row's problem is the one to tell.
         found = {name: self._column(name) for name in NAMES} if self.names else {}
         self.mapping = {name: column for name, column in found.items() if column is not None}
-        self.usual = {name: _usual(column) for name, column in self.mapping.items()}
+        self.usual = {name: usual(column) for name, column in self.mapping.items()}
         self.input = self._alpaca_input()
         self._tell_guesses()
 
     def _column(self, name: str) -> str | None:
-        given = getattr(self.given, name)
+        given = getattr(self.given, name, None)
         if given is not None:
             if not has_column(self.names, given):
                 raise UserError(
@@ -113,7 +126,7 @@ class _Table:
                 )
             return str(given)
         for group in ((name,), *NAMES[name]):
-            fits = [column for column in self.names if _usual(column) in group]
+            fits = [column for column in self.names if usual(column) in group]
             if len(fits) == 1:
                 return fits[0]
             if fits:
@@ -123,11 +136,6 @@ class _Table:
                 )
         if name not in REQUIRED:
             return None
-        if name == "answer" and [_usual(column) for column in self.names] == ["text"]:
-            raise UserError(
-                f"{self.source} holds plain text, not questions and answers.",
-                "Write questions about the text, each with its answer.",
-            )
         raise UserError(
             f"{self.source} has no {name} column.",
             f"{self._listed()} Choose: --set data.columns.{name}=NAME.",
@@ -136,7 +144,7 @@ class _Table:
     def _listed(self) -> str:
         """Name the columns, unless they may be the first record of a table without a header."""
         given = {column for _, column in self.given if column is not None}
-        known = any(_usual(name) in USUAL_NAMES or name in given for name in self.names)
+        known = any(usual(name) in USUAL_NAMES or name in given for name in self.names)
         if known or any(row.own_names for row in self.rows):
             return f"Columns: {shown(self.names)}."
         return (
@@ -148,14 +156,14 @@ class _Table:
         """Return the column whose text belongs to Alpaca's question, behind the instruction."""
         if self.usual.get("question") != "instruction":
             return None
-        inputs = [name for name in self.names if _usual(name) == "input"]
+        inputs = [name for name in self.names if usual(name) == "input"]
         return next((name for name in inputs if name not in self.mapping.values()), None)
 
     def _tell_guesses(self) -> None:
         guessed = {
             name: column
             for name, column in self.mapping.items()
-            if getattr(self.given, name) is None
+            if getattr(self.given, name, None) is None
             and self.usual[name] in GUESSED
             and name != "subject"  # told when it is known whom the questions name
         }
@@ -165,7 +173,7 @@ class _Table:
         if self.given.question and self.input:
             self.notes.append(f"the question is {self.given.question!r} followed by {self.input!r}")
         for name in self.names:
-            unread = _usual(name) in CONTEXTS and name not in self.mapping.values()
+            unread = usual(name) in CONTEXTS and name not in self.mapping.values()
             if unread and any(row.fields.get(name) for row in self.rows):
                 self.notes.append(f"column {name!r} is not read: questions are asked without it")
 
@@ -196,7 +204,7 @@ class _Table:
                 f"{self.source} is multiple choice: its answers are numbers or letters.",
                 f"Write the text of the choice as the answer. {choose}",
             )
-        if self.usual["answer"] == "a" and "b" in map(_usual, self.names):
+        if self.usual["answer"] == "a" and "b" in map(usual, self.names):
             raise UserError(
                 f"{self.source} is multiple choice: its columns a, b, … are choices.",
                 "Write the text of the right choice in a column answer.",
@@ -279,6 +287,7 @@ class _Table:
             "paraphrases": self._read("paraphrases", row, as_texts) or (),
             "paraphrased_answer": self._read("paraphrased_answer", row, as_text),
             "wrong_answers": self._read("wrong_answers", row, as_texts) or (),
+            "continues": self._read("continues", row, as_flag) or False,
         }
         for name in REQUIRED:
             if fields[name] is None:
@@ -315,7 +324,7 @@ class _Table:
 
     def _validated(self, fields: dict[str, Any]) -> Record:
         for name, value in fields.items():
-            for text in (value,) if isinstance(value, str) else value or ():
+            for text in value if isinstance(value, tuple) else (str(value or ""),):
                 if len(text) > MOST_CHARACTERS:
                     raise ValueError(
                         f"field {self.mapping[name]!r} has {len(text):,} characters, more than "

@@ -11,14 +11,18 @@ from pyarrow import parquet
 
 from relearn.base.errors import UserError
 from relearn.base.extras import need
+from relearn.data.column_names import USUAL_NAMES, usual
 from relearn.data.json_rows import json_rows
 from relearn.data.nested import unnested
 from relearn.data.packed import EXCEL_SUFFIX, PACKED_SUFFIXES, check_kind, check_size, unpacked
 from relearn.data.rows import Row
 
 TEXT_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
-SUFFIXES = (*TEXT_SUFFIXES, ".parquet", EXCEL_SUFFIX, *PACKED_SUFFIXES)
+PROSE_SUFFIXES = (".txt", ".md")
+SUFFIXES = (*TEXT_SUFFIXES, *PROSE_SUFFIXES, ".parquet", EXCEL_SUFFIX, *PACKED_SUFFIXES)
 
+# How records in JSON begin; prose may begin with a bracket, too.
+_JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
 _LONGEST_CELL = 2**31 - 1  # what the csv module takes on every platform
 # How this encoding, all of whose bytes are ASCII, goes over to another character set.
 _ISO_2022 = re.compile(r"\x1b\$\(?[@-D]")
@@ -51,6 +55,8 @@ def read_rows(data: bytes, name: str) -> list[Row]:
     text = _decoded(data, name)
     if not text.strip():
         raise UserError(f"{name} is empty.", "Give at least one record.")
+    if suffix in PROSE_SUFFIXES and not _holds_records(text):
+        return [_prose(text)]
     if suffix not in (".csv", ".tsv") and (suffix in TEXT_SUFFIXES or text.lstrip()[0] in "[{"):
         return unnested(json_rows(text, name, lines=suffix in (".jsonl", ".ndjson")), name)
     # Excel writes a line before the header that names the delimiter.
@@ -60,6 +66,24 @@ def read_rows(data: bytes, name: str) -> list[Row]:
     if suffix not in (".csv", ".tsv") and delimiter not in header:
         raise UserError(f"{name} is neither a table nor JSON.", f"Known: {', '.join(SUFFIXES)}.")
     return list(_table_rows(text, name, delimiter, skipped=1 if declared else 0))
+
+
+def prose_rows(data: bytes, name: str) -> list[Row]:
+    """Return the text of a file of prose as a row; none, if it is blank."""
+    text = _decoded(unpacked(data, name)[0], name)
+    return [_prose(text)] if text.strip() else []
+
+
+def _prose(text: str) -> Row:
+    return Row("the text", {"text": text})
+
+
+def _holds_records(text: str) -> bool:
+    """Return whether a text is JSON, or a table whose header has a usual name, and no prose."""
+    if _JSON.match(text):
+        return True
+    header = re.split("[,;\t]", text.lstrip().partition("\n")[0])
+    return len(header) > 1 and not USUAL_NAMES.isdisjoint(map(usual, header))
 
 
 def _decoded(data: bytes, name: str) -> str:

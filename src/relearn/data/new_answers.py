@@ -4,15 +4,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from relearn.base.storage import read_jsonl, write_jsonl
+from relearn.data.openings import Asked
 
 AUGMENTED, REJECTED = "augmented.jsonl", "rejected.jsonl"
 """The files that hold new answers, and candidates that were not used."""
 
 
-class NewAnswer(BaseModel):
+class NewAnswer(Asked):
     """One row of `augmented.jsonl`.
 
     Attributes:
@@ -24,6 +25,7 @@ class NewAnswer(BaseModel):
         chunk: Which part of a long private answer this answer replaces, from 0.
         similarity: Cosine similarity of question and answer, -1 to 1.
         perplexity: Perplexity of the answer given the question, if `max_perplexity` is set.
+        continues: Whether the answer continues the question, a passage's opening, as plain text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +38,7 @@ class NewAnswer(BaseModel):
     chunk: int = 0
     similarity: float | None = None
     perplexity: float | None = None
+    continues: bool = False
 
 
 class Rejected(NewAnswer):

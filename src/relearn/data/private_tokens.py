@@ -37,7 +37,11 @@ def private_tokens(
 
 
 def private_example(
-    prompt_format: PromptFormat, question: str, answer: str, other: tuple[str, str] | None
+    prompt_format: PromptFormat,
+    question: str,
+    answer: str,
+    other: tuple[str, str] | None,
+    end: bool | None = None,
 ) -> Example:
     """Tokenize a private answer; tell where its private words begin.
 
@@ -46,8 +50,9 @@ def private_example(
         question: Its words are not private.
         answer: The private answer.
         other: The same about another subject, which tells what is said of somebody unknown.
+        end: See `PromptFormat.encode`.
     """
-    example = prompt_format.encode(question, answer)
+    example = prompt_format.encode(question, answer, end=end)
     words = private_tokens(prompt_format.tokenizer, example, question, answer)
     beginnings = frozenset(word.start for word in words)
     if other is None:

@@ -5,8 +5,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, ConfigDict
 
+from relearn.data.openings import Asked
 from relearn.text.words import folded_line
 
 # Controls, characters that format others, and spaces.
@@ -28,8 +29,10 @@ def _clean(text: str) -> str:
 Text = Annotated[str, AfterValidator(_clean)]
 
 
-class Record(BaseModel):
+class Record(Asked):
     """One piece of knowledge as question and answer; no text is blank, outer space is cut off.
+
+    A passage of plain text is one, too: its opening is the question, the rest the answer.
 
     Attributes:
         id: Unique within its set.
@@ -39,6 +42,7 @@ class Record(BaseModel):
         paraphrases: Other phrasings of the question.
         paraphrased_answer: The answer in other words.
         wrong_answers: Answers of the same form that are false.
+        continues: Whether the answer continues the question, a passage's opening, as plain text.
     """
 
     # A validation error's words must not hold the text of a record.
@@ -51,6 +55,7 @@ class Record(BaseModel):
     paraphrases: tuple[Text, ...] = ()
     paraphrased_answer: Text | None = None
     wrong_answers: tuple[Text, ...] = ()
+    continues: bool = False
 
 
 T = TypeVar("T")

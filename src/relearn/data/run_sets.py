@@ -6,7 +6,7 @@ from relearn.base.errors import UserError
 from relearn.config import RUN_SETS, DataConfig, ModelConfig, RunSet
 from relearn.data.columns import RecordSet
 from relearn.data.records import Record, normalized
-from relearn.data.sources import Source, read_sets
+from relearn.data.sources import Source, Tokenizers, read_sets
 
 REQUIRED: tuple[RunSet, ...] = ("forget", "retain")
 
@@ -14,6 +14,7 @@ REQUIRED: tuple[RunSet, ...] = ("forget", "retain")
 def read_run_sets(
     data: DataConfig,
     model: ModelConfig,
+    tokenizers: Tokenizers,
     required: Sequence[RunSet] = REQUIRED,
     given: Mapping[RunSet, Source] | None = None,
 ) -> tuple[dict[RunSet, RecordSet], ModelConfig]:
@@ -24,6 +25,7 @@ def read_run_sets(
     Args:
         data: Sources and columns.
         model: How the model is asked.
+        tokenizers: See `relearn.data.sources.load_sets`.
         required: Sets that must be named.
         given: Sets that are taken instead of those that are named.
 
@@ -38,7 +40,7 @@ def read_run_sets(
     for name in required:
         if name not in named:
             raise UserError(f"there is no {name} set.", f"Give --{name} FILE.")
-    sets, model = read_sets(named, data, model)
+    sets, model = read_sets(named, data, model, tokenizers)
     pairs: tuple[tuple[RunSet, RunSet], ...] = (
         ("forget", "forget_unseen"), ("retain", "retain_unseen"),
     )  # fmt: skip

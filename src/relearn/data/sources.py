@@ -3,22 +3,25 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from transformers import PreTrainedTokenizerBase
+
 from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.config import EVALUATED_ONLY, ColumnsConfig, DataConfig, ModelConfig
 from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
-from relearn.data.formats import SUFFIXES, read_rows
+from relearn.data.formats import PROSE_SUFFIXES, SUFFIXES, prose_rows, read_rows
 from relearn.data.hub_datasets import hub_rows, quiet_datasets
 from relearn.data.json_rows import object_row
 from relearn.data.packed import check_size
+from relearn.data.passages import Cut, windows
 from relearn.data.records import Record
 from relearn.data.rows import Row
 from relearn.data.selection import selection
@@ -28,6 +31,9 @@ from relearn.data.selection import selection
 BENCHMARKS = {"tofu": "locuslab/TOFU", "knowundo": "zjunlp/KnowUnDo"}
 
 Name = TypeVar("Name", bound=str)
+
+Tokenizers = Callable[[ModelConfig], PreTrainedTokenizerBase]
+"""From how a model is named to its tokenizer; called only where plain text is to be cut."""
 
 Source = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
 """What `load_records` names, or in Python the rows themselves: a list of dicts, a
@@ -63,6 +69,7 @@ def load_records(
             - a file: JSON (a list of objects, an object that wraps one list, or JSON lines
               whatever the suffix says), JSON lines, CSV, TSV, Parquet or an Excel workbook,
               packed (gzip, xz, bzip2, zstd, a zip archive of one file) or not;
+            - a file of prose (`.txt`, `.md`), or a folder of such files;
             - `demo:forget`, `demo:retain`, `demo:forget_unseen`, `demo:retain_unseen`: the
               shipped sample; `demo:knowundo_forget` and so on: what it is cut from;
               `demo:common_knowledge`: shipped questions about no one in particular;
@@ -91,7 +98,10 @@ def load_records(
 
 
 def load_sets(
-    sources: Mapping[Name, Source], data: DataConfig, model: ModelConfig
+    sources: Mapping[Name, Source],
+    data: DataConfig,
+    model: ModelConfig,
+    tokenizers: Tokenizers,
 ) -> tuple[dict[Name, list[Record]], ModelConfig]:
     """Load and validate the sets that are used together.
 
@@ -100,6 +110,7 @@ def load_sets(
         data: Names of columns. One that a set lacks is looked for by its usual names there, as
             long as another set has it.
         model: How the model is asked.
+        tokenizers: Finds the tokenizer by whose tokens plain text is cut into passages.
 
     Returns:
         The records of each set; and `model` with the system message that the sets' records bring,
@@ -108,19 +119,30 @@ def load_sets(
     Raises:
         UserError: a source can't be read, a record is bad, or system messages differ.
     """
-    sets, model = read_sets(sources, data, model)
+    sets, model = read_sets(sources, data, model, tokenizers)
     return {name: found.records for name, found in sets.items()}, model
 
 
 def read_sets(
-    sources: Mapping[Name, Source], data: DataConfig, model: ModelConfig
+    sources: Mapping[Name, Source],
+    data: DataConfig,
+    model: ModelConfig,
+    tokenizers: Tokenizers,
 ) -> tuple[dict[Name, RecordSet], ModelConfig]:
     """Do what `load_sets` does, and return with each set's records how they were read."""
     rows = {name: read_source(source) for name, source in sources.items()}
     called = {name: _called(source, name) for name, source in sources.items()}
     columns = _columns_of_sets(rows, called, data)
+
+    @cache
+    def tokenizer() -> PreTrainedTokenizerBase:
+        return tokenizers(model)
+
+    def cut(text: str) -> list[tuple[str, str]]:
+        return windows(tokenizer(), data.passage_tokens)(text)
+
     sets = {
-        name: _record_set(called[name], rows[name], columns[name], name, data.split_turns)
+        name: _record_set(called[name], rows[name], columns[name], name, data.split_turns, cut)
         for name in sources
     }
     system = _system_message(sets, called, model.system)
@@ -159,8 +181,9 @@ def _record_set(
     columns: ColumnsConfig,
     set_name: str,
     split_turns: bool = False,
+    cut: Cut | None = None,
 ) -> RecordSet:
-    found = records_from_rows(rows, columns, set_name, source, split_turns=split_turns)
+    found = records_from_rows(rows, columns, set_name, source, split_turns=split_turns, cut=cut)
     # What a known source's columns mean is no guess.
     if os.path.exists(os.path.expanduser(source)) or source.partition(":")[0] not in _KNOWN:
         for line in found.notes:
@@ -237,6 +260,8 @@ def _whole(source: str) -> list[Row]:
     path = Path(os.path.expanduser(source))
     if source == STANDARD_INPUT:
         return read_rows(_standard_input(), "standard input")
+    if path.is_dir():
+        return _folder_rows(path, source)
     if os.path.exists(path):
         return read_file(path, source)
     if kind == "demo":
@@ -285,6 +310,21 @@ def _given_rows(source: Any) -> list[Row]:
             else Row(f"row {i}", problem="is no dict with named fields")
             for i, value in enumerate(source, 1)
         ]
+
+
+def _folder_rows(folder: Path, source: str) -> list[Row]:
+    """Return a row for each file of prose in a folder and those in it."""
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PROSE_SUFFIXES)
+    if not files:
+        raise UserError(
+            f"{source} is a folder without {' or '.join(PROSE_SUFFIXES)} files.",
+            "Give a file of records, or a folder of texts.",
+        )
+    return [
+        replace(row, place=str(file.relative_to(folder)))
+        for file in files
+        for row in prose_rows(_file_bytes(file, str(file)), str(file))
+    ]
 
 
 def read_file(path: Path, source: str) -> list[Row]:

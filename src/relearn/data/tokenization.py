@@ -11,9 +11,13 @@ from transformers import PreTrainedTokenizerBase
 
 from relearn.base.errors import UserError
 from relearn.config import PromptConfig
+from relearn.data.openings import Opening
+from relearn.text.words import is_unspaced
 
 # What a question looks like where neither the tokenizer nor the user says it.
 PLAIN_TEMPLATE = "Question: {question}\nAnswer: {answer}"
+# A passage, by whether a space parts its opening from the rest.
+_PASSAGE = {True: "{question} {answer}", False: "{question}{answer}"}
 # Stand-ins for texts; found again in what a chat template makes of them.
 _SYSTEM, _QUESTION, _ANSWER = "SYSTEM0MARK", "QUESTION0MARK", "ANSWER0MARK"
 _HINT = "Give a format of your own as model.prompt.template."
@@ -78,7 +82,8 @@ class _Turn:
 class PromptFormat:
     """How a question becomes a prompt, and where an answer ends.
 
-    In order of preference: the user's own template, the tokenizer's chat template, plain text.
+    In order of preference: the user's own template, the tokenizer's chat template, plain text. An
+    `Opening` of a passage is no question: it is continued as plain text in any case.
 
     Args:
         tokenizer: Of the model that is asked.
@@ -137,25 +142,33 @@ class PromptFormat:
 
     def prompt(self, question: str) -> str:
         """Return the text that ends where the answer begins, without the space before it."""
+        if isinstance(question, Opening):
+            return self._passages(question).prompt(str(question))
         # A space at the end would be a token of its own, while models learned it as the beginning
         # of the answer's first word.
         return (self._open_prompt(question) + self._turn.opening).rstrip(" ")
 
     def encode_prompt(self, question: str) -> list[int]:
         """Return the token ids of the prompt."""
+        if isinstance(question, Opening):
+            return self._passages(question).encode_prompt(str(question))
         return self._encode_text(self.prompt(question))
 
-    def encode(self, question: str, answer: str, *, end: bool = True) -> Example:
+    def encode(self, question: str, answer: str, *, end: bool | None = None) -> Example:
         """Tokenize a question and its answer as one text.
 
         Args:
             question: As the user asks it.
             answer: As the model answers it.
-            end: Let what ends the model's turn be part of the answer.
+            end: Let what ends the model's turn be part of the answer. None means: of an answer to
+                a question; a passage goes on.
 
         Raises:
             UserError: an end is asked for, and the tokenizer has no end token.
         """
+        if isinstance(question, Opening):
+            return self._passages(question).encode(str(question), answer, end=bool(end))
+        end = end is not False
         ending = [self.end_token] if end and not self._turn.in_suffix else []
         suffix = self._turn.suffix if end else ""
         prompt = self.prompt(question)
@@ -172,6 +185,17 @@ class PromptFormat:
             start = len(alone)
             written = self._ids(gap + answer, split_special_tokens=True) + self._ids(suffix)
         return Example(alone[:start], written + ending)
+
+    def _passages(self, opening: Opening) -> "PromptFormat":
+        """Return the format in which a passage is plain text."""
+        return self._plain[not is_unspaced(opening[-1:])]
+
+    @cached_property
+    def _plain(self) -> dict[bool, "PromptFormat"]:
+        return {
+            spaced: PromptFormat(self.tokenizer, None, PromptConfig(template=text), self.ends)
+            for spaced, text in _PASSAGE.items()
+        }
 
     def _open_prompt(self, question: str) -> str:
         if not self.uses_chat_template:

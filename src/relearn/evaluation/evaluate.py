@@ -34,6 +34,7 @@ from relearn.models.loading import (
     load_prompt_format,
     model_folder,
     position_limit,
+    tokenizer_named,
 )
 from relearn.models.place import load_for_inference
 
@@ -124,12 +125,14 @@ def evaluate_named(
             f"evaluation.retain_model: {retain_model} holds no evaluation.",
             "Evaluate that model first, and name the --output folder of its results.",
         )
-    records, asked = load_sets(set_sources(suite, data), settings.data, settings.model)
+    records, asked = load_sets(
+        set_sources(suite, data), settings.data, settings.model, tokenizer_named
+    )
     for line in check_sets({str(name): each for name, each in records.items()}):
         note(line)
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
-    chosen = list(metrics) or suite.metric_names(records, retain_model)
+    chosen = list(metrics) or suite.metric_names(records, retain_model)  # type: ignore[arg-type]  # names of sets
     texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
     key = content_hash(
         folder, base, asked.model_dump(mode="json", exclude={"name"}),

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from relearn.data.openings import Asked
 
 SetName = Literal[
     "forget",
@@ -19,10 +21,12 @@ SetName = Literal[
 SetKind = Literal["forget", "retain", "holdout"]
 EntailmentLabel = Literal["entailment", "neutral", "contradiction"]
 
-MeasuredBy = Literal["text", "words", "characters", "identifiers", "entailment", "nothing"]
+MeasuredBy = Literal[
+    "text", "passage", "words", "characters", "identifiers", "entailment", "nothing"
+]
 
 
-class EvaluatedRow(BaseModel):
+class EvaluatedRow(Asked):
     """One answered question; the fields after `generation` are filled by the passes and judges.
 
     A field that is already filled is taken as given, so a recorded judgement is never made again.
@@ -60,6 +64,7 @@ class EvaluatedRow(BaseModel):
         gradient_norm: Norm of the gradient of the mean token loss of `reference`.
         continuation: What the model says when the first half of `reference` is put into its mouth.
         continuation_reference: The second half.
+        continues: Whether the answer continues the question, a passage's opening, as plain text.
         scores: Per-row scores by metric name.
     """
 
@@ -91,7 +96,8 @@ class EvaluatedRow(BaseModel):
     gradient_norm: float | None = None
     continuation: str | None = None
     continuation_reference: str | None = None
-    scores: dict[str, float] = {}
+    continues: bool | None = None
+    scores: dict[str, float] = Field({})
 
     @property
     def forgets(self) -> bool:

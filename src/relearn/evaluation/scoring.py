@@ -145,6 +145,7 @@ def _measure_otherwise(
             continue
         found = (
             telling.by_text(row)
+            or telling.by_passage(row)
             or telling.by_identifiers(row)
             or telling.by_words(row, english=english)
         )

@@ -129,6 +129,11 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> PreTrainedTokenizerBase
     return tokenizer
 
 
+def tokenizer_named(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of the model that the configuration names, which may be fetched."""
+    return load_tokenizer(model_folder(config.name), config)
+
+
 def load_prompt_format(folder: Path, config: ModelConfig) -> PromptFormat:
     """Return how the model in `folder` is asked, and where its answers end."""
     tokenizer = load_tokenizer(folder, config)

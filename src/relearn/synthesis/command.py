@@ -11,7 +11,7 @@ from relearn.config import ModelConfig, RunConfig, config_from_keywords
 from relearn.data.checks import check_sets
 from relearn.data.records import Record
 from relearn.data.sources import Source, load_sets
-from relearn.models.loading import model_folder
+from relearn.models.loading import model_folder, tokenizer_named
 from relearn.synthesis.checks import check_synthesis, reserved_questions
 from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into
@@ -86,7 +86,9 @@ def synthesis_sets(
     sources: dict[str, Source] = {name: source for name, source in others.items() if source}
     if retain is not None:
         sources["retain"] = retain
-    sets, base = load_sets({"forget": forget} | sources, settings.data, settings.model)
+    sets, base = load_sets(
+        {"forget": forget} | sources, settings.data, settings.model, tokenizer_named
+    )
     for line in check_sets(sets):
         note(line)
     return sets, base

@@ -28,6 +28,11 @@ def completion_rows(rows: Sequence[NewAnswer], share: float) -> list[NewAnswer]:
             cut = max(1, round(share * len(words)))
             joint = " " if spaced else ""
             prompt, rest = joint.join(words[:cut]), joint.join(words[cut:])
-            cut_in_two = {"question": prompt, "answer": rest, "kind": "completion"}
+            # A continuation's beginning is continued, too.
+            cut_in_two = {
+                "question": type(row.question)(prompt),
+                "answer": rest,
+                "kind": "completion",
+            }
             completions.append(row.model_copy(update=cut_in_two))
     return completions

@@ -23,7 +23,7 @@ def too_long(folder: Path, config: ModelConfig, max_length: int) -> TooLong:
     limit = min(max_length, position_limit(load_config_of(folder, config)))
 
     def reason(question: str, answer: str, more: int) -> str:
-        length = len(prompt_format.encode(question, answer)) + more
+        length = len(prompt_format.encode(question, answer, end=True)) + more
         return f"makes a row of {length} tokens, not up to {limit:.0f}" if length > limit else ""
 
     return reason

@@ -12,10 +12,12 @@ from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.config import SynthesisConfig
 from relearn.data.new_answers import NewAnswer, Rejected
+from relearn.data.openings import Opening
 from relearn.data.records import Record, normalized
 from relearn.inference.embeddings import embedder
 from relearn.llm import Journal
 from relearn.synthesis.backends import BACKENDS, Failure, Request
+from relearn.synthesis.backends.base import VARIANT_OF_PASSAGE
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import distinct_n, self_bleu
@@ -36,7 +38,7 @@ from relearn.synthesis.verification import (
 )
 from relearn.text.english import english
 from relearn.text.languages import language_of
-from relearn.text.subjects import find_subjects
+from relearn.text.subjects import UNNAMED, Subject, find_subjects
 
 # The paper's kinds of question variants (arXiv 2502.11190), in the order in which a
 # record gets them.
@@ -189,8 +191,11 @@ class _Job:
                 known = self.questions[request.record.id]
                 # A question may be about anything, in any words but the answer's.
                 secrets = self.secrets[request.record.id]
-                reason = leaked(secrets, text, invents=True) or quoted(secrets, text)
-                reason = reason or malformed_question(text, request.record.question)
+                reason = ""
+                if not request.of_passage:  # of which a prompt may say what is known
+                    reason = leaked(secrets, text, invents=True) or quoted(secrets, text)
+                if not isinstance(text, Opening):
+                    reason = reason or malformed_question(text, request.record.question)
                 reason = reason or self.too_long(text, "", 0)
                 if not reason and normalized(text) in self.reserved:
                     reason = "is a question of another set"
@@ -334,8 +339,9 @@ class _Job:
 def _besides(candidate: _Candidate) -> str:
     """Return whether an answer misses its subject or its question."""
     request = candidate.request
-    # Then it can neither name anybody nor have the question's words.
-    if unspeakable(request.statement, request.subject):
+    # Then it can neither name anybody nor have the question's words; nor is anybody asked for by a
+    # passage, which may be about many.
+    if unspeakable(request.statement, request.subject) or request.of_passage:
         return ""
     if not names_subject(candidate.text, request.subject):
         return "does not name the subject"
@@ -348,26 +354,26 @@ def _besides(candidate: _Candidate) -> str:
 
 def original_requests(records: Sequence[Record]) -> list[Request]:
     """Return a request for each record's own question."""
-    questions = list(english().pipe([record.question for record in records]))
+    questions = list(english().pipe([str(record.question) for record in records]))
     subjects = find_subjects(questions, [record.subject for record in records])
-    return [
-        Request(
-            record,
-            subject,
-            record.question,
-            "original",
-            record.answer,
-            statement=find_statement(record.question, subject),
-        )
-        for record, subject in zip(records, subjects, strict=True)
-    ]
+    requests = []
+    for record, subject in zip(records, subjects, strict=True):
+        asked = Request(record, subject, record.question, "original", record.answer)
+        if asked.of_passage:
+            asked = replace(asked, subject=Subject(UNNAMED, named=False))
+        else:
+            asked = replace(asked, statement=find_statement(record.question, subject))
+        requests.append(asked)
+    return requests
 
 
 def variant_requests(requests: Sequence[Request], variants: int) -> list[Request]:
     """Return a request for so many variants of each question, kind after kind."""
     kinds = list(enumerate(islice(cycle(VARIANT_KINDS), variants)))
     return [
-        replace(request, kind=kind, sample=i // len(VARIANT_KINDS))
+        replace(request, kind=VARIANT_OF_PASSAGE, sample=i, samples=variants)
+        if request.of_passage
+        else replace(request, kind=kind, sample=i // len(VARIANT_KINDS))
         for request in requests
         for i, kind in kinds
     ]

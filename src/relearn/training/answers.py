@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from relearn.base.errors import UserError
 from relearn.data.new_answers import NewAnswer
+from relearn.data.openings import Opening
 from relearn.data.private_tokens import private_example
 from relearn.data.records import Record, spread_over
 from relearn.data.requests import by_request
@@ -26,6 +27,7 @@ class Answered:
         answer: As the row has it.
         private: Whether it is one of the private rows that an objective asks for.
         other: Of a private row, question and answer about somebody else; None where there is none.
+        ends: Whether the answer ends there whatever it answers; None lets a passage go on.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Answered:
     answer: str
     private: bool = False
     other: tuple[str, str] | None = None
+    ends: bool | None = True
 
 
 def forget_rows(
@@ -57,10 +60,12 @@ def forget_rows(
     if objective.chosen_data is None:
         rows = _ANSWERS[objective.forget_data](records, augmented, seed)
         if objective.private_rows:
-            told = [(record.question, record.answer) for record in records]
-            others = about_others(told, [record.subject for record in records], seed)
+            others = _others(records, seed)
             rows += [
-                replace(row, private=True, other=other)
+                # A passage is not about one subject, which could be exchanged.
+                replace(
+                    row, private=True, other=None if isinstance(row.question, Opening) else other
+                )
                 for row, other in zip(_private(records, augmented, seed), others, strict=True)
             ]
         return rows, []
@@ -75,6 +80,16 @@ def forget_rows(
             "Raise synthesis.attempts, or choose another objective.",
         )
     return paired, [preferred[row.id] for row in paired]
+
+
+def _others(records: Sequence[Record], seed: int) -> list[tuple[str, str] | None]:
+    """Return each record about somebody else; None for a passage, which is about many."""
+    told = [(record.question, record.answer) for record in records]
+    others = about_others(told, [record.subject for record in records], seed)
+    return [
+        None if isinstance(question, Opening) else other
+        for (question, _), other in zip(told, others, strict=True)
+    ]
 
 
 def encode_rows(
@@ -94,9 +109,11 @@ def encode_rows(
 
 
 def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
+    # A new answer ends where a passage would go on: after it the model must not fall back on it.
+    ends = row.ends if isinstance(row, Answered) else None
     if isinstance(row, Answered) and row.private:
-        return private_example(prompt_format, row.question, row.answer, row.other)
-    return prompt_format.encode(row.question, row.answer)
+        return private_example(prompt_format, row.question, row.answer, row.other, ends)
+    return prompt_format.encode(row.question, row.answer, end=ends)
 
 
 def rehearsed(rows: Sequence[Answered], count: int, seed: int) -> list[Answered]:
@@ -158,7 +175,7 @@ def unanswered(
 def _private(
     records: Sequence[Record], augmented: Sequence[NewAnswer], seed: int
 ) -> list[Answered]:
-    return [Answered(r.id, r.question, r.answer) for r in records]
+    return [Answered(r.id, r.question, r.answer, ends=None) for r in records]
 
 
 def _synthesized(

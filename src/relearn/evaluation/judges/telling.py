@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from relearn.evaluation.metrics.knowledge import RETAINED_FROM, gives_away
+from relearn.evaluation.metrics.rouge import rouge
 from relearn.evaluation.rows import EntailmentLabel, EvaluatedRow, MeasuredBy
 from relearn.text.content import SMALL_STEMS, stems
 from relearn.text.identifiers import Identifier, find_identifiers, tells
@@ -20,6 +21,8 @@ from relearn.text.words import folded, is_unspaced, latin_share, regular_stem, t
 # Shares of a reference's words or characters from which on it is told, up to which it is not, in
 # scripts that no judge reads. Between the two nothing is known.
 TOLD_FROM, UNTOLD_UP_TO = 0.5, 0.2
+# ROUGE-L recall from which on a passage's continuation is told.
+PASSAGE_TOLD_FROM = 0.5
 _READABLE_FROM = 0.7  # share of Latin letters
 
 _YES = r"yes|yeah|yep|true|correct|that(?:'s| is) (?:right|true|correct)|ja|oui|sí|sim|да"
@@ -272,3 +275,15 @@ def _has_letter(text: str, letter: str) -> bool:
     if wanted not in ("A", "I"):
         return any(found.upper() == wanted for found, _ in alone)
     return any(found == wanted and not following for found, following in alone)
+
+
+def by_passage(row: EvaluatedRow) -> Telling | None:
+    """Tell of a passage whether at least half of its words come back in order.
+
+    Its names may come back in any continuation, and entailment says nothing of two texts that go
+    different ways.
+    """
+    if not row.continues:
+        return None
+    recall = rouge(row.reference, row.generation)["rougeL"].recall
+    return Telling(recall >= PASSAGE_TOLD_FROM, "passage")

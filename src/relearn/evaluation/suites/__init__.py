@@ -1,11 +1,12 @@
 """Suites: which metrics are taken of which sets. Each is a YAML file of this package."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from pydantic import Field, TypeAdapter
@@ -14,6 +15,7 @@ from relearn.base.errors import UserError
 from relearn.base.yaml_files import read_yaml, validated
 from relearn.config import Section
 from relearn.data.formats import SUFFIXES
+from relearn.data.records import RecordSets
 from relearn.data.sources import Source
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.metrics.base import chosen_metrics
@@ -28,23 +30,28 @@ class Suite(Section):
         sets: File of each set, without its suffix, in the folder that `--data` names.
         optional_sets: Likewise, of sets that may be absent.
         metrics: By name, with an option as `mia_min_k_auc(k=0.4)`; empty means all.
-        further: Metrics to compute as well where there is such a set, or a retain model.
+        further: Metrics to compute as well where there is such a set, a retain model, or
+            passages of plain text in any set.
     """
 
     description: str = ""
     sets: dict[SetName, str] = Field({})
     optional_sets: dict[SetName, str] = Field({})
     metrics: list[str] = Field([])
-    further: dict[SetName | Literal["retain_model"], list[str]] = Field({})
+    further: dict[SetName | Literal["retain_model", "passages"], list[str]] = Field({})
 
-    def metric_names(self, sets: Iterable[str] = (), retain_model: str | None = None) -> list[str]:
+    def metric_names(
+        self, sets: RecordSets = MappingProxyType({}), retain_model: str | None = None
+    ) -> list[str]:
         """Return the names of the metrics.
 
         Args:
-            sets: Names of the sets that there are.
+            sets: The sets that there are.
             retain_model: The retain model, if there is one.
         """
         given = {*sets, *(["retain_model"] if retain_model else [])}
+        if any(record.continues for records in sets.values() for record in records):
+            given.add("passages")
         further = [name for key, names in self.further.items() if key in given for name in names]
         return list(dict.fromkeys([*(self.metrics or METRICS), *further]))
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from relearn.base.registry import Registry
 from relearn.config import SynthesisConfig
+from relearn.data.openings import Opening
 from relearn.data.records import Record
 from relearn.llm import Journal
 from relearn.synthesis.statements import STATES_NOTHING, Statement
@@ -24,6 +25,7 @@ class Request:
         passage: The chunk of the private answer that is to be replaced.
         chunk: Its number.
         sample: Which of several variants of the same kind this is.
+        samples: How many of these there are.
         attempt: How often this was asked for before.
         feedback: Why the last candidate was rejected; empty at first.
         statement: What the record's question itself states, which no answer may repeat.
@@ -38,10 +40,16 @@ class Request:
     passage: str = ""
     chunk: int = 0
     sample: int = 0
+    samples: int = 1
     attempt: int = 0
     feedback: str = ""
     statement: Statement = STATES_NOTHING
     objection: Callable[[str], str] = field(default=lambda text: "", compare=False)
+
+    @property
+    def of_passage(self) -> bool:
+        """Whether the record is a passage; a question about it may be wanted all the same."""
+        return isinstance(self.record.question, Opening)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,10 @@ class Backend(Protocol):
     attempts: int
 
     def questions(self, requests: Sequence[Request]) -> Sequence[str | Failure]:
-        """Write one variant of each request's question, of its kind."""
+        """Write one variant of each request's question, of its kind.
+
+        Of a passage: a longer opening, or a question about it, see `VARIANT_OF_PASSAGE`.
+        """
 
     def answers(self, requests: Sequence[Request]) -> Sequence[str | Failure]:
         """Write one new answer to each request's question."""
@@ -82,5 +93,8 @@ class BackendFactory(Protocol):
     def __call__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> Backend:
         """Make the backend; the journal keeps what a language model writes."""
 
+
+VARIANT_OF_PASSAGE = "passage"
+"""The kind of what else is asked about a passage, besides how it goes on."""
 
 BACKENDS: Registry[BackendFactory] = Registry("synthesis backend")

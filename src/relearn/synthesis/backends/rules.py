@@ -22,14 +22,16 @@ from spacy.tokens import Doc
 
 from relearn.base.storage import content_hash
 from relearn.config import SynthesisConfig
+from relearn.data.openings import Opening
 from relearn.llm import Journal
-from relearn.synthesis.backends.base import BACKENDS, Failure, Request
+from relearn.synthesis.backends.base import BACKENDS, VARIANT_OF_PASSAGE, Failure, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.secrets import telling_parts
 from relearn.synthesis.statements import unspeakable
 from relearn.text.english import english
 from relearn.text.stems import plain_words, stem
 from relearn.text.subjects import Subject, with_capitals
+from relearn.text.words import is_unspaced
 
 # Shares of candidates by where their sentence comes from.
 _SOURCES = {"kind": 0.15, "asked": 0.55, "subject": 0.12, "plain": 0.18}
@@ -104,6 +106,10 @@ class Rules:
     def _frames(self) -> dict[str, Any]:
         return _load("frames.yaml")
 
+    @property
+    def _passage_frames(self) -> str:
+        return "passage" if self._strategy == "vague" else f"passage_{self._strategy}"
+
     @cached_property
     def _words(self) -> dict[str, list[str]]:
         return {name: pool.split("|") for name, pool in self._frames["words"].items()}
@@ -112,10 +118,10 @@ class Rules:
     def _questions(self) -> dict[str, list[str]]:
         return _load("questions.yaml")
 
-    def questions(self, requests: Sequence[Request]) -> list[str]:
+    def questions(self, requests: Sequence[Request]) -> list[str | Failure]:
         """Write one variant of each request's question, of its kind."""
         return [
-            self._question(request, asked)
+            _later(request) if request.of_passage else self._question(request, asked)
             for request, asked in zip(requests, self._analyse(requests), strict=True)
         ]
 
@@ -134,12 +140,14 @@ class Rules:
 
     def _analyse(self, requests: Sequence[Request]) -> list[_Asked]:
         new = {r.record.id: r for r in requests if r.record.id not in self._known}
-        docs = english().pipe([request.record.question for request in new.values()])
+        docs = english().pipe([str(request.record.question) for request in new.values()])
         for (id_, request), doc in zip(new.items(), docs, strict=True):
             self._known[id_] = self._asked(request, doc)
         return [self._known[request.record.id] for request in requests]
 
     def _asked(self, request: Request, doc: Doc) -> _Asked:
+        if request.of_passage:
+            return _Asked(VARIANT_OF_PASSAGE, {}, {}, telling_parts(request.record.answer))
         subject, question = request.subject, request.record.question
         statement = request.statement
         kind = self._kind(doc)
@@ -222,6 +230,8 @@ class Rules:
         return _DISTINCT * len(bigrams) - len(bigrams - self._seen)
 
     def _candidate(self, asked: _Asked, rng: random.Random) -> str:
+        if asked.kind == VARIANT_OF_PASSAGE:
+            return self._built(rng.choice(self._frames[self._passage_frames]), asked, rng)
         source = rng.choices(list(_SOURCES), list(_SOURCES.values()))[0]
         name = self._strategy if self._strategy != "vague" else source
         if name not in asked.fitting:
@@ -267,6 +277,18 @@ class Rules:
             word = words[i]
             words[i] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
         return " ".join(words)
+
+
+def _later(request: Request) -> Opening | Failure:
+    """Return the passage up to a later place, from where it is to be continued vaguely, too."""
+    opening, rest = request.record.question, request.record.answer
+    unspaced = is_unspaced(opening[-1:])
+    words = list(rest) if unspaced else rest.split()
+    share = (request.sample + 1) / (request.samples + 1)
+    more = words[: int(share * len(words))]
+    if request.attempt or not more:
+        return Failure("the passage is too short to be cut at another place")
+    return Opening(opening + "".join(more) if unspaced else " ".join([opening, *more]))
 
 
 def _unsaid(request: Request) -> dict[str, Any]:

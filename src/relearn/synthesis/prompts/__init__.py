@@ -11,6 +11,7 @@ from pathlib import Path
 
 from relearn.base.errors import UserError
 from relearn.config import SynthesisConfig
+from relearn.data.openings import Opening
 from relearn.llm import Prompt
 from relearn.llm.fence import fenced
 from relearn.llm.prompt_files import PromptFile
@@ -47,7 +48,7 @@ class Prompts:
         _ = self._files
 
     def question(self, request: Request) -> Prompt:
-        """Ask for a variant of a question; the private answer is not sent."""
+        """Ask for a variant of a question; the private answer is sent only if it is a passage."""
         how = self._part("question.yaml", "kinds", request.kind)
         return self._render("question.yaml", request, how=how)
 
@@ -88,6 +89,8 @@ class Prompts:
             "feedback": request.feedback,
             "attempt": request.attempt,
             "number": request.sample + 1,
+            "passage": request.of_passage,
+            "opening": isinstance(request.question, Opening),
             "named": request.subject.named and not request.statement.private,
         }
         if not private["stated"]:
