@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from relearn.base.errors import UserError
+from relearn.base.storage import atomic_path
 from relearn.base.workspace import Workspace
 
 
@@ -42,3 +43,21 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match="file"), Workspace(place, "a job", is_job):
             pass
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "part").mkdir(parents=True)
+    (folder / "job.json").touch()
+    writing = atomic_path(folder / "part" / "file.json")
+    half = writing.__enter__()  # as if the process ended here
+    half.write_text("half")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / ".link.json.abcdefgh").symlink_to(elsewhere)
+    (folder / ".hidden").mkdir()
+    with Workspace(folder, "a job", is_job):
+        assert not half.parent.exists()
+        assert sorted(path.name for path in folder.iterdir()) == [
+            ".hidden", ".link.json.abcdefgh", ".lock", "job.json", "part",
+        ]  # fmt: skip

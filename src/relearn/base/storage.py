@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from relearn.base.errors import UserError
+
+
+# The folders of `atomic_path`: a point, the file's name, a point, what mkdtemp adds.
+_HOLDER = re.compile(r"\..+\.[a-z0-9_]{8}")
 
 
 def _disk_error(error: Exception, path: Path) -> Exception:
@@ -80,6 +85,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         if holder is not None:
             shutil.rmtree(holder, ignore_errors=True)
+
+
+def clear_leftovers(places: Iterable[Path]) -> None:
+    """Delete those of `places` that a killed process left of `atomic_path`.
+
+    Nobody else may be writing there.
+    """
+    for place in places:
+        if _HOLDER.fullmatch(place.name) and place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from relearn.base.errors import UserError
 from relearn.base.private import private_files
-from relearn.base.storage import disk_errors
+from relearn.base.storage import clear_leftovers, disk_errors
 
 IsOurs = Callable[[Collection[str]], bool]
 """Tells from the names of what is in a folder whether it belongs to this kind of job."""
@@ -121,6 +121,7 @@ class Workspace:
                     f"another process is working in {self._folder}.",
                     "Wait, or choose another --output.",
                 ) from error
+            clear_leftovers(list(self._folder.rglob(".*")))
             self._held = held.pop_all()
 
     def release(self) -> None:

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from relearn.base.errors import UserError
 from relearn.base.private import private_files
+from relearn.base.storage import clear_leftovers
 
 
 def cache_folder() -> Path:
@@ -35,4 +36,5 @@ def cache_lock(folder: Path) -> Iterator[None]:
                 "Set RELEARN_CACHE.",
             ) from error
         with FileLock(f"{folder}.lock"):
+            clear_leftovers(list(folder.parent.glob(f".{folder.name}.*")))
             yield
