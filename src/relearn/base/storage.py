@@ -14,7 +14,6 @@ from typing import Any
 
 from relearn.base.errors import UserError
 
-
 # The folders of `atomic_path`: a point, the file's name, a point, what mkdtemp adds.
 _HOLDER = re.compile(r"\..+\.[a-z0-9_]{8}")
 
