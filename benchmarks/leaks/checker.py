@@ -63,6 +63,8 @@ def asks_too_much(planted: Planted, question: str) -> str:
         digits="" if planted.digits and _shares_digits(planted.digits, figures) else planted.digits,
         strings=tuple(s for s in planted.strings if _squeezed(s) not in squeezed),
     )  # fmt: skip
+    if _whole_name(planted, _words(question)):
+        return "" if _whole_name(planted, _words(planted.question)) else "the whole name"
     return tells(new, question)
 
 
@@ -91,8 +93,7 @@ def _holds(words: list[str], secret: str) -> bool:
 def _named(planted: Planted, text: str, words: list[str]) -> str:
     """Return which word of a name a text has."""
     subject = set(_words(planted.subject))
-    whole = " ".join(word for name in planted.names for word in _words(name))
-    if " " in whole and f" {whole} " in f" {' '.join(words)} ":
+    if _whole_name(planted, words):
         return "the whole name"
     for name in planted.names:
         for part in _words(name):
@@ -105,6 +106,12 @@ def _named(planted: Planted, text: str, words: list[str]) -> str:
             if len(part) > 5 and part not in _EVERYDAY and part in _squeezed(text):
                 return f"the name {name!r}, in pieces"
     return ""
+
+
+def _whole_name(planted: Planted, words: list[str]) -> bool:
+    """Return whether a name of several words is there, each of which any sentence may have."""
+    name = " ".join(word for part in planted.names for word in _words(part))
+    return " " in name and f" {name} " in f" {' '.join(words)} "
 
 
 def _as_name(text: str, word: str) -> bool:

@@ -36,8 +36,10 @@ def jailbreaks(file: Any) -> Mapping[str, Jailbreak]:
     Raises:
         UserError: it can't be read, or has something else in it; names the place.
     """
+    if isinstance(file, Mapping):
+        return file
     if not isinstance(file, str):
-        return dict(file)
+        raise ValueError("is neither a YAML file nor jailbreaks by name")
     hint = "Give a YAML file: by name, each jailbreak's `prompt` and perhaps a `system`."
     found = validated(read_yaml(Path(file), file, hint), _Jailbreaks, file, hint)
     for name, each in found.items():
