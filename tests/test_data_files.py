@@ -9,7 +9,7 @@ from tools.minilm_nli.pairs import snli_pairs, tofu_held_back
 
 def test_the_readme_names_every_file(data_files: Path) -> None:
     readme = (data_files / "README.md").read_text(encoding="utf-8")
-    patterns = re.findall(r"`([\w/*.]+\.(?:json|jsonl|tsv))`", readme)
+    patterns = re.findall(r"`([\w/*.]+\.(?:json|jsonl|tsv|txt|md))`", readme)
     named = {file for pattern in patterns for file in data_files.glob(pattern)}
     shipped = {file for file in data_files.rglob("*") if file.is_file()}
     assert shipped == named | {data_files / "tofu" / "LICENSE", data_files / "README.md"}

@@ -10,7 +10,7 @@ class Opening(str):
 
     Whatever tokenizes a question tells the two apart: a question is put into the prompt format, an
     opening is plain text without it. Text that is made of an opening, such as a prompt that quotes
-    it, is an ordinary string, and so is asked as a question.
+    it, is an ordinary string, and so is asked as a question. spaCy wants `str(opening)`.
     """
 
     __slots__ = ()

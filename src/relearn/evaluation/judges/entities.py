@@ -123,7 +123,7 @@ def _each_parsed(
 ) -> dict[str, set[T]]:
     """Return what `read` finds in each text; a text that comes twice is parsed once."""
     distinct = list(dict.fromkeys(texts))
-    docs = english().pipe(distinct, batch_size=_BATCH, disable=disable)
+    docs = english().pipe(map(str, distinct), batch_size=_BATCH, disable=disable)
     return {text: read(doc) for text, doc in zip(distinct, docs, strict=True)}
 
 
