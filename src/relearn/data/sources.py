@@ -110,8 +110,8 @@ def load_sets(
         data: Names of columns. One that a set lacks is looked for by its usual names there, as
             long as another set has it.
         model: How the model is asked.
-        tokenizers: Finds the tokenizer by whose tokens plain text is cut into passages; None refuses
-            plain text.
+        tokenizers: Finds the tokenizer by whose tokens plain text is cut into passages; None
+            refuses plain text.
 
     Returns:
         The records of each set; and `model` with the system message that the sets' records bring,
