@@ -101,7 +101,7 @@ def load_sets(
     sources: Mapping[Name, Source],
     data: DataConfig,
     model: ModelConfig,
-    tokenizers: Tokenizers,
+    tokenizers: Tokenizers | None = None,
 ) -> tuple[dict[Name, list[Record]], ModelConfig]:
     """Load and validate the sets that are used together.
 
@@ -110,7 +110,8 @@ def load_sets(
         data: Names of columns. One that a set lacks is looked for by its usual names there, as
             long as another set has it.
         model: How the model is asked.
-        tokenizers: Finds the tokenizer by whose tokens plain text is cut into passages.
+        tokenizers: Finds the tokenizer by whose tokens plain text is cut into passages; None
+            refuses it.
 
     Returns:
         The records of each set; and `model` with the system message that the sets' records bring,
@@ -127,20 +128,14 @@ def read_sets(
     sources: Mapping[Name, Source],
     data: DataConfig,
     model: ModelConfig,
-    tokenizers: Tokenizers,
+    tokenizers: Tokenizers | None = None,
 ) -> tuple[dict[Name, RecordSet], ModelConfig]:
     """Do what `load_sets` does, and return with each set's records how they were read."""
     rows = {name: read_source(source) for name, source in sources.items()}
     called = {name: _called(source, name) for name, source in sources.items()}
     columns = _columns_of_sets(rows, called, data)
 
-    @cache
-    def tokenizer() -> PreTrainedTokenizerBase:
-        return tokenizers(model)
-
-    def cut(text: str) -> list[tuple[str, str]]:
-        return windows(tokenizer(), data.passage_tokens)(text)
-
+    cut = tokenizers and _cutting(tokenizers, model, data.passage_tokens)
     sets = {
         name: _record_set(called[name], rows[name], columns[name], name, data.split_turns, cut)
         for name in sources
@@ -151,6 +146,16 @@ def read_sets(
         for name, found in sets.items()
     }
     return chosen, model.model_copy(update={"system": system})
+
+
+def _cutting(tokenizers: Tokenizers, model: ModelConfig, tokens: int) -> Cut:
+    """Return what cuts plain text; the tokenizer is loaded at the first one."""
+
+    @cache
+    def tokenizer() -> PreTrainedTokenizerBase:
+        return tokenizers(model)
+
+    return lambda text: windows(tokenizer(), tokens)(text)
 
 
 def _called(source: Source, name: str) -> str:
@@ -260,7 +265,7 @@ def _whole(source: str) -> list[Row]:
     path = Path(os.path.expanduser(source))
     if source == STANDARD_INPUT:
         return read_rows(_standard_input(), "standard input")
-    if path.is_dir():
+    if os.path.isdir(path):
         return _folder_rows(path, source)
     if os.path.exists(path):
         return read_file(path, source)
