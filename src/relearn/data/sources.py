@@ -111,7 +111,7 @@ def load_sets(
             long as another set has it.
         model: How the model is asked.
         tokenizers: Finds the tokenizer by whose tokens plain text is cut into passages; None
-            refuses plain text.
+            refuses it.
 
     Returns:
         The records of each set; and `model` with the system message that the sets' records bring,
