@@ -114,11 +114,13 @@ def check_no_leak(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> 
         inner = re.findall(r"(?<=[\w,;] )[A-Z][\w'\u2019-]+", record.answer)
         marked = re.findall(r"\S*[\d@]\S*", record.answer)
         asked = tokens(record.question)
+        # "Is X Y?" is asked again by "whether X Y".
+        indirect = " ".join(["whether", *words(record.question)[1:]])
         private[record.id] = {w for w in tokens(" ".join(inner + marked)) - asked if len(w) > 2}
         rare[record.id] = {
             gram
             for n in (2, 3)
-            for gram in grams(record.answer, n) - grams(record.question, n)
+            for gram in grams(record.answer, n) - grams(record.question, n) - grams(indirect, n)
             if counts[gram] <= 3 and telling(gram, asked)
         }
     for row in rows:

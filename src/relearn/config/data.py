@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from relearn.config.section import Section
+from relearn.config.section import MOST, Section
 
 
 class ColumnsConfig(Section):
@@ -74,6 +74,6 @@ class DataConfig(Section):
     world_facts: str | None = None
     only: list[str] = []
     split_turns: bool = False
-    passage_tokens: int = Field(160, ge=8)
+    passage_tokens: int = Field(160, ge=8, le=MOST)
     columns: ColumnsConfig = ColumnsConfig()
     set_columns: dict[RunSet, ColumnsConfig] = {}
