@@ -155,7 +155,8 @@ def test_same_seed_same_result(records: list[Record], result: SynthesisResult) -
     assert other.accepted != result.accepted
 
 
-REAL = ("demo:knowundo_forget", "tofu/forget10.json")
+# Each takes minutes; the second only as a slow test.
+REAL = ("demo:knowundo_forget", pytest.param("tofu/forget10.json", marks=pytest.mark.slow))
 
 
 @pytest.fixture(scope="module", params=REAL)

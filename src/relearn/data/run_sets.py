@@ -14,7 +14,7 @@ REQUIRED: tuple[RunSet, ...] = ("forget", "retain")
 def read_run_sets(
     data: DataConfig,
     model: ModelConfig,
-    tokenizers: Tokenizers,
+    tokenizers: Tokenizers | None = None,
     required: Sequence[RunSet] = REQUIRED,
     given: Mapping[RunSet, Source] | None = None,
 ) -> tuple[dict[RunSet, RecordSet], ModelConfig]:
