@@ -189,6 +189,13 @@ def test_an_override_that_is_none(override: str) -> None:
     refused(overrides=[override])
 
 
+def test_an_empty_mapping_takes_the_place_of_what_is_there() -> None:
+    assert load_config(Path("demo")).baselines
+    assert not load_config(Path("demo"), ["baselines={}"]).baselines
+    given = ["baselines.npo.objective=npo", "baselines={}"]  # whatever comes first
+    assert list(load_config(Path("demo"), given).baselines) == ["npo"]
+
+
 def test_the_command_ends_with_one_line_and_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,8 @@ def load_config(
         path = recipes().get(str(path), path)
     try:
         merged = OmegaConf.merge(_read(path) if path else {}, _nested(named or {}))
+        for field in _emptied(overrides):
+            OmegaConf.update(merged, field, {}, merge=False)
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
         if inherit and (after := OmegaConf.select(merged, "after")):
             merged = OmegaConf.merge(_settings_of_run(Path(after)), merged)
@@ -100,6 +102,12 @@ def _likely(field: str) -> str:
     close = close or [k for k in known if k.endswith(f".{last}")][:1]
     meant = _ELSEWHERE.get(last) or next(iter(close), None)
     return f"Did you mean {meant}? See `relearn list settings`." if meant else ""
+
+
+def _emptied(overrides: Sequence[str]) -> list[str]:
+    """Return the fields that are set to `{}`: merged with what is there, it would change nothing."""
+    pairs = [override.partition("=") for override in overrides]
+    return [field for field, _, value in pairs if value.strip() == "{}"]
 
 
 def _nested(named: Mapping[str, Any]) -> DictConfig:
