@@ -29,8 +29,10 @@ test: setup
 	$(PARALLEL) $(BIN)/python -m pytest $(WORKERS)
 
 # Faults over the whole of a run: kills, full disks, damaged files. See docs/reliability.md.
+KILLS := 40
+
 drill: setup
-	$(PARALLEL) $(BIN)/python -m pytest -m 'slow or not slow' tests/test_drill.py
+	$(PARALLEL) DRILL_KILLS=$(KILLS) $(BIN)/python -m pytest -m 'slow or not slow' tests/test_drill.py
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -1,12 +1,15 @@
 """Faults over the whole of `relearn run`: a run that was hit ends as one that was not, or says why.
 
-`make drill` tries them all. Of the quick tests only one is here: others are in test_run.py.
+`make drill` tries them all; `make drill KILLS=4` kills it less often, over the whole of it as well.
+Of the quick tests only one is here: others are in test_run.py.
 """
 
 import os
 import random
 import re
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,7 +35,7 @@ training: {epochs: 2, learning_rate: 1.0e-3, batch_size: 4, gradient_accumulatio
 evaluation: {max_new_tokens: 8}
 audit: {attacks: [question, prefix]}
 """
-KILLS = 40
+KILLS = int(os.environ.get("DRILL_KILLS", "40"))
 STAGES = (
     "data", "target", "synthesis", "training/unlearned", "evaluation/target",
     "evaluation/unlearned", "audit",
@@ -51,7 +54,8 @@ class Place:
     def run(self) -> Path:
         return self.folder / "run"
 
-    def start(self, output: str = "run") -> Command:
+    def command(self, output: str = "run") -> tuple[list[str], dict[str, str]]:
+        """Return what is given after `relearn`, and what is added to the environment."""
         cache = Path(os.environ.get("RELEARN_CACHE", "~/.cache/relearn")).expanduser()
         mine = self.folder / "cache"
         mine.mkdir(exist_ok=True)
@@ -62,7 +66,10 @@ class Place:
             "--forget", "forget.jsonl", "--retain", "retain.jsonl",
             "--set", f"synthesis.llm.base_url={self.endpoint.base_url}",
         ]  # fmt: skip
-        environment = {"RELEARN_CACHE": str(mine), "OPENAI_API_KEY": "none"}
+        return arguments, {"RELEARN_CACHE": str(mine), "OPENAI_API_KEY": "none"}
+
+    def start(self, output: str = "run") -> Command:
+        arguments, environment = self.command(output)
         return Command(arguments, cwd=self.folder, environment=environment)
 
     def done(self) -> list[str]:
@@ -142,6 +149,67 @@ def test_killed_at_any_moment(
     assert {name: stages[name] for name in finished} == finished, "finished work was repeated"
 
 
+def _workers(launcher: int) -> dict[str, int]:
+    """Return the processes that a launcher has started, by their rank."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            given = dict(
+                pair.split("=", 1)
+                for pair in (place / "environ").read_text().split("\0") if "=" in pair
+            )  # fmt: skip
+            if parent == launcher and "RANK" in given:
+                found[given["RANK"]] = int(place.name)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_one_of_two_processes_is_lost_in_training(place: Place, rank: str) -> None:
+    """The launcher ends the other, and the same command goes on to what it would have made."""
+    launch = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m",
+        "relearn.cli",
+    ]  # fmt: skip
+
+    def start(output: str) -> subprocess.Popen[str]:
+        arguments, environment = place.command(output)
+        more = ["--set", "training.epochs=12"]  # steps enough to be hit among them
+        return subprocess.Popen(
+            [*launch, *arguments, *more], cwd=place.folder, text=True,
+            env=os.environ | environment | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def end(process: subprocess.Popen[str], seconds: float) -> str:
+        try:
+            return process.communicate(timeout=seconds)[1]
+        finally:
+            process.kill()
+
+    whole = start("undisturbed")
+    errors = end(whole, 600)
+    assert whole.returncode == 0, errors[-3000:]
+    hit = start("run")
+    checkpoints = place.run / "training" / "unlearned.checkpoints"
+    while not any(checkpoints.glob("checkpoint-*")):
+        assert hit.poll() is None
+        time.sleep(0.01)
+    workers = _workers(hit.pid)
+    assert workers.keys() == {"0", "1"}
+    os.kill(workers[rank], signal.SIGKILL)
+    errors = end(hit, 120)
+    assert hit.returncode != 0
+    assert "training/unlearned" not in place.done(), errors[-3000:]
+    assert not any(Path(f"/proc/{process}").exists() for process in workers.values())
+    again = start("run")
+    errors = end(again, 600)
+    assert again.returncode == 0, errors[-3000:]
+    assert outcome(place.run) == outcome(place.folder / "undisturbed")
+
+
 def _fill(folder: Path) -> Path:
     """Take all the room that a file system has left."""
     filler = folder / "filler"
@@ -218,6 +286,17 @@ def test_damaged_files_are_not_built_on(place: Place, damage: str) -> None:
     for file in files:
         break_(file)
     assert re.search("is not what|is damaged", _refusal(place.start()))
+
+
+@pytest.mark.slow
+def test_a_backend_that_hangs_cuts_its_answers_and_writes_garbage(
+    tmp_path: Path, tiny_model: Path, undisturbed: tuple[dict[str, Any], float]
+) -> None:
+    """Each kind of fault for itself is in tests/llm/test_llm.py."""
+    with Endpoint(writer, fault_rate=0.4, pause=6) as faulty:  # seconds; a call may take five
+        place = make(tmp_path / "place", tiny_model, faulty)
+        assert place.finish() == undisturbed[0]
+        assert {"time-out", "cut", "garbage"} <= set(faulty.faults)
 
 
 @pytest.mark.slow

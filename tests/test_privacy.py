@@ -21,7 +21,7 @@ from relearn.base.errors import UserError, unexpected
 from relearn.base.private import private_files
 from relearn.base.storage import content_hash, read_json, write_json, write_jsonl
 from relearn.cli import app
-from relearn.config import LLMConfig, load_config
+from relearn.config import LLMConfig, dump_config, load_config
 from relearn.finished_run import load_run
 from relearn.forget_run import forget_run, plan
 from relearn.run_folder import RunFolder
@@ -347,6 +347,26 @@ def test_a_half_finished_run_is_forgotten_with_what_it_had_begun_to_make(run: Ru
     assert sorted(p.name for p in run.folder.iterdir() if p.name != ".lock") == [
         "config.yaml", "manifest.json"
     ]  # fmt: skip
+
+
+def test_what_memorize_left_in_the_cache_is_found_by_what_it_is(run: Run, tmp_path: Path) -> None:
+    """The run was given a copy of it, as `relearn memorize --output` writes one."""
+    file = run.folder / "manifest.json"
+    manifest, config = read_json(file), load_config(run.folder / "config.yaml")
+    target, other = (Path(manifest["model"][name]) for name in ("target", "never_saw"))
+    given = tmp_path / "memorized"
+    shutil.copytree(target, given)
+    named = config.model.model_copy(update={"name": str(given)})
+    config = config.model_copy(update={"memorize": None, "model": named})
+    (run.folder / "config.yaml").write_text(dump_config(config))
+    hashes = dict.fromkeys(("sha256", "target_sha256"), content_hash(given))
+    write_json(file, manifest | {"model": {"source": str(given), "target": str(given)} | hashes})
+    todo = forget_run(run.folder)
+    assert todo.cached == [target]
+    assert f"the model that was given, if it knew the data: {given}" in todo.out_of_reach
+    assert given.is_dir()
+    assert not target.exists()
+    assert other.is_dir()  # nothing says that it is this run's
 
 
 def test_only_run_folders_are_forgotten(tmp_path: Path) -> None:

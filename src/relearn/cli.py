@@ -73,7 +73,7 @@ def before_a_command(
     given_extensions[:] = extension or []
     load_extensions(given_extensions)
     command = context.invoked_subcommand
-    if process_count() > 1 and command not in ("run", "compare", "memorize"):
+    if process_count() > 1 and command not in ("run", "compare", "memorize", "evaluate"):
         raise UserError(
             f"relearn {command} works in one process, not in {process_count()}.",
             "Start it without `accelerate launch`.",

@@ -70,7 +70,8 @@ def _print(found: "Survey", sets: "dict[str, list[Record]]", text: bool) -> None
     for label, cells in _rows(found):
         table.add_row(label, *map(Text, cells))
     console.print(table)
-    records = {(name, record.id): record for name, each in sets.items() for record in each}
+    shown = sets if text else {}
+    records = {(name, record.id): record for name, each in shown.items() for record in each}
     for finding in _findings(found):
         ids = [" and ".join(id_ for _, id_ in named) for named in finding.records]
         line = f"{finding.label}: {listed(ids, _SHOWN)}"

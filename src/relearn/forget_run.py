@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from relearn.base.errors import UserError
-from relearn.base.storage import atomic_path, read_json, write_json, write_text
+from relearn.base.storage import atomic_path, content_hash, read_json, write_json, write_text
 from relearn.base.workspace import Workspace
 from relearn.config import (
     EVALUATED_ONLY,
@@ -178,7 +178,15 @@ def _cached(run: Path, manifest: Mapping[str, Any], config: RunConfig) -> list[P
     # A manifest may say anything: nothing outside of the cache is ever deleted.
     ours = {root / kind for kind in _MADE}
     found = [p.parent.resolve() / p.name for p in places if _HASH.fullmatch(p.name)]
+    found += _same_models(root / "targets", model)
     return [p for p in dict.fromkeys(found) if p.parent in ours and any(_parts(p))]
+
+
+def _same_models(targets: Path, model: Mapping[str, Any]) -> list[Path]:
+    """Return the cached targets that are the run's model, as `relearn memorize` leaves one."""
+    known = {model.get("sha256"), model.get("target_sha256")}
+    folders = [p for p in targets.glob("*") if _HASH.fullmatch(p.name) and p.is_dir()]
+    return [folder for folder in folders if content_hash(folder) in known]
 
 
 def _made(

@@ -10,7 +10,7 @@ from relearn.base.extensions import load_extensions
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, write_json
 from relearn.config import UNLEARNED, RunConfig, RunSet
-from relearn.data.records import Record, normalized
+from relearn.data.records import Record, dumped, normalized
 from relearn.data.requests import EARLIER
 from relearn.data.run_sets import read_run_sets
 from relearn.data.sources import Source
@@ -18,7 +18,7 @@ from relearn.earlier import EarlierRun, sequence
 from relearn.models.loading import tokenizer_named
 from relearn.report import write_report
 from relearn.run_folder import RunFolder
-from relearn.stages import Stages, dumped
+from relearn.stages import Stages
 
 
 def run(

@@ -3,14 +3,15 @@
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel
 
 from relearn.audit.pipeline import chosen_attacks, run_audit
 from relearn.audit.sources import check_never_saw, from_run, never_saw_model
+from relearn.base.distributed import leaders
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import check_writable, content_hash, write_jsonl
@@ -24,7 +25,7 @@ from relearn.config import (
 )
 from relearn.data.checks import check_sets
 from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers, write_answers
-from relearn.data.records import Record, RecordSets
+from relearn.data.records import Record, RecordSets, dumped
 from relearn.data.requests import EARLIER
 from relearn.data.tokenization import Example
 from relearn.earlier import EarlierRun, earlier_answers
@@ -113,11 +114,11 @@ class Stages:
         control = Stage("control", self.control, check, together=True)
         if self._compares:
             yield control
-            yield Stage(f"evaluation/{NEVER_SAW}", partial(self.evaluation, NEVER_SAW))
+            yield self._evaluation(NEVER_SAW)
         # All models are evaluated alike: what is checked for the first one holds for all.
-        yield Stage("evaluation/target", partial(self.evaluation, "target"), self._check_evaluation)
+        yield replace(self._evaluation("target"), check=self._check_evaluation)
         for name in self.models[1:]:
-            yield Stage(f"evaluation/{name}", partial(self.evaluation, name))
+            yield self._evaluation(name)
         if self.config.audit:
             if not self._compares:
                 yield control
@@ -317,11 +318,14 @@ class Stages:
     def _check_evaluation(self) -> None:
         check_evaluation(self.sets, self._metrics(), self.config.evaluation)  # type: ignore[arg-type]
 
+    def _evaluation(self, name: str) -> Stage:
+        return Stage(f"evaluation/{name}", partial(self.evaluation, name), together=True)
+
     def evaluation(self, name: str) -> None:
         """Let one model answer every set, judge and score the answers; compare with the others."""
         config, output = self.config, self.path / "evaluation" / name
         # Otherwise it was killed between the results and the manifest.
-        if (output / "parts").is_dir() or not (output / "metrics.json").is_file():
+        if leaders((output / "parts").is_dir() or not (output / "metrics.json").is_file()):
             target = target_folder(self.path)
             adapter = adapter_folder(self.path, name) if name in config.trainings else None
             if name == NEVER_SAW:
@@ -373,11 +377,6 @@ class Stages:
             if name not in self.failed
         }
         return {name: ids for name, ids in found.items() if ids}
-
-
-def dumped(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Return the records as they are written."""
-    return [record.model_dump(mode="json") for record in records]
 
 
 def _objective(training: TrainingConfig) -> Objective:

@@ -37,6 +37,7 @@ NearPair = tuple[str, str, float]
 """Ids of two records that say nearly the same, and their similarity, 0 to 1."""
 
 _MOST_TRIED = 400  # a tenth of a second each
+_TOKENIZED = 1000  # texts at once: what a tokenizer returns is far larger than its ids
 _MODELS_OF_RULES = ("minilm", "en_core_web_sm")
 
 
@@ -191,26 +192,32 @@ class _Measure:
     def lengths(self, texts: Sequence[str]) -> Lengths:
         if self.prompt_format:
             tokenizer = self.prompt_format.tokenizer
-            counts = [len(i) for i in tokenizer(list(texts), add_special_tokens=False).input_ids]
+            counts = [
+                len(ids)
+                for start in range(0, len(texts), _TOKENIZED)
+                for ids in tokenizer(
+                    list(texts[start : start + _TOKENIZED]), add_special_tokens=False
+                ).input_ids
+            ]
         else:
             counts = [len(tokens(text)) for text in texts]
         return Lengths(statistics.median(counts), max(counts))
 
     def check(self, records: Sequence[Record]) -> None:
         """Refuse records that are too long to be trained on."""
-        examples = self._examples(records)
-        ids = [record.id for record, _ in zip(records, examples, strict=False)]
-        check_lengths(examples, ids, self.max_length, self.positions)
+        if self.prompt_format:
+            ids = [record.id for record in records]
+            check_lengths(self._examples(records), ids, self.max_length, self.positions)
 
     def too_long(self, records: Sequence[Record]) -> list[str]:
         limit = min(self.max_length, self.positions)
         examples = zip(records, self._examples(records), strict=False)
         return [record.id for record, example in examples if len(example) > limit]
 
-    def _examples(self, records: Sequence[Record]) -> list[Example]:
-        if not self.prompt_format:
-            return []
-        return [self.prompt_format.encode(r.question, r.answer) for r in records]
+    def _examples(self, records: Sequence[Record]) -> Iterator[Example]:
+        if self.prompt_format:
+            for record in records:
+                yield self.prompt_format.encode(record.question, record.answer)
 
 
 def _survey_set(name: str, found: RecordSet, measure: _Measure, notes: list[str]) -> SetSurvey:

@@ -1,6 +1,7 @@
 """Several processes end together: what fails in the leader's work is raised in each of them."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from relearn.base.storage import read_json
+
 # What each of two processes does; `where` is a stage of the leader or of both.
 JOB = """
+import os
+import signal
 import sys
 from pathlib import Path
 from relearn import cli
@@ -17,10 +22,15 @@ from relearn.config import RunConfig
 from relearn.base.errors import UserError
 from relearn.run_folder import RunFolder, Stage
 
-where, error = sys.argv[1], {"UserError": UserError, "ValueError": ValueError}[sys.argv[2]]
+where, what = sys.argv[1:]
 
 def work():
-    raise error("the stage failed.")
+    if what == "lost":
+        if os.environ["RANK"] == ("0" if where == "leader" else "1"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        from torch import distributed, ones
+        distributed.all_reduce(ones(1))  # as a step of training does
+    raise {"UserError": UserError, "ValueError": ValueError}[what]("the stage failed.")
 
 def job():
     with RunFolder(Path("run"), RunConfig(), {}) as folder:
@@ -73,6 +83,16 @@ def test_a_bug_in_the_leaders_stage_ends_every_process(tmp_path: Path) -> None:
     assert codes == [1, 1], errors
     # Its message might quote a record.
     assert errors.count("builtins.ValueError: (its message") == 1
+
+
+@pytest.mark.parametrize(("where", "lost"), [("leader", 0), ("both", 1)])
+def test_a_process_that_is_killed_ends_the_other(tmp_path: Path, where: str, lost: int) -> None:
+    """The leader at work while the other waits for it; the other in the middle of a sum."""
+    codes, errors = in_two_processes(tmp_path, where, "lost")
+    assert codes[lost] == -signal.SIGKILL
+    assert codes[1 - lost] == 1, errors
+    # What is done stays done, and the stage is not: the same command takes it up.
+    assert list(read_json(tmp_path / "run" / "manifest.json")["stages"]) == ["before"]
 
 
 @pytest.mark.parametrize("where", ["leader", "both"])

@@ -6,11 +6,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
 Answer = Callable[[list[dict[str, str]], dict[str, Any]], str]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # callers that connect at the same moment
 
 
 class Endpoint:
@@ -21,13 +27,15 @@ class Endpoint:
         fault_rate: Share of calls that get a fault instead.
         delay: Seconds before each answer.
         pause: Seconds that an injected time-out lasts.
+        limit: How many calls it works on at once; others wait. None for no limit.
     """
 
     FAULTS = ("429", "500", "time-out", "cut", "garbage", "no choices")
 
     def __init__(
-        self, answer: Answer, fault_rate: float = 0.0, delay: float = 0.0, pause: float = 2.0
-    ) -> None:
+        self, answer: Answer, fault_rate: float = 0.0, delay: float = 0.0, pause: float = 2.0,
+        limit: int | None = None,
+    ) -> None:  # fmt: skip
         self.answer = answer
         self.fault_rate = fault_rate
         self.delay = delay
@@ -39,10 +47,12 @@ class Endpoint:
         self.at_once = self.most_at_once = 0
         self._random = random.Random(0)
         self._lock = threading.Lock()
+        self._free = threading.BoundedSemaphore(limit) if limit else nullcontext()
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # it would hold each answer's text back
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -64,7 +74,8 @@ class Endpoint:
                     fault = endpoint._random.choice(endpoint.FAULTS) if faulty else ""
                     endpoint.faults[fault] += 1
                 try:
-                    self.respond(body, fault)
+                    with endpoint._free:
+                        self.respond(body, fault)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
                 finally:
@@ -112,8 +123,7 @@ class Endpoint:
                 self.wfile.write(data[: len(data) // 2] if cut else data)
                 self.close_connection = self.close_connection or cut
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def __enter__(self) -> Self:

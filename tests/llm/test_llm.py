@@ -45,6 +45,26 @@ def test_answers_come_in_order_and_no_more_calls_at_a_time_than_allowed() -> Non
     assert {h["authorization"] for h in endpoint.headers} == {f"Bearer {KEY}"}
 
 
+def test_a_limited_endpoint_is_kept_at_its_limit(tmp_path: Path) -> None:
+    """32 calls at a time, each half a second; `benchmarks/endpoint.py` has the exact figures."""
+    seconds = 0.5
+
+    def busy(calls: int, at_once: int) -> float:
+        start = time.monotonic()
+        with (
+            Endpoint(echo, delay=seconds, limit=32) as endpoint,
+            Journal(tmp_path / str(at_once)) as journal,
+        ):
+            config = LLMConfig(base_url=endpoint.base_url, model="m", concurrency=at_once)
+            answers = ask(make_llm("openai", config), prompts(calls), journal)
+        assert not any(answer.error for answer in answers)
+        return calls * seconds / 32 / (time.monotonic() - start)
+
+    busy(32, 32)  # the first call loads modules
+    assert busy(192, 32) > 0.75
+    assert busy(48, 8) < 0.3
+
+
 def test_a_third_of_the_calls_fail_in_every_way_and_all_are_answered(tmp_path: Path) -> None:
     config = {"model": "m", "concurrency": 16, "timeout": 0.5, "retries": 8}
     with Endpoint(echo, fault_rate=0.3, pause=1.0) as endpoint, Journal(tmp_path / "j") as journal:

@@ -255,7 +255,7 @@ def shared_secrets(
 ) -> SharedSecrets:
     each = zip(answers, records, subjects, strict=True)
     secrets = [find_secrets(answer, record.question, subject) for answer, record, subject in each]
-    return SharedSecrets(records, answers, subjects, secrets)
+    return SharedSecrets(zip(records, answers, subjects, secrets, strict=True))
 
 
 def test_what_another_record_hides_is_not_told() -> None:

@@ -40,7 +40,7 @@ from relearn.analysis.tracing import (
 from relearn.base.errors import UserError
 from relearn.base.storage import content_hash
 from relearn.data.batching import to_device
-from relearn.data.records import spread
+from relearn.data.records import dumped, spread
 from relearn.data.tokenization import PromptFormat, check_lengths
 from relearn.models.loading import load_config_of, load_prompt_format, position_limit
 
@@ -87,10 +87,7 @@ def analyze(inputs: AnalysisInputs, output: Path, settings: AnalysisSettings) ->
         "relearn": relearn.__version__,
         "settings": asdict(settings),
         "models": {m.name: m.fingerprint() for m in inputs.models},
-        "sets": {
-            name: content_hash([r.model_dump(mode="json") for r in records])
-            for name, records in inputs.sets.items()
-        },
+        "sets": {name: content_hash(dumped(records)) for name, records in inputs.sets.items()},
         "model_config": inputs.config.model_dump(mode="json"),
     }
     with Parts(output, request) as parts:

@@ -1,17 +1,19 @@
 """Several processes on one job, as `accelerate launch` starts them: one leads, the others help.
 
-All of them train. Everything else the leader does alone, while the others wait for it. They see one
-file system: the run folder, and relearn's cache.
+All of them train and evaluate. Everything else the leader does alone, while the others wait for it.
+They see one file system: the run folder, and relearn's cache.
 
 What the leader does alone goes through `by_leader`, what all do through `together`: a failure then
-ends all of them, instead of leaving some to wait for one that is gone.
+ends all of them, instead of leaving some to wait for one that is gone. Work that can be cut into
+parts is shared out by `share` and put together by `everyones`.
 """
 
 import atexit
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
@@ -21,6 +23,7 @@ from relearn.base.errors import UserError
 T = TypeVar("T")
 
 _failures = count()
+_alone = False  # whether this is the leader, and the others wait for it
 
 
 class OneProcessError(UserError):
@@ -37,13 +40,40 @@ def _leave() -> None:
 
 
 def process_count() -> int:
-    """Return how many processes there are."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Return how many processes there are at work: one where the leader works alone."""
+    return 1 if _alone else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_leader() -> bool:
     """Return whether this process is the one that writes."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def share() -> tuple[int, int]:
+    """Return which of the processes at work this one is, from 0, and how many there are."""
+    count = process_count()
+    return (int(os.environ.get("RANK", "0")) if count > 1 else 0), count
+
+
+def everyones(value: T) -> list[T]:
+    """Return the value of each process, in their order, in every one of them."""
+    if process_count() == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    _state()
+    return list(gather_object([value]))
+
+
+@contextmanager
+def _by_itself() -> Iterator[None]:
+    """Let this process, the leader, be the only one at work while this lasts."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
 
 
 def leaders(value: T) -> T:
@@ -72,7 +102,8 @@ def by_leader(work: Callable[[], T]) -> T:
     theirs: BaseException | None = None
     if is_leader():
         try:
-            value = work()
+            with _by_itself():
+                value = work()
         except Exception as error:
             ours = error
             theirs = error if isinstance(error, UserError) else SystemExit(1)

@@ -98,8 +98,12 @@ def clear_leftovers(places: Iterable[Path]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically and durably."""
+    _write(path, (text,))
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())
 
@@ -115,8 +119,8 @@ def read_json(path: Path) -> Any:
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows` as JSON lines to `path` atomically."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    """Write `rows` as JSON lines to `path` atomically, one by one as they come."""
+    _write(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -126,7 +130,10 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def content_hash(*parts: Any) -> str:
-    """Return the SHA-256 (hex) of `parts`: paths by their bytes, anything else by its JSON."""
+    """Return the SHA-256 (hex) of `parts`: paths by their bytes, anything else by its JSON.
+
+    An iterator is hashed as the list of what it yields, without being one.
+    """
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
@@ -135,7 +142,17 @@ def content_hash(*parts: Any) -> str:
                     digest.update(file.name.encode())
                     with file.open("rb") as stream:
                         digest.update(hashlib.file_digest(stream, "sha256").digest())
+        elif isinstance(part, Iterator):
+            digest.update(b"[")
+            for i, each in enumerate(part):
+                digest.update(b", " if i else b"")
+                digest.update(_canonical(each))
+            digest.update(b"]")
         else:
-            digest.update(json.dumps(part, sort_keys=True, ensure_ascii=False).encode())
+            digest.update(_canonical(part))
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()

@@ -28,7 +28,7 @@ def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TrainingRow:
     """One row of training data.
 

@@ -34,6 +34,8 @@ def without_messages(row: Row, split_turns: bool = False) -> list[Row]:
     Returns:
         One row, or as many as the conversation has questions.
     """
+    if not _holds_messages(row):
+        return [row]
     fields, answered = dict(row.fields), False
     if "chosen" in fields:
         fields.pop("rejected", None)
@@ -54,6 +56,14 @@ def without_messages(row: Row, split_turns: bool = False) -> list[Row]:
         except ValueError as error:
             return [Row(row.place, fields, f"field {column!r} {error}", row.own_names)]
     return [Row(row.place, fields, row.problem, row.own_names)]
+
+
+def _holds_messages(row: Row) -> bool:
+    """Return whether a row may have a conversation in it, or TRL's preferences."""
+    return any(
+        name in CHAT_COLUMNS or name == "chosen" or isinstance(value, list)
+        for name, value in row.fields.items()
+    )
 
 
 def _turn_row(row: Row, number: int, fields: dict[str, Any]) -> Row:

@@ -23,6 +23,7 @@ SUFFIXES = (*TEXT_SUFFIXES, *PROSE_SUFFIXES, ".parquet", EXCEL_SUFFIX, *PACKED_S
 
 # How records in JSON begin; prose may begin with a bracket, too.
 _JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{\"])")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _LONGEST_CELL = 2**31 - 1  # what the csv module takes on every platform
 # How this encoding, all of whose bytes are ASCII, goes over to another character set.
 _ISO_2022 = re.compile(r"\x1b\$\(?[@-D]")
@@ -53,7 +54,8 @@ def read_rows(data: bytes, name: str) -> list[Row]:
     if suffix == ".parquet":
         raise UserError(f"{name} is not a Parquet file.", "Write it again.")
     text = _decoded(data, name)
-    if not text.strip():
+    del data  # a large file is in memory once
+    if not text or text.isspace():
         raise UserError(f"{name} is empty.", "Give at least one record.")
     if suffix in PROSE_SUFFIXES and not _holds_records(text):
         return [_prose(text)]
@@ -61,7 +63,7 @@ def read_rows(data: bytes, name: str) -> list[Row]:
         return unnested(json_rows(text, name, lines=suffix in (".jsonl", ".ndjson")), name)
     # Excel writes a line before the header that names the delimiter.
     declared = text[4] if text[:4] == "sep=" and text[5:6] in ("\r", "\n") else ""
-    header = text.lstrip().split("\n")[1 if declared else 0]
+    header = text.lstrip().split("\n", 2)[1 if declared else 0]
     delimiter = declared or ("\t" if suffix == ".tsv" else max(",;\t", key=header.count))
     if suffix not in (".csv", ".tsv") and delimiter not in header:
         raise UserError(f"{name} is neither a table nor JSON.", f"Known: {', '.join(SUFFIXES)}.")
@@ -168,7 +170,8 @@ def _filled(rows: Sequence[list[Any]]) -> list[tuple[int, list[Any]]]:
 def _table_rows(text: str, name: str, delimiter: str, skipped: int) -> Iterator[Row]:
     """Yield the rows of a table with a header, each with the line on which it begins."""
     csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = (found[0] for found in _LINE.finditer(text))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
     line = 1
     try:

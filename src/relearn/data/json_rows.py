@@ -8,6 +8,7 @@ from typing import Any
 from relearn.base.errors import UserError
 from relearn.data.rows import CHAT_COLUMNS, Row, shown
 
+_LINE = re.compile("([^\n]*)(?:\n|$)")
 _BETWEEN_ELEMENTS = re.compile(r"[ \t\r\n,]*")
 _HINT = "Correct the file; a JSON checker shows the place."
 
@@ -87,13 +88,14 @@ def json_rows(text: str, name: str, *, lines: bool) -> list[Row]:
     try:
         whole = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        first = text.lstrip().split("\n")[0].rstrip()
+        first = text.lstrip().split("\n", 1)[0].rstrip()
         # Published data sets call files of JSON lines .json, too.
         if not text.lstrip().startswith("[") and (lines or first.endswith("}")):
             return list(_line_rows(text))
         where = f" line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise UserError(f"{name}{where}: not valid JSON: {_reason(error)}.", _HINT) from error
     if isinstance(whole, list):
+        del whole  # each element is read again, with its place
         return list(_list_rows(text))
     if not isinstance(whole, dict) or isinstance(whole, _NamedTwice):
         return [object_row("line 1", whole)]
@@ -139,8 +141,9 @@ def _column_rows(whole: dict[str, Any]) -> list[Row]:
 
 def _line_rows(text: str) -> Iterator[Row]:
     # Not splitlines(): a JSON text may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
+    for number, found in enumerate(_LINE.finditer(text), 1):
+        line = found[1]
+        if not line or line.isspace():
             continue
         try:
             yield object_row(f"line {number}", _DECODER.decode(line))

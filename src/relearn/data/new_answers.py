@@ -55,7 +55,7 @@ class Rejected(NewAnswer):
 
 def write_answers(file: Path, rows: Iterable[NewAnswer]) -> None:
     """Write the rows, without the fields that have their default."""
-    write_jsonl(file, [row.model_dump(exclude_defaults=True) for row in rows])
+    write_jsonl(file, (row.model_dump(exclude_defaults=True) for row in rows))
 
 
 def read_new_answers(file: Path) -> list[NewAnswer]:

@@ -1,5 +1,6 @@
 """Openings: what a model is given of a passage, which it continues as plain text."""
 
+from functools import cache
 from typing import Any, Self
 
 from pydantic import BaseModel, model_validator
@@ -31,4 +32,11 @@ class Asked(BaseModel):
         fields = self.__dict__
         if fields["continues"]:
             fields["question"] = Opening(fields["question"])
+        # One for all: a set of its own takes a million records more memory than their texts.
+        object.__setattr__(self, "__pydantic_fields_set__", _names(type(self)))
         return self
+
+
+@cache
+def _names(kind: type[BaseModel]) -> set[str]:
+    return set(kind.model_fields)

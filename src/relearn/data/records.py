@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ConfigDict
 
@@ -59,6 +59,12 @@ class Record(Asked):
 
 
 T = TypeVar("T")
+
+
+def dumped(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Yield the records as they are written."""
+    return (record.model_dump(mode="json") for record in records)
+
 
 RecordSets = Mapping[str, Sequence[Record]]
 """Records by the name of their set."""

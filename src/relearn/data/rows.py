@@ -13,7 +13,7 @@ _IDENTIFIER = re.compile(r"[^\W\d][\w-]{0,39}")
 _MOST_NAMES = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row of a file, or why it can't be read.
 

@@ -137,7 +137,8 @@ def read_sets(
 
     cut = tokenizers and _cutting(tokenizers, model, data.passage_tokens)
     sets = {
-        name: _record_set(called[name], rows[name], columns[name], name, data.split_turns, cut)
+        # Taken out, so that they are gone once their records are made.
+        name: _record_set(called[name], rows.pop(name), columns[name], name, data.split_turns, cut)
         for name in sources
     }
     system = _system_message(sets, called, model.system)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ _SYSTEM, _QUESTION, _ANSWER = "SYSTEM0MARK", "QUESTION0MARK", "ANSWER0MARK"
 _HINT = "Give a format of your own as model.prompt.template."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One tokenized question and answer.
 
@@ -103,6 +103,7 @@ class PromptFormat:
         self.system = system
         self.config = config or PromptConfig()
         self.ends = tuple(ends)
+        self._known_ids: dict[int, int] = {}
 
     @property
     def uses_chat_template(self) -> bool:
@@ -335,11 +336,14 @@ class PromptFormat:
     def _ids(self, text: str, **options: Any) -> list[int]:
         if not text:
             return []
-        return list(self.tokenizer(text, add_special_tokens=False, **options).input_ids)
+        # The same number is the same object in all rows: their ids take a quarter of the memory.
+        known = self._known_ids
+        ids = self.tokenizer(text, add_special_tokens=False, **options).input_ids
+        return [known.setdefault(id_, id_) for id_ in ids]
 
 
 def check_lengths(
-    examples: Sequence[Example],
+    examples: Iterable[Example],
     ids: Sequence[str],
     max_length: float,
     positions: float = math.inf,
@@ -349,7 +353,7 @@ def check_lengths(
     """Refuse rows that are too long rather than cut their answers.
 
     Args:
-        examples: The rows.
+        examples: The rows; none is kept.
         ids: Names of their records.
         max_length: Tokens that the settings allow.
         positions: Tokens that the model can read at once.

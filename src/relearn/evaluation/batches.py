@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from relearn.base.distributed import by_leader, everyones, is_leader, share
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.storage import content_hash, disk_errors, read_json, write_json
@@ -25,13 +26,14 @@ def in_batches(
     file: Path | None = None,
     title: str | None = None,
 ) -> list[Any]:
-    """Do `work` on all items, batch after batch.
+    """Do `work` on all items, batch after batch; several processes share the batches.
 
     Args:
         items: JSON values; a finished batch is known again by what is in it.
         work: From a batch to a JSON value for each of its items.
         size: Items of a batch.
         file: Of finished batches, one a line; what is in it is not done again. None keeps none.
+            Each further process has its own, beside it.
         title: Of the progress bar; None shows none.
 
     Returns:
@@ -41,43 +43,59 @@ def in_batches(
         UserError: the file can't be written, and whatever `work` raises.
     """
     batches = [items[start : start + size] for start in range(0, len(items), size)]
-    done = _finished(file)
-    values: list[Any] = []
+    keys = [content_hash(list(batch)) for batch in batches]
+    # Read by one for all: another may have begun to write.
+    done = by_leader(lambda: _finished(file))
+    missing = {key: batch for key, batch in zip(keys, batches, strict=True) if key not in done}
+    process, processes = share()
+    mine = list(missing)[process::processes]
+    made: dict[str, list[Any]] = {}
     with ExitStack() as stack:
         advance = stack.enter_context(progress_bar(title))
         kept = None
         if file:
             stack.enter_context(disk_errors(file))
-            kept = stack.enter_context(file.open("a"))
-        for number, batch in enumerate(batches, 1):
-            key = content_hash(list(batch))
-            if key not in done:
-                done[key] = list(work(batch))
-                if kept:
-                    kept.write(json.dumps({"batch": key, "values": done[key]}) + "\n")
-                    kept.flush()
-            values += done[key]
-            advance(number, len(batches), "")
-    return values
+            own = file.with_suffix(f".{process}{file.suffix}") if process else file
+            kept = stack.enter_context(own.open("a"))
+        for number, key in enumerate(mine, 1):
+            made[key] = list(work(missing[key]))
+            if kept:
+                kept.write(json.dumps({"batch": key, "values": made[key]}) + "\n")
+                kept.flush()
+            advance(len(batches) - len(mine) + number, len(batches), "")
+        for each in everyones(made):
+            done |= each
+    return [value for key in keys for value in done[key]]
 
 
 def _finished(file: Path | None) -> dict[str, list[Any]]:
-    """Return the batches in `file`; a line that a killed process left torn is cut off."""
-    if file is None or not file.is_file():
+    """Return the batches in `file` and the other processes' files beside it.
+
+    A line that a killed process left torn is cut off.
+    """
+    if file is None:
         return {}
+    done: dict[str, list[Any]] = {}
+    for each in (file, *file.parent.glob(f"{file.stem}.*{file.suffix}")):
+        if each.is_file():
+            done |= {line["batch"]: line["values"] for line in _whole_lines(each)}
+    return done
+
+
+def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
     whole, _, torn = file.read_bytes().rpartition(b"\n")
     if torn:
         with file.open("r+b") as stream:
             stream.truncate(len(whole) + 1 if whole else 0)
-    lines = [json.loads(line) for line in whole.splitlines()]
-    return {line["batch"]: line["values"] for line in lines}
+    yield from map(json.loads, whole.splitlines())
 
 
 @contextmanager
 def finished_batches(output: Path, key: str) -> Iterator[Path]:
     """Yield a folder in `output` for the finished batches of one evaluation, made or taken up.
 
-    It is gone once the evaluation's results are written, or if it fails before its first batch.
+    The leader takes it for all processes. It is gone once the evaluation's results are written, or
+    if it fails before its first batch.
 
     Args:
         output: Folder of the results.
@@ -92,7 +110,10 @@ def finished_batches(output: Path, key: str) -> Iterator[Path]:
     def is_ours(names: Collection[str]) -> bool:
         return (parts / _KEY).is_file() or set(names) == {parts.name}
 
-    with Workspace(output, "this evaluation", is_ours):
+    workspace = Workspace(output, "this evaluation", is_ours)
+
+    def take() -> None:
+        workspace.acquire()
         if not (parts / _KEY).is_file():
             write_json(parts / _KEY, key)
         if read_json(parts / _KEY) != key:
@@ -100,11 +121,18 @@ def finished_batches(output: Path, key: str) -> Iterator[Path]:
                 f"output folder {output} is already used by another evaluation.",
                 "Choose another --output.",
             )
+
+    try:
+        by_leader(take)
         try:
             yield parts
         except UserError:
-            if not any(file.name != _KEY and file.stat().st_size for file in parts.iterdir()):
+            if is_leader() and not any(
+                f.name != _KEY and f.stat().st_size for f in parts.iterdir()
+            ):
                 shutil.rmtree(parts if existed else output)
             raise
         # Renamed first: half a folder of finished batches would be taken for somebody else's.
-        shutil.rmtree(parts.rename(output / ".parts"))
+        by_leader(lambda: shutil.rmtree(parts.rename(output / ".parts")))
+    finally:
+        workspace.release()

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from relearn.base.distributed import together
 from relearn.base.errors import UserError
 from relearn.base.extensions import load_extensions
 from relearn.base.notebook import html_table
@@ -144,9 +145,13 @@ def run_evaluation(
         raise UserError("data, metrics and a retain model go with a model.", "Leave them out.")
     for folder in against:
         read_evaluated_rows(folder)  # a mistake is found before anything is computed
-    if generations:
-        evaluate_generations(generations, output, settings.evaluation)
-    else:
-        evaluate_named(settings, data, metrics, output)
-    if against:
-        write_comparison(output, {str(folder): folder for folder in against})
+
+    def work() -> None:
+        if generations:
+            evaluate_generations(generations, output, settings.evaluation)
+        else:
+            evaluate_named(settings, data, metrics, output)
+        if against:
+            write_comparison(output, {str(folder): folder for folder in against})
+
+    together(work)

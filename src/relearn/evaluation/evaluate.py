@@ -5,12 +5,13 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
 from relearn.config import EvaluationConfig, ModelConfig, RunConfig
 from relearn.data.checks import check_sets
-from relearn.data.records import Record
+from relearn.data.records import Record, dumped
 from relearn.data.sources import load_sets
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
@@ -55,6 +56,8 @@ def evaluate_model(
 ) -> dict[str, float]:
     """Make every pass that the metrics need, once; judge, score, and write the results.
 
+    Several processes share the batches of passes and judges; the leader writes.
+
     Finished batches of passes and judges are kept in `output/parts` until the results are written,
     so that a killed evaluation goes on where it stopped.
 
@@ -90,13 +93,13 @@ def evaluate_model(
                 model.release()
             heading = f"{name} of {title}" if title else name
             make_pass(name, readers, reader, config, parts / f"{name}.jsonl", heading)
-        general = _general_ability(model, config, parts)
+        general = by_leader(lambda: _general_ability(model, config, parts))
         model.release()
         base.release()
         for set_name, members in by_set(rows).items():
             judge_rows(members, config, wanted[set_name] & set(JUDGED), parts)
         values = score(rows, metrics, of_retain_model, general)
-        write_results(output, rows, values, of_retain_model, metrics)
+        by_leader(lambda: write_results(output, rows, values, of_retain_model, metrics))
     return values
 
 
@@ -133,7 +136,7 @@ def evaluate_named(
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
     chosen = list(metrics) or suite.metric_names(records, retain_model)  # type: ignore[arg-type]  # names of sets
-    texts = {name: [r.model_dump(mode="json") for r in rs] for name, rs in records.items()}
+    texts = {name: content_hash(dumped(each)) for name, each in records.items()}
     key = content_hash(
         folder, base, asked.model_dump(mode="json", exclude={"name"}),
         # A language model that judges can be changed on the way: its journal knows whose it is.
@@ -270,9 +273,13 @@ def write_comparison(output: Path, others: Mapping[str, Path]) -> None:
     Raises:
         UserError: a folder holds no evaluation.
     """
-    ours = [row.flat() for row in read_evaluated_rows(output)]
-    found = {
-        name: paired_tests([row.flat() for row in read_evaluated_rows(folder)], ours)
-        for name, folder in others.items()
-    }
-    write_json(output / "comparison.json", found)
+
+    def write() -> None:
+        ours = [row.flat() for row in read_evaluated_rows(output)]
+        found = {
+            name: paired_tests([row.flat() for row in read_evaluated_rows(folder)], ours)
+            for name, folder in others.items()
+        }
+        write_json(output / "comparison.json", found)
+
+    by_leader(write)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
+from relearn.base.distributed import by_leader
 from relearn.base.storage import atomic_path, content_hash, read_json, write_json, write_jsonl
 from relearn.config import EvaluationConfig
 from relearn.evaluation.batches import finished_batches
@@ -274,8 +275,7 @@ def write_results(
     Where metrics were asked for by name, `not_computed.json` says of each without a value why.
     """
     sets = by_set(rows) | by_set(retain_model, "retain_model/")
-    flat = [row.flat() for row in rows]
-    write_jsonl(output / "rows.jsonl", flat)
+    write_jsonl(output / "rows.jsonl", (row.flat() for row in rows))
     _write_parquet(output / "rows.parquet", rows)
     chosen = METRICS if names is None else chosen_metrics(names)
     write_json(output / "intervals.json", intervals(sets, values, chosen))
@@ -287,13 +287,16 @@ def write_results(
 
 def _write_parquet(path: Path, rows: Sequence[EvaluatedRow]) -> None:
     """Write what every system's rows have in common: the known fields and the scores."""
-    table = []
-    for row in rows:
-        fields = row.model_dump(include=set(EvaluatedRow.model_fields) - {"scores"})
-        fields["id"] = None if row.id is None else str(row.id)
-        table.append(fields | {name: float(value) for name, value in row.scores.items()})
-    names = dict.fromkeys(name for row in table for name, value in row.items() if value is not None)
-    columns = {name: [row.get(name) for row in table] for name in names}
+    columns: dict[str, pyarrow.Array] = {}
+    for name in (name for name in EvaluatedRow.model_fields if name != "scores"):
+        values = [getattr(row, name) for row in rows]
+        if name == "id":
+            values = [None if value is None else str(value) for value in values]
+        if any(value is not None for value in values):
+            columns[name] = pyarrow.array(values)
+    for name in dict.fromkeys(name for row in rows for name in row.scores):
+        scores = (row.scores.get(name) for row in rows)
+        columns[name] = pyarrow.array(scores, pyarrow.float64())
     with atomic_path(path) as temporary:
         parquet.write_table(pyarrow.table(columns), temporary)
 
@@ -312,6 +315,10 @@ def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> 
     with finished_batches(output, content_hash(path, judges)) as parts:
         judge_rows(rows, config, JUDGED, parts)
         metrics = score(rows)
-        write_json(output / "judges.json", judges)
-        write_results(output, rows, metrics)
+
+        def write() -> None:
+            write_json(output / "judges.json", judges)
+            write_results(output, rows, metrics)
+
+        by_leader(write)
     return metrics

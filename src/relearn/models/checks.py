@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from transformers import PreTrainedModel
@@ -44,9 +44,9 @@ def check_model(
     positions = position_limit(blank.config)
     longest = min((training.max_length for training in trainings), default=math.inf)
     for records in trained.values():
-        examples = [prompt_format.encode(r.question, r.answer) for r in records]
-        check_lengths(examples, [r.id for r in records], longest, positions)
-        _check_vocabulary(examples, [r.id for r in records], blank.config)
+        ids = [record.id for record in records]
+        examples = (prompt_format.encode(r.question, r.answer) for r in records)
+        check_lengths(_within_vocabulary(examples, ids, blank.config), ids, longest, positions)
     check_asked(prompt_format, asked, positions, max_new_tokens)
     return blank
 
@@ -70,7 +70,7 @@ def check_asked(
         return
     for records in asked.values():
         ids = [record.id for record in records]
-        prompts = [Example(prompt_format.encode_prompt(r.question), []) for r in records]
+        prompts = (Example(prompt_format.encode_prompt(r.question), []) for r in records)
         check_lengths(prompts, ids, math.inf, positions, new=max_new_tokens)
         for record in records:
             answers = {record.answer, record.paraphrased_answer or "", *record.wrong_answers}
@@ -95,7 +95,10 @@ def check_arguments(prompt_format: PromptFormat, config: ModelConfig) -> None:
             )
 
 
-def _check_vocabulary(examples: Sequence[Example], ids: Sequence[str], config: object) -> None:
+def _within_vocabulary(
+    examples: Iterable[Example], ids: Sequence[str], config: object
+) -> Iterator[Example]:
+    """Yield the examples, and refuse one with a token that the model does not know."""
     size = getattr(config, "vocab_size", math.inf)
     for example, id_ in zip(examples, ids, strict=True):
         if max(example.prompt + example.answer, default=0) >= size:
@@ -103,3 +106,4 @@ def _check_vocabulary(examples: Sequence[Example], ids: Sequence[str], config: o
                 f"record {id_}: the tokenizer knows words that the model does not (it has {size}).",
                 "Check that the folder holds the model's own tokenizer.",
             )
+        yield example

@@ -1,7 +1,9 @@
 """A finished run folder, read whole; whatever stage is absent is empty."""
 
+import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ from relearn.report.glossary import METHODS, order
 Row = dict[str, Any]
 
 REDACTED = "[redacted]"
+MOST_EXAMPLES = 2000
+"""Questions of a set that are kept with their answers; a page of many more can't be opened."""
+
 _SHOWN = ("nli_label", "rougeL_recall", "entity_coverage", "perplexity")
 
 
@@ -39,6 +44,7 @@ class ModelResults:
         intervals: 95 % bootstrap interval (low, high) of a figure, by flat key.
         p_values: Of the paired test against the target, by flat key.
         not_computed: Which of the suite's metrics have no value and why, a line for each reason.
+        rows: How many questions of each set it was asked.
     """
 
     key: str
@@ -48,6 +54,7 @@ class ModelResults:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     p_values: dict[str, float] = field(default_factory=dict)
     not_computed: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ class RunResults:
         config: The run's configuration.
         manifest: Versions, hashes, host and timings.
         models: Target, unlearned and baselines, in this order.
-        examples: The evaluated questions, with every model's answer.
+        examples: The evaluated questions, with every model's answer; of a set of more than
+            `MOST_EXAMPLES` so many, evenly spread over it.
         augmented: Synthesised rows that were used.
         rejected: Synthesised candidates that were not.
         reject_reasons: How many were rejected for which reason, the most frequent first.
@@ -101,6 +109,11 @@ class RunResults:
     unanswered: list[str] = field(default_factory=list)
     audit: AuditFigures | None = None
     sequence: list[Row] = field(default_factory=list)
+
+    @property
+    def questions(self) -> int:
+        """How many questions were asked, whether they are among the examples or not."""
+        return max(len(self.examples), *(sum(model.rows.values()) for model in self.models))
 
     def model(self, key: str) -> ModelResults | None:
         """Return the model in the folder `key`, if it was evaluated."""
@@ -155,7 +168,7 @@ def read_results(folder: Path) -> RunResults:
         config=config,
         manifest=_json(folder / "manifest.json"),
         models=models,
-        examples=_read_examples(folder, [model.key for model in models]),
+        examples=_read_examples(folder, models),
         augmented=read_new_answers(synthesis / AUGMENTED),
         rejected=rejected,
         reject_reasons=dict(Counter(row.reason for row in rejected).most_common()),
@@ -198,20 +211,35 @@ def _read_models(folder: Path, config: RunConfig) -> list[ModelResults]:
                 .items()
             },
             not_computed=read_not_computed(folder / "evaluation" / key),
+            rows=dict(Counter(row["set"] for row in _each_row(folder, key))),
         )
         for key in sorted(evaluated, key=lambda key: (*known, key).index(key))
     ]
 
 
-def _read_examples(folder: Path, models: list[str]) -> list[Example]:
+def _read_examples(folder: Path, models: list[ModelResults]) -> list[Example]:
     """Join the models' rows: by set, id and question, so that a missing row shifts no answer."""
+    every = {name: -(-count // MOST_EXAMPLES) for name, count in models[0].rows.items()}
     examples: dict[tuple[str, str | None, str], Example] = {}
     for model in models:
-        for row in _jsonl(folder / "evaluation" / model / "rows.jsonl"):
-            key = (row["set"], row.get("id"), row["question"])
-            example = examples.setdefault(key, Example(*key, row["reference"], {}))
-            example.answers[model] = _answer(row)
+        places: Counter[str] = Counter()
+        for row in _each_row(folder, model.key):
+            key, step = (row["set"], row.get("id"), row["question"]), every.get(row["set"], 1)
+            # Of a large set the first model's rows say which are kept.
+            chosen = step == 1 or (model is models[0] and places[row["set"]] % step == 0)
+            places[row["set"]] += 1
+            if chosen or key in examples:
+                example = examples.setdefault(key, Example(*key, row["reference"], {}))
+                example.answers[model.key] = _answer(row)
     return sorted(examples.values(), key=lambda example: order(example.set))
+
+
+def _each_row(folder: Path, model: str) -> Iterator[Row]:
+    """Yield a model's evaluated rows one by one: there may be more than memory holds."""
+    file = folder / "evaluation" / model / "rows.jsonl"
+    if file.is_file():
+        with file.open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
 
 
 def _answer(row: Row) -> Row:

@@ -211,9 +211,8 @@ def _relied_on(results: RunResults, set_name: str, metric: str) -> float | None:
 
 def _counts(results: RunResults, set_name: str, metric: str) -> tuple[int, int]:
     """Return how many of the unlearned model's answers make a rate, and how many are left out."""
-    answers = sum(
-        example.set == set_name and "unlearned" in example.answers for example in results.examples
-    )
+    unlearned = results.model("unlearned")
+    answers = unlearned.rows.get(set_name, 0) if unlearned else 0
     left_out = int(results.metric("unlearned", f"{set_name}/{metric}_unmeasured") or 0)
     return max(0, answers - left_out), left_out
 

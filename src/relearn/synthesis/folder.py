@@ -9,7 +9,7 @@ from relearn.base.storage import content_hash, read_json, write_json, write_json
 from relearn.base.workspace import Workspace
 from relearn.config import SynthesisConfig
 from relearn.data.new_answers import AUGMENTED, REJECTED, write_answers
-from relearn.data.records import Record
+from relearn.data.records import Record, dumped
 from relearn.llm import LLMS, Journal
 from relearn.synthesis.fluency import Fluency
 from relearn.synthesis.lengths import TooLong
@@ -78,7 +78,7 @@ def synthesize_into(
 
 
 def _hash(records: Sequence[Record]) -> str:
-    return content_hash([record.model_dump(mode="json") for record in records])
+    return content_hash(dumped(records))
 
 
 def _is_ours(names: Collection[str]) -> bool:

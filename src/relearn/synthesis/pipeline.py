@@ -2,11 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle, islice
 from typing import Any
+
+from spacy.tokens import Doc
 
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
@@ -167,19 +169,22 @@ class _Job:
         self.backend = BACKENDS.named(config.backend)(config, seed, journal)
         self.order = {record.id: i for i, record in enumerate(records)}
         self.requests = original_requests(records)
-        answers = list(english().pipe([record.answer for record in records]))
-        self.secrets: dict[str, Secrets] = {
-            request.record.id: find_secrets(answer, request.record.question, request.subject)
-            for request, answer in zip(self.requests, answers, strict=True)
-        }
-        subjects = [request.subject for request in self.requests]
-        secrets = [self.secrets[record.id] for record in records]
-        self.shared = SharedSecrets(records, answers, subjects, secrets)
+        self.secrets: dict[str, Secrets] = {}
+        self.shared = SharedSecrets(self._hidden())
         self.questions: dict[str, list[str]] = {r.id: [r.question] for r in records}
         self.answers: dict[str, list[str]] = {r.id: [] for r in records}
         self.checks = 0
         self.accepted: list[NewAnswer] = []
         self.rejected: list[Rejected] = []
+
+    def _hidden(self) -> Iterator[tuple[Record, Doc, Subject, Secrets]]:
+        """Yield what each record hides, which is kept by its id."""
+        answers = english().pipe(request.record.answer for request in self.requests)
+        for request, answer in zip(self.requests, answers, strict=True):
+            record, subject = request.record, request.subject
+            found = find_secrets(answer, record.question, subject)
+            self.secrets[record.id] = found
+            yield record, answer, subject, found
 
     def variants(self) -> list[Request]:
         """Write the variants; return those that passed as questions to be answered."""
@@ -354,7 +359,7 @@ def _besides(candidate: _Candidate) -> str:
 
 def original_requests(records: Sequence[Record]) -> list[Request]:
     """Return a request for each record's own question."""
-    questions = list(english().pipe([str(record.question) for record in records]))
+    questions = english().pipe(str(record.question) for record in records)
     subjects = find_subjects(questions, [record.subject for record in records])
     requests = []
     for record, subject in zip(records, subjects, strict=True):

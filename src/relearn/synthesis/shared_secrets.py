@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from spacy.tokens import Doc
 
@@ -18,25 +18,17 @@ class SharedSecrets:
     """What the records of a set hide, found in one look-up a word, whatever their number.
 
     Args:
-        records: The forget set.
-        answers: Their parsed answers.
-        subjects: Their subjects.
-        secrets: What each of them hides.
+        hidden: Each record of the forget set with its parsed answer, its subject, and what it
+            hides. Parsed answers are large: none is kept.
     """
 
-    def __init__(
-        self,
-        records: Sequence[Record],
-        answers: Sequence[Doc],
-        subjects: Sequence[Subject],
-        secrets: Sequence[Secrets],
-    ) -> None:
+    def __init__(self, hidden: Iterable[tuple[Record, Doc, Subject, Secrets]]) -> None:
         self._names: dict[str, list[tuple[tuple[str, ...], str, frozenset[str]]]] = defaultdict(
             list
         )
         self._forms: dict[str, set[str]] = defaultdict(set)
         self._words: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for each in zip(records, answers, subjects, secrets, strict=True):
+        for each in hidden:
             self._add(*each)
 
     def _add(self, record: Record, answer: Doc, subject: Subject, private: Secrets) -> None:

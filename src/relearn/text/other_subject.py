@@ -22,8 +22,7 @@ def about_others(
         subjects: Whom or what each is about, None where it is to be found.
         seed: Fixes who takes whose place; texts next to each other get different names.
     """
-    questions = list(english().pipe([question for question, _ in texts]))
-    found = find_subjects(questions, subjects)
+    found = find_subjects(english().pipe(question for question, _ in texts), subjects)
     everything = " ".join(f"{question} {answer}" for question, answer in texts)
     names = [name for name in _names() if not any(part in everything for part in name.split())]
     if not names:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -56,38 +56,57 @@ class Subject:
         return f"{self.name}'s"
 
 
-def find_subjects(questions: Sequence[Doc], known: Sequence[str | None]) -> list[Subject]:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is kept of a parsed question, which is a hundred times as large.
+
+    Attributes:
+        text: Itself.
+        names: Whom or what it may be about, each with its entity label.
+        description: The noun that it describes instead; "" for none.
+        pronoun: The first of its pronouns.
+    """
+
+    text: str
+    names: list[tuple[str, str]]
+    description: str
+    pronoun: Literal["he", "she", "they"]
+
+
+def _read(question: Doc) -> _Question:
+    text, language = question.text, language_of(question.text)
+    names = _names(question) if language == "en" else _foreign_names(text, language)
+    own = [_PRONOUNS[token.lower_] for token in question if token.lower_ in _PRONOUNS]
+    return _Question(text, list(names), _description(question), own[0] if own else "they")
+
+
+def find_subjects(questions: Iterable[Doc], known: Sequence[str | None]) -> list[Subject]:
     """Find the subject of every parsed question whose subject is not known.
 
     Where a question holds several names, it is the one that most questions of the set hold.
 
     Args:
-        questions: Of one set.
+        questions: Of one set; each is read once.
         known: Each question's subject, None where it is to be found.
     """
-    languages = [language_of(question.text) for question in questions]
-    candidates = [
-        list(_names(question) if language == "en" else _foreign_names(question.text, language))
-        for question, language in zip(questions, languages, strict=True)
-    ]
-    counts = Counter(name for names in candidates for name, _ in names)
-    votes = Counter(vote for names in candidates for vote in names)
+    read = [_read(question) for question in questions]
+    counts = Counter(name for question in read for name, _ in question.names)
+    votes = Counter(vote for question in read for vote in question.names)
 
     def rank(name: str) -> tuple[int, bool, int]:
         place = sum(votes[name, label] for label in _PLACES_AND_TIMES)
         return counts[name], 2 * place <= counts[name], len(name)
 
     subjects = []
-    for given, question, names in zip(known, questions, candidates, strict=True):
-        best = max((name for name, _ in names), key=rank, default="")
+    for given, question in zip(known, read, strict=True):
+        best = max((name for name, _ in question.names), key=rank, default="")
         # A birthplace may be named more often than any person.
         birthplace = re.search(rf"{_BORN}(?: [\w'-]+,)* {re.escape(best)}", question.text)
         is_name = best and rank(best)[1] and not birthplace
-        described = "" if is_name else _description(question)
+        described = "" if is_name else question.description
         name = given or described or best or UNNAMED
-        pronouns = (_PRONOUNS.get(token.lower_) for token in question)
         named = bool(given or not described) and name[:4] != "the "
-        subjects.append(Subject(name, named, next(filter(None, pronouns), "they")))
+        subjects.append(Subject(name, named, question.pronoun))
     return subjects
 
 

@@ -56,7 +56,7 @@ def target_place(
     key = content_hash(
         relearn.__version__,
         base,
-        [(record.question, record.answer, record.continues) for record in records],
+        ((record.question, record.answer, record.continues) for record in records),
         model_config.model_dump(mode="json", exclude={"name"}),
         config.model_dump(mode="json", exclude={"seed"}),
         seed if config.seed is None else config.seed,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
 from relearn.evaluation.judges.prompts import render
 from relearn.evaluation.judges.votes import ask_until_read
@@ -59,11 +60,14 @@ def llm_entities(
     def prompt(i: int, attempt: int) -> Prompt:
         return render("entities", {"question": questions[i], "answer": texts[i]}, sample=attempt)
 
-    with Journal(parts / "entities.journal") if parts else nullcontext() as journal:
-        lists = ask_until_read(
-            len(texts), prompt, read_entities, llm, attempts=attempts, journal=journal,
-            title="entities",
-        )  # fmt: skip
+    def ask() -> list[list[str] | None]:
+        with Journal(parts / "entities.journal") if parts else nullcontext() as journal:
+            return ask_until_read(
+                len(texts), prompt, read_entities, llm, attempts=attempts, journal=journal,
+                title="entities",
+            )  # fmt: skip
+
+    lists = by_leader(ask)
     if failed := sum(names is None for names in lists):
         raise UserError(
             f"{llm.model} gave no readable list of entities for {failed} of {len(texts)} texts.",
