@@ -31,6 +31,7 @@ from relearn.base.visible import Terminal
 from relearn.base.workspace import check_unused
 from relearn.cli_common import (
     AllowUnanswered,
+    Benchmark,
     Config,
     ModelName,
     Output,
@@ -86,6 +87,7 @@ def run(
     forget: Annotated[str | None, typer.Option(help="What to forget.")] = None,
     retain: Annotated[str | None, typer.Option(help="What to keep.")] = None,
     model: ModelName = None,
+    benchmark: Benchmark = None,
     after: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +100,13 @@ def run(
     allow_unanswered: AllowUnanswered = False,
 ) -> None:
     """Unlearn: from a deletion request to a report. Run the same command again to resume."""
-    named = {"data.forget": forget, "data.retain": retain, "model.name": model, "after": after}
+    named = {
+        "data.forget": forget,
+        "data.retain": retain,
+        "model.name": model,
+        "benchmark": benchmark,
+        "after": after,
+    }
     settings = settings_of(config, named, overrides)
     from relearn.cli_outcome import print_outcome
     from relearn.run import run as run_all
@@ -200,6 +208,7 @@ def evaluate(
         typer.Option(help="File with answers from any system."),
     ] = None,
     model: ModelName = None,
+    benchmark: Benchmark = None,
     suite: Annotated[
         str | None, typer.Option(help="Suite by name, or a YAML file. Default: relearn.")
     ] = None,
@@ -222,12 +231,14 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Evaluate a model with a suite, or score answers from any system without loading a model."""
-    if generations and (suite or data or metric or retain_model):
+    if generations and (benchmark or suite or data or metric or retain_model):
         raise UserError(
-            "--suite, --data, --metric and --retain-model go with --model.", "Leave them out."
+            "--benchmark, --suite, --data, --metric and --retain-model go with --model.",
+            "Leave them out.",
         )
     named = {
         "model.name": model,
+        "benchmark": benchmark,
         "evaluation.suite": suite,
         "evaluation.retain_model": retain_model,
     }

@@ -31,6 +31,10 @@ ModelName = Annotated[
     str | None,
     typer.Option("--model", help="Embedded model, hub name, local folder or .gguf file."),
 ]
+Benchmark = Annotated[
+    str | None,
+    typer.Option("--benchmark", help="Benchmark by name: `relearn list benchmarks`."),
+]
 BackendModel = Annotated[str | None, typer.Option("--llm", help="Language model of the backend.")]
 BaseUrl = Annotated[
     str | None, typer.Option("--base-url", help="URL of an OpenAI-compatible endpoint.")

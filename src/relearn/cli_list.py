@@ -10,9 +10,12 @@ from rich.text import Text
 
 from relearn.base.errors import UserError
 from relearn.cli_common import console
-from relearn.config import describe_settings
+from relearn.config import benchmark_names, describe_settings, load_benchmark
 
-_KINDS = "objectives, wrappers, metrics, attacks, backends, suites, judges, models, settings."
+_KINDS = (
+    "objectives, wrappers, metrics, attacks, backends, benchmarks, suites, judges, models, "
+    "settings."
+)
 Rows = list[tuple[str, ...]]
 
 
@@ -87,6 +90,16 @@ def _backends() -> Rows:
     return _summarized("synthesis backend", BACKENDS.summaries())
 
 
+def benchmarks() -> Rows:
+    """Return headings and a row for each benchmark, as in docs/suites.md."""
+    rows = [
+        (name, f"{each.description} {each.access}".strip(), ", ".join(each.variants), each.licence,
+         each.paper)
+        for name, each in ((name, load_benchmark(name)) for name in benchmark_names())
+    ]  # fmt: skip
+    return [("benchmark", "what", "variants", "licence", "source"), *rows]
+
+
 def _suites() -> Rows:
     from relearn.evaluation.suites import load_suite, suite_names
 
@@ -120,6 +133,7 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
     "metrics": metrics,
     "attacks": _attacks,
     "backends": _backends,
+    "benchmarks": benchmarks,
     "suites": _suites,
     "judges": _judges,
     "models": _models,

@@ -316,7 +316,7 @@ class Stages:
         return load_suite(suite).metric_names(self.sets, retain_model)
 
     def _check_evaluation(self) -> None:
-        check_evaluation(self.sets, self._metrics(), self.config.evaluation)  # type: ignore[arg-type]
+        check_evaluation(self.sets, self._metrics(), self.config.evaluation)
 
     def _evaluation(self, name: str) -> Stage:
         return Stage(f"evaluation/{name}", partial(self.evaluation, name), together=True)
@@ -336,7 +336,7 @@ class Stages:
             evaluate_model(
                 loaded_when_needed(target, config.model, adapter),
                 loaded_when_needed(base, perplexity_config(config.model, config.evaluation)),
-                self.sets,  # type: ignore[arg-type]  # names of sets are those of evaluation
+                self.sets,
                 self._metrics(),
                 config.evaluation,
                 output,

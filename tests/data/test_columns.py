@@ -288,13 +288,3 @@ def test_short_answers_in_a_column_of_labels_are_answers(tmp_path: Path) -> None
     assert load(tmp_path, "rows.jsonl", as_lines(rows))[5].answer == "45"
     rows = [{"text": f"Is person {i} old?", "labels": ("Yes", "No")[i % 2]} for i in range(6)]
     assert load(tmp_path, "rows.jsonl", as_lines(rows))[5].answer == "No"
-
-
-def test_numbers_of_choices_are_no_answers(tmp_path: Path) -> None:
-    row = {"question": "Q", "subject": "anatomy", "choices": ["A", "B"], "answer": 1}
-    for answer in (1, "1", "B"):
-        rows = as_lines([row | {"answer": answer, "choices": ["Nile", "Rhine"]}])
-        assert "is multiple choice" in refused(tmp_path, "rows.jsonl", rows)
-    assert pairs(load(tmp_path, "r.jsonl", as_lines([row | {"answer": "Rhine"}]))) == [
-        ("Q", "Rhine")
-    ]

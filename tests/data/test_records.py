@@ -18,6 +18,7 @@ def test_outer_space_is_cut_off() -> None:
         "paraphrases": (),
         "paraphrased_answer": None,
         "wrong_answers": (),
+        "choices": (),
         "continues": False,
     }
 

@@ -287,7 +287,9 @@ def test_a_suites_files_may_be_packed(tmp_path: Path) -> None:
 
 
 def test_suites_name_metrics_and_files(data_files: Path, knowundo: Path, tmp_path: Path) -> None:
-    assert suite_names() == ["custom", "knowundo", "muse", "relearn", "tofu"]
+    assert suite_names() == [
+        "custom", "knowundo", "lume", "muse", "relearn", "rwku", "tofu", "wmdp",
+    ]  # fmt: skip
     for name in suite_names():
         assert load_suite(name).metric_names()
     sets = loaded("tofu", [str(data_files / "tofu")])

@@ -1,7 +1,8 @@
 """The typed, validated configuration: one class per stage, in one file each."""
 
 from relearn.config.audit import AuditConfig, Budget
-from relearn.config.data import EVALUATED_ONLY, RUN_SETS, ColumnsConfig, DataConfig, RunSet
+from relearn.config.benchmarks import Benchmark, benchmark_names, hub_names, load_benchmark
+from relearn.config.data import EVALUATED_ONLY, RUN_SETS, ColumnsConfig, DataConfig, RunSet, SetName
 from relearn.config.describe import describe_settings
 from relearn.config.evaluation import EvaluationConfig
 from relearn.config.file import dump_config, load_config
@@ -16,10 +17,10 @@ from relearn.config.training import LigerKernel, LoraConfig, MemorizeConfig, Tra
 
 __all__ = [
     "CONTROLS", "EVALUATED_ONLY", "NEVER_SAW", "RUN_SETS", "UNLEARNED",
-    "AuditConfig", "Budget", "ColumnsConfig", "Control",
+    "AuditConfig", "Benchmark", "Budget", "ColumnsConfig", "Control",
     "DataConfig", "EvaluationConfig", "LLMConfig", "LigerKernel", "LoraConfig", "MemorizeConfig",
     "ModelConfig", "PromptConfig", "ReportConfig", "RunConfig", "RunSet", "Section",
-    "SynthesisConfig", "TrainingConfig",
-    "config_from_keywords", "copy_recipe", "describe_settings", "dump_config", "load_config",
-    "recipe_summaries", "recipes",
+    "SetName", "SynthesisConfig", "TrainingConfig", "benchmark_names",
+    "config_from_keywords", "copy_recipe", "describe_settings", "dump_config", "hub_names",
+    "load_benchmark", "load_config", "recipe_summaries", "recipes",
 ]  # fmt: skip

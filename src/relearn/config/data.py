@@ -1,8 +1,8 @@
 """Settings of the data: where the records are, and how their columns are called."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from relearn.config.section import MOST, Section
 
@@ -13,23 +13,29 @@ class ColumnsConfig(Section):
     Attributes:
         id: Column with the record's id.
         question: Column with the question.
+        opening: In place of the question: column with the beginning of a text, which the answer
+            continues as plain text.
         answer: Column with the answer.
         text: Column with plain text, which is cut into passages.
         subject: Column with the person or thing that the record is about.
         paraphrases: Column with other phrasings of the question.
         paraphrased_answer: Column with the answer in other words.
         wrong_answers: Column with false answers of the same form.
+        choices: Column with the choices of a multiple-choice question; the answer is one of them,
+            or its letter, or its number counted from 0.
         system: Column with the system message, which must be the same in every row.
     """
 
     id: str | None = None
     question: str | None = None
+    opening: str | None = None
     answer: str | None = None
     text: str | None = None
     subject: str | None = None
     paraphrases: str | None = None
     paraphrased_answer: str | None = None
     wrong_answers: str | None = None
+    choices: str | None = None
     system: str | None = None
 
 
@@ -39,6 +45,13 @@ RunSet = Literal[
 RUN_SETS: tuple[RunSet, ...] = get_args(RunSet)
 EVALUATED_ONLY: tuple[RunSet, ...] = RUN_SETS[4:]
 """Sets about neither what is to be forgotten nor what is to be kept; no model learns them."""
+
+SetName = Annotated[
+    str,
+    StringConstraints(pattern=r"^((forget|retain|holdout)(_[a-z0-9]+)*|real_authors|world_facts)$"),
+]
+"""Name of an evaluated set: one of a run's, or another, such as a benchmark's `forget_level1`. How
+it begins says what should happen to what it asks."""
 
 
 class DataConfig(Section):
@@ -76,4 +89,4 @@ class DataConfig(Section):
     split_turns: bool = False
     passage_tokens: int = Field(160, ge=8, le=MOST)
     columns: ColumnsConfig = ColumnsConfig()
-    set_columns: dict[RunSet, ColumnsConfig] = {}
+    set_columns: dict[SetName, ColumnsConfig] = {}

@@ -17,7 +17,8 @@ class EvaluationConfig(Section):
         retain_model: Model that never saw the forget set, with which forget quality and privacy
             leakage compare: by name or folder, or the folder of its results by `relearn evaluate`.
             `never_saw` means the one that a run makes if it makes its target (`memorize`).
-        entities: Judge that extracts entities: `spacy`, or `llm` for a language model.
+        entities: Judge that extracts entities: `spacy` (English), `llm` for a language model, or
+            for other languages a spaCy pipeline by name or folder, or `blank:LANGUAGE`.
         similarity: Sentence-embedding model: embedded, hub name or folder.
         entailment: Judge that labels pairs: `minilm-nli`, or a cross-encoder by hub name or folder.
         backend: Where language models that judge run: `openai`, `transformers` or `vllm`.

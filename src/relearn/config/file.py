@@ -12,6 +12,7 @@ from yaml import YAMLError
 
 from relearn.base.errors import UserError
 from relearn.base.yaml_files import yaml_stream
+from relearn.config.benchmarks import load_benchmark
 from relearn.config.data import EVALUATED_ONLY
 from relearn.config.describe import describe_settings
 from relearn.config.recipes import recipes
@@ -45,6 +46,10 @@ def load_config(
         for field in _emptied(overrides):
             OmegaConf.update(merged, field, {}, merge=False)
         merged = OmegaConf.merge(merged, OmegaConf.from_dotlist(list(overrides)))
+        benchmark = OmegaConf.select(merged, "benchmark")
+        if isinstance(benchmark, str) and benchmark.isprintable():
+            beneath = load_benchmark(benchmark).settings_beneath(dict(merged))
+            merged = OmegaConf.merge(beneath, merged)
         if inherit and (after := OmegaConf.select(merged, "after")):
             merged = OmegaConf.merge(_settings_of_run(Path(after)), merged)
         settings = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
@@ -125,7 +130,7 @@ def _settings_of_run(folder: Path) -> DictConfig:
             f"after: {folder} is no run folder.", "Name the --output folder of an earlier run."
         )
     settings = OmegaConf.load(file)
-    own = {"after", "baselines", "data", "memorize"}
+    own = {"after", "baselines", "benchmark", "data", "memorize"}
     kept = {
         name: str(records)
         for name in ("retain", "retain_unseen", *EVALUATED_ONLY)

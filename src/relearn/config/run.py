@@ -39,6 +39,8 @@ class RunConfig(Section):
         seed: Fixes all randomness.
         extensions: Python files that register objectives, metrics, ... of your own
             (docs/extend.md). They are run as part of relearn.
+        benchmark: By name (`relearn list benchmarks`): its sets, suite and models are taken where
+            nothing else is set; `muse:books` is a variant of `muse`.
         after: Run folder of the deletion request before this one: its model forgets further, and
             goes on forgetting what earlier requests named (docs/sequential.md).
         memorize: First train a target model; the fields are those of `training`.
@@ -48,6 +50,7 @@ class RunConfig(Section):
 
     seed: Seed = 0
     extensions: list[str] = []
+    benchmark: str | None = None
     after: str | None = None
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()

@@ -102,6 +102,15 @@ def as_texts(value: Any) -> tuple[str, ...]:
     return tuple(_elements(value))
 
 
+def as_choices(value: Any) -> tuple[str, ...]:
+    """Return a cell as the choices of a question; ARC's are an object with a field `text`.
+
+    Raises:
+        ValueError: see `as_texts`.
+    """
+    return as_texts(value["text"] if isinstance(value, dict) and "text" in value else value)
+
+
 def _elements(values: Iterable[Any]) -> Iterable[str]:
     for i, value in enumerate(values):
         try:

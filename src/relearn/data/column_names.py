@@ -24,6 +24,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("perturbed_answer", "perturbed_answers"),
         ("incorrect_answers",),
     ),
+    "choices": (("choices", "options"),),
     "system": (("system",), ("system_prompt", "system_message")),
     "continues": (("continues",),),
 }

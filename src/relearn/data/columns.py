@@ -3,13 +3,21 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
 from relearn.base.errors import UserError
 from relearn.config import ColumnsConfig
-from relearn.data.cells import MOST_CHARACTERS, as_answer, as_flag, as_text, as_texts
+from relearn.data.cells import (
+    MOST_CHARACTERS,
+    as_answer,
+    as_choices,
+    as_flag,
+    as_text,
+    as_texts,
+)
 from relearn.data.column_names import (
     CLASSES,
     CONTEXTS,
@@ -24,6 +32,8 @@ from relearn.data.passages import Cut, passages_of, text_column
 from relearn.data.records import Record
 from relearn.data.rows import CHAT_COLUMNS, Row, shown
 from relearn.text.words import folded_line
+
+_MOST_CHOICES = 26  # each has a letter
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ def records_from_rows(
         note = f"plain text ({len(rows)}), cut into {len(records)} passages"
         unread = [n for n in written if n not in (column, columns.id) and usual(n) != "id"]
         return RecordSet(records, systems, [note], {"text": column}, unread)
-    if columns.question is None:
+    if columns.question is None and columns.opening is None:
         rows = [each for row in rows for each in without_messages(row, split_turns)]
     table = _Table(rows, columns, source)
     table.check_meaning()
@@ -118,12 +128,12 @@ class _Table:
         self._tell_guesses()
 
     def _column(self, name: str) -> str | None:
-        given = getattr(self.given, name, None)
+        setting = "opening" if name == "question" and self.given.opening is not None else name
+        given = getattr(self.given, setting, None)
         if given is not None:
             if not has_column(self.names, given):
-                raise UserError(
-                    f"{self.source} has no column {given!r} (data.columns.{name}).", self._listed()
-                )
+                problem = f"{self.source} has no column {given!r} (data.columns.{setting})."
+                raise UserError(problem, self._listed())
             return str(given)
         for group in ((name,), *NAMES[name]):
             fits = [column for column in self.names if usual(column) in group]
@@ -165,6 +175,7 @@ class _Table:
             for name, column in self.mapping.items()
             if getattr(self.given, name, None) is None
             and self.usual[name] in GUESSED
+            and not (name == "question" and self.given.opening)
             and name != "subject"  # told when it is known whom the questions name
         }
         if guessed:
@@ -199,11 +210,6 @@ class _Table:
             return
         answers = [row.fields.get(self.mapping["answer"]) for row in self.rows]
         choose = f"If these are the answers: --set data.columns.answer={self.mapping['answer']}."
-        if {"choices", "options"} & set(self.names) and all(map(_is_choice, answers)):
-            raise UserError(
-                f"{self.source} is multiple choice: its answers are numbers or letters.",
-                f"Write the text of the choice as the answer. {choose}",
-            )
         if self.usual["answer"] == "a" and "b" in map(usual, self.names):
             raise UserError(
                 f"{self.source} is multiple choice: its columns a, b, … are choices.",
@@ -279,6 +285,9 @@ class _Table:
             raise ValueError("field 'history' holds earlier turns, which are not read")
         id_ = self._read("id", row, as_text) if own_id else None
         answer, further = self._read("answer", row, as_answer)
+        choices = self._read("choices", row, as_choices) or ()
+        if answer is not None and choices and self.answers_are_numbers:
+            answer = self._choice(answer, choices)
         fields = {
             "id": id_ or default_id,
             "question": self._question(row),
@@ -287,7 +296,10 @@ class _Table:
             "paraphrases": self._read("paraphrases", row, as_texts) or (),
             "paraphrased_answer": self._read("paraphrased_answer", row, as_text),
             "wrong_answers": self._read("wrong_answers", row, as_texts) or (),
-            "continues": self._read("continues", row, as_flag) or False,
+            "choices": choices if answer in choices and len(choices) <= _MOST_CHOICES else (),
+            "continues": self.given.opening is not None
+            or self._read("continues", row, as_flag)
+            or False,
         }
         for name in REQUIRED:
             if fields[name] is None:
@@ -296,6 +308,32 @@ class _Table:
                     f"field {self.mapping[name]!r} is {'empty' if blank else 'missing'}"
                 )
         return self._validated(fields), self._read("system", row, as_text), further
+
+    @cached_property
+    def answers_are_numbers(self) -> bool:
+        """Whether the answers are numbers or letters of choices, not the choices' text."""
+        if "choices" not in self.mapping:
+            return False
+        column = self.mapping["choices"]
+        # Without a choice, a number is just that.
+        rows = [row.fields for row in self.rows if not row.problem and _cell(row.fields, column)]
+        answers = [_cell(fields, self.mapping["answer"]) for fields in rows]
+        if not answers or not all(map(_is_choice, answers)):
+            return False
+        if any(isinstance(answer, int) for answer in answers):
+            return True
+        choices = [_cell(fields, column) for fields in rows]
+        return not all(map(_is_among, answers, choices))
+
+    def _choice(self, answer: str, choices: tuple[str, ...]) -> str:
+        """Return the choice that a number, counted from 0, or a letter stands for."""
+        number = int(answer) if answer.isdecimal() else ord(answer.upper()) - ord("A")
+        if number not in range(len(choices)):
+            raise ValueError(
+                f"field {self.mapping['answer']!r} is the number or letter of no choice (numbers "
+                "begin at 0)"
+            )
+        return choices[number]
 
     def _question(self, row: Row) -> str | None:
         question = self._read("question", row, as_text)
@@ -378,6 +416,13 @@ def _names_subject(record: Record) -> bool:
 def _is_choice(answer: Any) -> bool:
     text = str(answer).strip()
     return not isinstance(answer, bool) and (text.isdigit() or (len(text) == 1 and text.isalpha()))
+
+
+def _is_among(answer: Any, choices: Any) -> bool:
+    try:
+        return str(answer).strip() in as_choices(choices)
+    except ValueError:
+        return False
 
 
 def _counted(count: int) -> str:

@@ -6,7 +6,12 @@ from collections.abc import Iterator
 import datasets
 import pyarrow
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+)
 
 from relearn.base.errors import UserError
 from relearn.data.json_rows import object_row
@@ -50,6 +55,21 @@ def quiet_datasets() -> Iterator[None]:
         datasets.logging.set_verbosity(level)
 
 
+def _refusal(name: str, error: Exception) -> UserError:
+    chain = [error, error.__cause__, error.__context__]
+    if any(isinstance(e, GatedRepoError) or "is a gated dataset" in str(e) for e in chain):
+        return UserError(
+            f"dataset {name} is gated: its owner gives it out on request.",
+            "Ask on its page on the hub, then log in: `hf auth login`, or set HF_TOKEN.",
+        )
+    if isinstance(error, datasets.exceptions.DatasetNotFoundError):
+        return UserError(
+            f"there is no dataset {name} on the hub, or it is private.",
+            "Check the name; for a private one log in: `hf auth login`, or set HF_TOKEN.",
+        )
+    return UserError(f"dataset {name}: {_dataset_reason(error)}.", "Write org/name:config:split.")
+
+
 def _dataset_reason(error: Exception) -> str:
     """Return why `datasets` gave up, without values of a file that it could not read."""
     about_values = (
@@ -81,9 +101,7 @@ def dataset_rows(name: str, config: str | None, split: str | None, column: str |
         OSError, ValueError, RuntimeError, ArithmeticError, pyarrow.ArrowException,
         datasets.exceptions.DatasetsError,
     ) as error:  # fmt: skip
-        raise UserError(
-            f"dataset {name}: {_dataset_reason(error)}.", "Write org/name:config:split."
-        ) from error
+        raise _refusal(name, error) from error
     if isinstance(loaded, dict):
         if len(loaded) > 1:
             raise UserError(

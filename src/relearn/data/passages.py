@@ -55,7 +55,7 @@ def text_column(rows: Sequence[Row], columns: ColumnsConfig) -> str | None:
     """Return the column of plain text: the one that is named, or `text` beside no other text."""
     if columns.text is not None:
         return columns.text
-    if columns.question is not None or columns.answer is not None:
+    if {columns.question, columns.opening, columns.answer} != {None}:
         return None
     names = {name for row in rows for name in row.fields}
     found = [name for name in names if usual(name) == TEXT]

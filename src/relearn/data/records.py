@@ -42,6 +42,7 @@ class Record(Asked):
         paraphrases: Other phrasings of the question.
         paraphrased_answer: The answer in other words.
         wrong_answers: Answers of the same form that are false.
+        choices: Of a multiple-choice question, the answer among them.
         continues: Whether the answer continues the question, a passage's opening, as plain text.
     """
 
@@ -55,6 +56,7 @@ class Record(Asked):
     paraphrases: tuple[Text, ...] = ()
     paraphrased_answer: Text | None = None
     wrong_answers: tuple[Text, ...] = ()
+    choices: tuple[Text, ...] = ()
     continues: bool = False
 
 

@@ -1,6 +1,7 @@
 """A part of a source: the records that have a value in a column, as `people.csv#set=forget`."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Selection:
     Attributes:
         source: The source itself.
         column: Its column that says to which set a record belongs; empty if all are meant.
-        value: What it says of those that are meant, in any case.
+        value: What it says of those that are meant, in any case; `*` stands for any text.
     """
 
     source: str
@@ -43,9 +44,13 @@ class Selection:
                 f"{self.source} has no column {self.column!r}.", f"Columns: {shown(names)}."
             )
         values = [self._value(row) for row in rows]
-        wanted = self.value.strip().casefold()
+        wanted = re.compile(
+            ".*".join(map(re.escape, self.value.strip().casefold().split("*"))), re.DOTALL
+        )
         # A row that can't be read is left in, to be told.
-        chosen = [r for r, value in zip(rows, values, strict=True) if value == wanted or r.problem]
+        chosen = [
+            r for r, value in zip(rows, values, strict=True) if wanted.fullmatch(value) or r.problem
+        ]
         if not chosen:
             known = sorted(_USUAL_VALUES.intersection(values))
             raise UserError(

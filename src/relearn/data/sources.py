@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
 from relearn.base.progress import note
-from relearn.config import EVALUATED_ONLY, ColumnsConfig, DataConfig, ModelConfig
+from relearn.config import EVALUATED_ONLY, ColumnsConfig, DataConfig, ModelConfig, hub_names
 from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
 from relearn.data.formats import PROSE_SUFFIXES, SUFFIXES, prose_rows, read_rows
 from relearn.data.hub_datasets import hub_rows, quiet_datasets
@@ -26,10 +26,6 @@ from relearn.data.records import Record
 from relearn.data.rows import Row
 from relearn.data.selection import selection
 
-# Benchmarks by short name, with the hub dataset that holds them: `tofu:forget10` is
-# `locuslab/TOFU:forget10`, `knowundo:privacy:unlearn:train` is `zjunlp/KnowUnDo:privacy:…`.
-BENCHMARKS = {"tofu": "locuslab/TOFU", "knowundo": "zjunlp/KnowUnDo"}
-
 Name = TypeVar("Name", bound=str)
 
 Tokenizers = Callable[[ModelConfig], PreTrainedTokenizerBase]
@@ -38,8 +34,6 @@ Tokenizers = Callable[[ModelConfig], PreTrainedTokenizerBase]
 Source = str | os.PathLike[str] | Iterable[Mapping[str, Any]]
 """What `load_records` names, or in Python the rows themselves: a list of dicts, a
 `datasets.Dataset` or `IterableDataset`."""
-
-_KNOWN = ("demo", *BENCHMARKS)
 
 DEMO_SETS = {
     "forget": "forget.json",
@@ -75,12 +69,13 @@ def load_records(
               `demo:common_knowledge`: shipped questions about no one in particular;
             - a hub dataset as `org/name[:config[:split[:column]]]`; with `column`, the records
               are the list in that column;
-            - a benchmark, with the rest of a hub dataset's name: `tofu:forget10`,
+            - a benchmark's data set, with the rest of a hub dataset's name: `tofu:forget10`,
               `knowundo:privacy:unlearn:train`;
             - `-` for standard input;
             - in Python, the rows: a list of dicts, a `datasets.Dataset` or `IterableDataset`.
 
-            With `#COLUMN=VALUE` after a name, only the records that have the value in that column.
+            With `#COLUMN=VALUE` after a name, only the records that have the value in that column,
+            where `*` stands for any text.
         columns: Names of the columns; None, and each that is None, is found by its usual names.
         set_name: "forget", "retain", …; part of the ids of records that have none.
 
@@ -191,7 +186,10 @@ def _record_set(
 ) -> RecordSet:
     found = records_from_rows(rows, columns, set_name, source, split_turns=split_turns, cut=cut)
     # What a known source's columns mean is no guess.
-    if os.path.exists(os.path.expanduser(source)) or source.partition(":")[0] not in _KNOWN:
+    if os.path.exists(os.path.expanduser(source)) or source.partition(":")[0] not in (
+        "demo",
+        *hub_names(),
+    ):
         for line in found.notes:
             note(f"{source}: {line}")
     return found
@@ -209,7 +207,7 @@ def _columns_of_sets(
         # Where no set has a column, it is a mistake, which the first set's reader words.
         lacks = [f for f, c in general.items() if not has_column(own, c) and has_column(of_any, c)]
         chosen = {field: column for field, column in general.items() if field not in lacks}
-        given = data.set_columns.get(set_name, ColumnsConfig())  # type: ignore[call-overload]
+        given = data.set_columns.get(set_name, ColumnsConfig())
         chosen |= {field: column for field, column in given if column is not None}
         if missing := [general[field] for field in lacks if field not in chosen]:
             note(
@@ -272,14 +270,14 @@ def _whole(source: str) -> list[Row]:
         return read_file(path, source)
     if kind == "demo":
         return _demo_rows(rest)
-    if kind in BENCHMARKS:
-        return hub_rows(":".join(filter(None, (BENCHMARKS[kind], rest))))
+    if kind in hub_names():
+        return hub_rows(":".join(filter(None, (hub_names()[kind], rest))))
     looks_local = path.suffix.lower() in SUFFIXES or os.path.isdir(path.parent)
     if not looks_local and _HUB_NAME.fullmatch(source):
         return hub_rows(source)
     raise UserError(
         f"{source} does not exist.",
-        f"Give a file, a hub dataset (org/name), demo:… or {':…, '.join(BENCHMARKS)}:….",
+        f"Give a file, a hub dataset (org/name), demo:… or {':…, '.join(hub_names())}:….",
     )
 
 

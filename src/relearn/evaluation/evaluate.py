@@ -9,16 +9,16 @@ from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
 from relearn.base.progress import note
 from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
-from relearn.config import EvaluationConfig, ModelConfig, RunConfig
+from relearn.config import EvaluationConfig, ModelConfig, RunConfig, SetName, load_benchmark
 from relearn.data.checks import check_sets
-from relearn.data.records import Record, dumped
+from relearn.data.records import Record, RecordSets, dumped
 from relearn.data.sources import load_sets
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
 from relearn.evaluation.metrics import JointMetric, Metric
 from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
-from relearn.evaluation.rows import EvaluatedRow, SetName
+from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import (
     JUDGED,
     by_set,
@@ -82,7 +82,7 @@ def evaluate_model(
     of_retain_model = read_evaluated_rows(retain_model) if retain_model else []
     check_evaluation(records, metrics, config)
     for one in (model, base):
-        check_asked(one.prompt_format, records, one.positions, config.max_new_tokens)  # type: ignore[arg-type]  # names of sets
+        check_asked(one.prompt_format, records, one.positions, config.max_new_tokens)
     rows = _rows(records)
     wanted = wanted_fields(rows, metrics)
     with finished_batches(output, key) as parts:
@@ -128,14 +128,18 @@ def evaluate_named(
             f"evaluation.retain_model: {retain_model} holds no evaluation.",
             "Evaluate that model first, and name the --output folder of its results.",
         )
-    records, asked = load_sets(
-        set_sources(suite, data), settings.data, settings.model, tokenizer_named
-    )
-    for line in check_sets({str(name): each for name, each in records.items()}):
+    benchmark = load_benchmark(settings.benchmark) if settings.benchmark else None
+    sources = set_sources(suite, data, benchmark.sets if benchmark else {})
+    records, asked = load_sets(sources, settings.data, settings.model, tokenizer_named)
+    for line in _checked(records, as_published=benchmark is not None):
         note(line)
+    if benchmark:
+        records = {
+            name: _asked_as(benchmark.asked.get(name), each) for name, each in records.items()
+        }
     folder = model_folder(settings.model.name)
     base = model_folder(settings.evaluation.perplexity_model or settings.model.name)
-    chosen = list(metrics) or suite.metric_names(records, retain_model)  # type: ignore[arg-type]  # names of sets
+    chosen = list(metrics) or suite.metric_names(records, retain_model)
     texts = {name: content_hash(dumped(each)) for name, each in records.items()}
     key = content_hash(
         folder, base, asked.model_dump(mode="json", exclude={"name"}),
@@ -155,6 +159,24 @@ def evaluate_named(
         key=key,
         retain_model=Path(retain_model).expanduser() if retain_model else None,
     )
+
+
+def _checked(sets: RecordSets, *, as_published: bool) -> list[str]:
+    """Return notes about the sets; those that overlap are refused, unless a benchmark's do."""
+    try:
+        return check_sets(sets)
+    except UserError as error:
+        if not as_published:
+            raise
+        return [error.problem]
+
+
+def _asked_as(form: str | None, records: Sequence[Record]) -> list[Record]:
+    """Return records with their questions in a benchmark's words, such as what to complete."""
+    if form is None:
+        return list(records)
+    before, after = form.split("{question}")
+    return [r.model_copy(update={"question": f"{before}{r.question}{after}"}) for r in records]
 
 
 def loaded_when_needed(
@@ -210,6 +232,7 @@ def _row(name: SetName, record: Record) -> EvaluatedRow:
         generation="",
         paraphrased_answer=record.paraphrased_answer,
         wrong_answers=list(record.wrong_answers) or None,
+        choices=list(record.choices) or None,
     )
 
 

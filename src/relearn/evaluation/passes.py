@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any, ClassVar, Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -194,6 +195,33 @@ class Alternatives(_Losses):
     @override
     def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
         row.paraphrased_loss, *row.wrong_losses = values
+
+
+@_registered("choices")
+class Choices(Pass):
+    """How likely each choice of a multiple-choice question is, by its letter."""
+
+    fills: ClassVar[tuple[str, ...]] = ("choice_log_probs",)
+
+    @override
+    def examples(self, row: EvaluatedRow, prompt_format: PromptFormat) -> list[Example]:
+        letters = ascii_uppercase[: len(row.choices or ())]
+        lines = [
+            f"{letter}. {text}" for letter, text in zip(letters, row.choices or (), strict=True)
+        ]
+        question = "\n".join([row.question, *lines, "Answer:"])
+        return [prompt_format.encode(question, letter, end=False) for letter in letters]
+
+    @override
+    def run(
+        self, model: EvaluatedModel, examples: list[Example], config: EvaluationConfig
+    ) -> list[float]:
+        found = likelihood.batch_log_probs(model.model, examples, model.pad_token_id)
+        return [log_probs.sum().item() for log_probs in found]
+
+    @override
+    def fill(self, row: EvaluatedRow, values: list[Any]) -> None:
+        row.choice_log_probs = values
 
 
 @_registered("gradient")

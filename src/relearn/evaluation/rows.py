@@ -6,18 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from relearn.config import SetName
 from relearn.data.openings import Asked
 
-SetName = Literal[
-    "forget",
-    "retain",
-    "forget_unseen",
-    "retain_unseen",
-    "forget_earlier",
-    "real_authors",
-    "world_facts",
-    "holdout",
-]
 SetKind = Literal["forget", "retain", "holdout"]
 EntailmentLabel = Literal["entailment", "neutral", "contradiction"]
 
@@ -34,7 +25,8 @@ class EvaluatedRow(Asked):
     Attributes:
         set: The set that the row belongs to; `*_unseen` sets hold phrasings not trained on,
             `forget_earlier` what earlier requests wanted forgotten, `real_authors` and
-            `world_facts` are TOFU's, `holdout` holds records that no model in question has seen.
+            `world_facts` are TOFU's, `holdout` holds records that no model in question has seen;
+            benchmarks have further ones, such as `forget_level1`.
         question: The question as the user asks it, without a chat template.
         reference: The answer of the record.
         generation: What the evaluated model answered. Untrusted text.
@@ -53,6 +45,7 @@ class EvaluatedRow(Asked):
         embedding_similarity: Cosine of the sentence embeddings of `generation` and `reference`.
         paraphrased_answer: The reference in other words.
         wrong_answers: Answers of the reference's form that are false.
+        choices: Of a multiple-choice question, the reference among them.
         answer_log_probs: Of each token of `reference` and its end token, under the evaluated model.
         answer_greedy: Whether each of these tokens is the model's first choice, given those before.
         answer_z_scores: Each of these log-probabilities, standardised by mean and standard
@@ -60,6 +53,8 @@ class EvaluatedRow(Asked):
         paraphrased_loss: Mean token loss of `paraphrased_answer`; of `reference` where there is
             none.
         wrong_losses: Mean token loss of each of `wrong_answers`.
+        choice_log_probs: Log-probability of each choice's letter, where the question is asked with
+            its choices.
         base_loss: Mean token loss of `reference` under the base model.
         gradient_norm: Norm of the gradient of the mean token loss of `reference`.
         continuation: What the model says when the first half of `reference` is put into its mouth.
@@ -87,11 +82,13 @@ class EvaluatedRow(Asked):
     embedding_similarity: float | None = None
     paraphrased_answer: str | None = None
     wrong_answers: list[str] | None = None
+    choices: list[str] | None = None
     answer_log_probs: list[float] | None = None
     answer_greedy: list[bool] | None = None
     answer_z_scores: list[float] | None = None
     paraphrased_loss: float | None = None
     wrong_losses: list[float] | None = None
+    choice_log_probs: list[float] | None = None
     base_loss: float | None = None
     gradient_norm: float | None = None
     continuation: str | None = None
@@ -109,7 +106,7 @@ class EvaluatedRow(Asked):
         """What is to happen to what the row's set asks."""
         if self.set.startswith("forget"):
             return "forget"
-        return "holdout" if self.set == "holdout" else "retain"
+        return "holdout" if self.set.startswith("holdout") else "retain"
 
     @property
     def answer_loss(self) -> float:

@@ -66,7 +66,16 @@ SHOWN_FIRST = (
 
 _GROUPS = (
     *("knowledge", "rouge", "exact_match", "similarity", "linguistic_score", "language"),
-    *("diversity", "tofu", "memorization", "muse", "semeval", "general", "membership"),
+    *(
+        "diversity",
+        "multiple_choice",
+        "tofu",
+        "memorization",
+        "muse",
+        "semeval",
+        "general",
+        "membership",
+    ),
 )
 """Groups of metrics (`Metric.group`) in the order in which they are shown; others come last."""
 

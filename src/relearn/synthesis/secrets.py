@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 
 from relearn.store.embedded import embedded_folder
 from relearn.text.askable import askable
+from relearn.text.endings import is_grammar
 from relearn.text.identifiers import Identifier, find_identifiers, tells
 from relearn.text.languages import language_of, stop_words
 from relearn.text.numbers import in_figures
@@ -26,8 +27,9 @@ from relearn.text.words import is_unspaced
 # about a thousand words are common, and "teacher", "Cairo" or "novel" are not.
 _COMMON_BEFORE = 3000
 # A private answer of so few content words is told by any one of them, everyday words or not; a
-# longer one by so many.
+# longer one by so many. Two pairs of characters are about a word.
 _SHORT, _SEVERAL = 4, 3
+_SHORT_IN_PAIRS, _SEVERAL_IN_PAIRS = 8, 2
 
 _MARKED = re.compile(
     r"(?:https?://|www\.)\S+"  # link
@@ -59,13 +61,6 @@ _POLAR = frozenset(
     "\u0644\u0627 \u0434\u0430 \u043d\u0435\u0442 \ub124 \uc608 \uc544\ub2c8\uc694".split()
 )
 _POLAR_PHRASES = ("of course", "it is true", "it is false", "that is true", "not at all")
-# Japanese writes its endings and particles with them.
-_HIRAGANA = re.compile("[\u3041-\u309f]")
-# Endings of Korean verbs and nouns.
-_ENDINGS = frozenset(
-    "\ub2c8\ub2e4 \uc2b5\ub2c8 \uc785\ub2c8 \ud569\ub2c8 \ub429\ub2c8 \uc5d0\uc11c \uc5d0\uac8c "
-    "\uc73c\ub85c \uc774\ub2e4 \ud558\ub2e4 \uc788\ub2e4".split()
-)
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|[\"\u201c\u2018(]\s*)$")
 # Capitals that name nobody.
 _CAPITALS = frozenset("i mr mrs ms dr prof sir madam ok internet english".split())
@@ -81,6 +76,7 @@ class Secrets:
         words: Stems of names, of parts of links and addresses, and of rare words: any one tells.
         plain: Stems of its other content words.
         short: Whether it has so few content words that any one of them tells.
+        several: Otherwise, how many of them tell.
         polar: Whether it says yes or no.
         has_number: Whether it holds a number, in figures or words.
         phrases: Pairs of neighbouring content words, by stem.
@@ -97,6 +93,7 @@ class Secrets:
     words: frozenset[str]
     plain: frozenset[str]
     short: bool
+    several: int
     polar: bool
     has_number: bool
     phrases: frozenset[tuple[str, str]]
@@ -138,15 +135,19 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
         # Nothing but small words: then these are what it tells.
         private = {stem(word) for word in plain_words(text) if word not in _EMPTY} - public
     has_number = _has_number(text)
-    if (words or marked or has_number) and len(private) > _SHORT:
+    few, several = _SHORT, _SEVERAL
+    if any(map(is_unspaced, private)):
+        few, several = _SHORT_IN_PAIRS, _SEVERAL_IN_PAIRS
+    if (words or marked or has_number) and len(private) > few:
         # Then "earns" and "a year" are not what is to be hidden; "her brother Otto" all is.
         private -= askable() - words
     # "otto brandt" may be tagged as anything.
-    telling = {w for w in (*named, *(content if len(private) <= _SHORT else ())) if len(w) > 3}
+    telling = {w for w in (*named, *(content if len(private) <= few else ())) if len(w) > 3}
     return Secrets(
         words=frozenset(w for w in words if len(w) > 1 and not w.isdigit()),
         plain=frozenset(private - words),
-        short=len(private) <= _SHORT,
+        short=len(private) <= few,
+        several=several,
         polar=says_yes_or_no(text),
         has_number=has_number,
         phrases=frozenset(
@@ -222,7 +223,7 @@ def _leaked_form(secrets: Secrets, text: str, words: list[str], stems: set[str])
     shared = secrets.plain & stems
     if _has_own_word(secrets, words):
         return "gives away the private answer's own word"
-    if len(shared - _vague()) >= _SEVERAL:
+    if len(shared - _vague()) >= secrets.several:
         return "gives away several words"
     if secrets.english and _unasked_names(text, secrets.public):
         return "has a name that the question does not have"
@@ -262,9 +263,8 @@ def _joined(words: list[str]) -> set[str]:
 
 
 def _is_content(word: str, small: Iterable[str]) -> bool:
-    if is_unspaced(word):
-        grammar = word in _ENDINGS or _HIRAGANA.search(word)
-        return not (grammar or any(part in small for part in (word, *word)))
+    if not word.isascii() and is_grammar(word):
+        return False
     return word not in small and not word.isdigit()
 
 

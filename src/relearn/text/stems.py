@@ -4,6 +4,7 @@ import re
 import unicodedata
 from functools import cache
 
+from relearn.text.endings import without_particle
 from relearn.text.english import english
 from relearn.text.words import is_unspaced, regular_stem
 
@@ -67,7 +68,9 @@ def _parts(word: str) -> list[str]:
 
 @cache
 def stem(word: str) -> str:
-    """Return an English word's stem, irregular forms by their rule: "stole" is "steal"."""
+    """Return a word's stem: English by its rules ("stole" is "steal"), Korean without particle."""
+    if not word.isascii():
+        word = without_particle(word)
     return regular_stem(_irregular().get(word, word))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from relearn.inference.embeddings import Embedder
 from relearn.text.numbers import in_figures
-from relearn.text.words import folded
+from relearn.text.words import folded, latin_share
 
 # At this cosine two entities count as the same: the paper's, which took it of all-MiniLM-L12-v2.
 SAME_ENTITY = 0.8
@@ -29,7 +29,8 @@ def entity_coverage(
     """Return the share of reference entities that some generated entity matches, 0 to 1.
 
     Two entities match at a cosine of `same_entity` or more (arXiv 2502.11190); numbers, which
-    embeddings hardly tell apart, where they are the same. Where either side has none the coverage
+    embeddings hardly tell apart, where they are the same; so are entities in scripts that the
+    default embeddings can't read. Where either side has none the coverage
     is 0. The paper's code counts matching *pairs* over the number of reference entities, so that
     two generated entities matching one reference entity count twice and its values go beyond 1
     (1.4 in its record); a share can't.
@@ -51,6 +52,8 @@ def entity_coverage(
         for i, number in enumerate(numbers):
             if number:
                 alike[i] = [other == number for other in others]
+            elif model.name in SAME_ENTITY_OF and not latin_share(reference[i]):
+                alike[i] = [other == reference[i] for other in generation]
         matched = alike.any(axis=1)
     found = [known.get(e, m) for e, m in zip(reference, matched.tolist(), strict=True)]
     return sum(found) / len(found)

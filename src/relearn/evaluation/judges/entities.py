@@ -3,15 +3,20 @@
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from spacy.language import Language
 from spacy.tokens import Doc, Token
+from spacy.util import is_package
 
 from relearn.base.registry import Registry
 from relearn.config import EvaluationConfig
 from relearn.evaluation.batches import in_batches
 from relearn.text.english import english
+from relearn.text.pipelines import BLANK, pipeline
+from relearn.text.words import folded, is_unspaced
 
 T = TypeVar("T")
 
@@ -62,9 +67,12 @@ def entity_judge(config: EvaluationConfig) -> Extractor:
     """Return the extractor that the configuration names.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, and no spaCy pipeline either.
     """
-    return ENTITIES.named(config.entities)(config)
+    name = config.entities
+    if name in ENTITIES or not (is_package(name) or Path(name).is_dir() or name.startswith(BLANK)):
+        return ENTITIES.named(name)(config)
+    return partial(_pipeline_entities, pipeline=pipeline(name))
 
 
 @ENTITIES.register("spacy")
@@ -103,6 +111,47 @@ def spacy_entities(
         list(zip(texts, questions, strict=True)), _answers_entities, _CHUNK,
         file=parts and parts / "entities.jsonl", title="entities",
     )  # fmt: skip
+
+
+def _pipeline_entities(
+    texts: Sequence[str],
+    questions: Sequence[str],
+    parts: Path | None = None,
+    *,
+    pipeline: Language,
+) -> list[list[str]]:
+    """Return each text's entities by a pipeline for any language; see `spacy_entities`.
+
+    By what the pipeline marks: proper names, nouns and numbers, or named entities alone, or, where
+    it marks nothing, all words but the language's function words.
+    """
+
+    def read(answers: Sequence[tuple[str, str]]) -> list[list[str]]:
+        docs = pipeline.pipe([str(text) for pair in answers for text in pair], batch_size=_BATCH)
+        pairs = zip(docs, docs, strict=True)  # each text, and then its question
+        return [sorted(_content_words(text) - _words_of(question)) for text, question in pairs]
+
+    return in_batches(
+        list(zip(texts, questions, strict=True)), read, _CHUNK,
+        file=parts and parts / "entities.jsonl", title="entities",
+    )  # fmt: skip
+
+
+def _content_words(doc: Doc) -> set[str]:
+    words = [token for token in doc if any(map(str.isalnum, token.text)) and not token.is_stop]
+    if doc.has_annotation("POS"):
+        words = [w for w in words if w.pos_ in ("PROPN", "NOUN", "NUM") or _is_number(w)]
+    elif doc.has_annotation("ENT_IOB"):
+        words = [w for w in words if w.ent_type_ or _is_number(w)]
+    elif is_unspaced(doc.text):  # then single characters, of which two in a row tell something
+        return {a.text + b.text for a, b in pairwise(words) if a.i + 1 == b.i}
+    return {folded(word.text) for word in words}
+
+
+def _words_of(doc: Doc) -> set[str]:
+    """Return a question's words and, where no space divides them, their pairs."""
+    words = {folded(form) for token in doc for form in (token.text, token.lemma_)}
+    return words | {a.text + b.text for a, b in pairwise(doc) if is_unspaced(a.text + b.text)}
 
 
 def _answers_entities(answers: Sequence[tuple[str, str]]) -> list[list[str]]:

@@ -1,7 +1,7 @@
 """Whether an answer tells what its reference does, where entities and entailment can't say.
 
 A yes, a colour, a letter or a fact that the question already holds names no entity; a date in words
-is no likely match of the same date in figures; the offline judges read no Chinese. What measures
+is no likely match of the same date in figures; the offline judges read English alone. What measures
 such an answer is tried in turn, and where nothing does, that is the finding.
 """
 
@@ -14,7 +14,9 @@ from relearn.evaluation.metrics.knowledge import RETAINED_FROM, gives_away
 from relearn.evaluation.metrics.rouge import rouge
 from relearn.evaluation.rows import EntailmentLabel, EvaluatedRow, MeasuredBy
 from relearn.text.content import SMALL_STEMS, stems
+from relearn.text.endings import is_grammar, without_particle
 from relearn.text.identifiers import Identifier, find_identifiers, tells
+from relearn.text.languages import language_of, stop_words
 from relearn.text.numbers import in_figures
 from relearn.text.words import folded, is_unspaced, latin_share, regular_stem, tokens, words_alone
 
@@ -69,8 +71,10 @@ UNMEASURED = Telling(None, "nothing")
 
 
 def is_readable(row: EvaluatedRow) -> bool:
-    """Return whether the offline judges can read reference and answer: Latin letters."""
-    return all(latin_share(text) >= _READABLE_FROM for text in (row.reference, row.generation))
+    """Return whether the offline judges can read reference and answer: Latin letters, English."""
+    texts = (row.reference, row.generation)
+    in_latin = all(latin_share(text) >= _READABLE_FROM for text in texts)
+    return in_latin and language_of(f"{row.question} {row.reference}") == "en"
 
 
 def secret_identifiers(row: EvaluatedRow) -> list[Identifier]:
@@ -194,15 +198,17 @@ def by_share(row: EvaluatedRow, both: tuple[EntailmentLabel, EntailmentLabel]) -
 
 
 def _by_overlap(row: EvaluatedRow) -> Telling:
-    """Measure by words, or by pairs of characters in scripts without spaces."""
+    """Measure by words that are no function words, or by pairs of characters without spaces."""
     said, answered = _polarity(row.reference), _polarity(row.generation)
     reference, generation, question = (
         _parts(text) for text in (row.reference, row.generation, row.question)
     )
-    key = (reference - question) or reference
+    key = _telling_parts(row, reference - question) or (reference - question) or reference
     if said is not None and (not reference - question or len(tokens(row.reference)) < 3):
         return Telling(answered == said, "words") if answered is not None else UNMEASURED
-    share = sum(any(_alike(part, other) for other in generation) for part in key) / len(key)
+    # A long word tells more than a short one.
+    told = [part for part in key if any(_alike(part, other) for other in generation)]
+    share = sum(map(len, told)) / sum(map(len, key))
     by: MeasuredBy = "characters" if is_unspaced(row.reference) else "words"
     if share >= TOLD_FROM:
         return Telling(True, by)
@@ -216,8 +222,18 @@ def _by_overlap(row: EvaluatedRow) -> Telling:
 def _parts(text: str) -> set[str]:
     words = tokens(in_figures(folded(text)))
     if not is_unspaced(text):
-        return set(words)
+        return set(map(without_particle, words))
     return {a + b for a, b in pairwise(words)} or set(words)
+
+
+def _telling_parts(row: EvaluatedRow, new: set[str]) -> set[str]:
+    """Return which of a reference's parts that its question has not are more than grammar."""
+    language = language_of(f"{row.question} {row.reference}")
+    small = {folded(word) for word in stop_words(language)}
+    content = {part for part in new - small if part.isascii() or not is_grammar(part)}
+    asked = set(folded(row.question))
+    # In a pair of characters, one that is asked with may be the end of another word.
+    return {p for p in content if not is_unspaced(p) or asked.isdisjoint(p)} or content
 
 
 def _alike(word: str, other: str) -> bool:

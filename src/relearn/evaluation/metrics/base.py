@@ -293,7 +293,11 @@ def lacking_fields(rows: Rows, fields: Sequence[str]) -> str:
     return ""
 
 
-_FIELDS = {"paraphrased_loss": "wrong answers", "wrong_losses": "wrong answers"}
+_FIELDS = {
+    "paraphrased_loss": "wrong answers",
+    "wrong_losses": "wrong answers",
+    "choice_log_probs": "choices",
+}
 
 
 def row_scores(rows: Rows, name: str, score: Score) -> list[float]:

@@ -7,19 +7,18 @@ from importlib.resources.abc import Traversable
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from relearn.base.errors import UserError
 from relearn.base.yaml_files import read_yaml, validated
-from relearn.config import Section
+from relearn.config import RUN_SETS, Section, SetName
 from relearn.data.formats import SUFFIXES
 from relearn.data.records import RecordSets
 from relearn.data.sources import Source
 from relearn.evaluation.metrics import METRICS
 from relearn.evaluation.metrics.base import chosen_metrics
-from relearn.evaluation.rows import SetName
 
 
 class Suite(Section):
@@ -85,12 +84,16 @@ EvaluationData = str | os.PathLike[str] | Sequence[str] | Mapping[SetName, Sourc
 """Folder of a suite's files; folders and `SET=SOURCE`; or in Python, each set's source by name."""
 
 
-def set_sources(suite: Suite, data: EvaluationData) -> dict[SetName, Source]:
+def set_sources(
+    suite: Suite, data: EvaluationData, benchmark: Mapping[SetName, str] = MappingProxyType({})
+) -> dict[SetName, Source]:
     """Return where the records of each of a suite's sets are, as `load_sets` takes it.
 
     Args:
         suite: Says how its files are called.
         data: Where the sets are; of several entries for one set, the last wins.
+        benchmark: Where a benchmark has its sets; those that `data` names are taken instead, and
+            none of these where it names a folder.
 
     Raises:
         UserError: a set of the suite is missing.
@@ -104,6 +107,9 @@ def set_sources(suite: Suite, data: EvaluationData) -> dict[SetName, Source]:
         entries = [os.fspath(data)] if isinstance(data, str | os.PathLike) else data
         for entry in entries:
             sources |= _entry(suite, entry)
+        if any(_is_folder(entry) for entry in entries):
+            benchmark = {}
+    sources = {**benchmark, **sources}
     missing = [name for name in suite.sets if name not in sources]
     if missing or not sources:
         wanted = ", ".join(f"{name} ({file}.*)" for name, file in suite.sets.items())
@@ -115,17 +121,25 @@ def set_sources(suite: Suite, data: EvaluationData) -> dict[SetName, Source]:
 
 
 def _entry(suite: Suite, entry: str) -> dict[SetName, Source]:
-    name, separator, source = entry.partition("=")
-    if not separator or Path(entry).exists():
+    if _is_folder(entry):
         return _in_folder(suite, Path(entry))
+    name, _, source = entry.partition("=")
     _check_set(name, f"--data {entry}")
-    return {name: source}  # type: ignore[dict-item]
+    return {name: source}
+
+
+def _is_folder(entry: str) -> bool:
+    return "=" not in entry or Path(entry).exists()
 
 
 def _check_set(name: str, where: str) -> None:
-    if name not in get_args(SetName):
-        known = ", ".join(get_args(SetName))
-        raise UserError(f"{where}: no set is called {name!r}.", f"Known: {known}.")
+    try:
+        TypeAdapter(SetName).validate_python(name)
+    except ValidationError:
+        raise UserError(
+            f"{where}: no set is called {name!r}.",
+            f"Known: {', '.join(RUN_SETS)}; others begin with forget_, retain_ or holdout_.",
+        ) from None
 
 
 def _in_folder(suite: Suite, folder: Path) -> dict[SetName, Source]:
