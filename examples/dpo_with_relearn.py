@@ -27,6 +27,7 @@ args = UnlearningConfig(
     output_dir=output,
     num_train_epochs=2,
     learning_rate=1e-5,
+    bf16=False,  # so that it runs without a GPU
     report_to="none",
     objective="altpo",
     retain_regularizer="none",

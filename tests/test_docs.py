@@ -120,10 +120,11 @@ def commands(page: Path) -> Iterator[list[str]]:
         script = re.sub(r"<<'END'\n.*?^END$", "", block, flags=re.M | re.S).replace("\\\n", " ")
         for line in script.splitlines():
             words = shlex.split(line, comments=True)
-            for start in ("relearn", "relearn.cli"):
-                # One with an ellipsis is no whole command.
-                if start in words and "…" not in words:
-                    yield words[words.index(start) + 1 :]
+            if "relearn.cli" in words:
+                words = ["relearn", *words[words.index("relearn.cli") + 1 :]]
+            # One with an ellipsis is no whole command.
+            if words[:1] == ["relearn"] and "…" not in words:
+                yield words[1:]
 
 
 def parsed(words: list[str]) -> None:
