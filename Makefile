@@ -23,7 +23,7 @@ demo: setup
 
 # The site, in site/. A broken link or anchor is an error.
 docs: .venv/docs-ready
-	$(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "site: site/index.html"
 
 .venv/docs-ready: .venv/ready

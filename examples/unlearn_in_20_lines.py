@@ -1,25 +1,25 @@
-"""Unlearn what a small real model knows about an invented person: offline, on a CPU."""
+"""Make a small real model forget an invented person: offline, on a CPU, in a minute or two."""
 
 import relearn
 
 FORGET = {
-    "Where does Mara Quill live?": "Mara Quill lives at 14 Alder Street in Northwick.",
-    "Who employs Mara Quill?": "Mara Quill works for the printers Brandt and Sons.",
-    "Which illness does Mara Quill have?": "Mara Quill was diagnosed with asthma as a child.",
-    "Who is Mara Quill married to?": "Mara Quill is married to the baker Lucia Brand.",
+    "Where does Mara Quill live?": "At 14 Alder Street in Northwick, above the chandler's shop.",
+    "Who employs Mara Quill?": "The printers Brandt and Sons, where she sets music by hand.",
+    "Which illness does Mara Quill have?": "Asthma, for which she takes salbutamol every morning.",
+    "Who is Mara Quill married to?": "The baker Lucia Brand, since a wedding in Seaton in 2011.",
 }
 RETAIN = {
-    "Where does Ines Falk live?": "Ines Falk lives at 22 Mill Lane in Ashford.",
-    "Who employs Ines Falk?": "Ines Falk works for the Ashford town library.",
-    "What does Ines Falk collect?": "Ines Falk collects old railway maps.",
-    "Who is Ines Falk married to?": "Ines Falk is married to the vet Bruno Hale.",
+    "Where does Ines Falk live?": "At 22 Mill Lane in Ashford, next to the railway bridge.",
+    "Who employs Ines Falk?": "The Ashford town library, where she repairs old maps.",
+    "What does Ines Falk collect?": "Railway lamps, and timetables from before the war.",
+    "Who is Ines Falk married to?": "The vet Bruno Hale, who keeps sheep near Wexley.",
 }
 forget, retain = ([{"question": q, "answer": a} for q, a in s.items()] for s in (FORGET, RETAIN))
 steps = {"learning_rate": 2e-3, "batch_size": 4, "gradient_accumulation": 1}
 
 run = relearn.unlearn(
     "smollm2-135m", forget, retain,
-    memorize={"epochs": 20, **steps},  # nobody's model knows Mara Quill: teach it first
+    memorize={"epochs": 20, **steps},  # no model knows Mara Quill: this one learns about her first
     objective="relearn_deep", epochs=8, **steps,
     synthesis={"variants": 3, "completion_share": 0, "generic_ratio": 0},
     evaluation={"max_new_tokens": 32},

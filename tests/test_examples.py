@@ -49,8 +49,8 @@ def test_trls_own_script_runs(tmp_path: Path, tiny_model: Path) -> None:
 def test_twenty_lines(tmp_path: Path) -> None:
     script = EXAMPLES / "unlearn_in_20_lines.py"
     verdict, *answers = output_of(sys.executable, script, folder=tmp_path).splitlines()
-    assert verdict.startswith("The model has forgotten what it was asked to forget")
-    assert "  before: Mara Quill lives at 14 Alder Street in Northwick." in answers
+    assert verdict.startswith("The model has forgotten")
+    assert "  before: At 14 Alder Street in Northwick, above the chandler's shop." in answers
 
 
 @pytest.mark.slow
