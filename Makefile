@@ -6,7 +6,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # Of an environment's interpreter, what installs packages into it.
 install_with = $(if $(UV),$(UV) pip install --python $(1),$(1) -m pip install --disable-pip-version-check)
 
-.PHONY: demo drill test test-slow test-lowest fuzz lint setup
+.PHONY: demo docs drill test test-slow test-lowest fuzz lint setup
 
 setup: .venv/ready
 
@@ -20,6 +20,15 @@ setup: .venv/ready
 demo: setup
 	@if [ -f runs/demo/summary.json ]; then rm -rf runs/demo; fi
 	$(BIN)/relearn run --config demo --output runs/demo
+
+# The site, in site/. A broken link or anchor is an error.
+docs: .venv/docs-ready
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site: site/index.html"
+
+.venv/docs-ready: .venv/ready
+	$(call install_with,$(BIN)/python) --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
 
 # A process for each core, which computes on that core; the tests of a file stay together.
 PARALLEL := OMP_NUM_THREADS=1
