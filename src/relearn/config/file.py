@@ -110,7 +110,7 @@ def _likely(field: str) -> str:
 
 
 def _emptied(overrides: Sequence[str]) -> list[str]:
-    """Return the fields that are set to `{}`: merged with what is there, it would change nothing."""
+    """Return the fields set to `{}`, which, merged with what is there, would change nothing."""
     pairs = [override.partition("=") for override in overrides]
     return [field for field, _, value in pairs if value.strip() == "{}"]
 
