@@ -13,7 +13,13 @@ from relearn.data.new_answers import AUGMENTED, NewAnswer, read_new_answers
 from relearn.data.records import Record
 from relearn.data.requests import EARLIER, numbered, request_of
 from relearn.data.sources import load_records
-from relearn.run_folder import adapter_folder, check_finished, check_private_data, target_folder
+from relearn.run_folder import (
+    adapter_folder,
+    check_finished,
+    check_private_data,
+    read_manifest,
+    target_folder,
+)
 
 
 class EarlierRun:
@@ -52,7 +58,7 @@ class EarlierRun:
 
         Without a retain model of the user's own, which may know what is to be forgotten next.
         """
-        entry: dict[str, Any] = read_json(self.path / "manifest.json")["model"]
+        entry: dict[str, Any] = read_manifest(self.path)["model"]
         if self._config.evaluation.retain_model not in (None, NEVER_SAW):
             entry.pop(NEVER_SAW, None)
         return entry

@@ -11,6 +11,7 @@ from relearn.base.distributed import by_leader
 from relearn.base.storage import read_json, write_json, write_text
 from relearn.config import UNLEARNED, RunConfig
 from relearn.run import metrics_by_model, run
+from relearn.run_folder import read_manifest
 
 EVALUATED: Mapping[str, str] = {
     "KFR": "forget/kfr",
@@ -60,7 +61,7 @@ def reproduce(name: str, config: RunConfig, seeds: Sequence[int], output: Path) 
         for model, figures in _figures(folder, summary).items():
             for figure, value in figures.items():
                 found.setdefault(model, {}).setdefault(figure, []).append(value)
-    manifest = read_json(output / f"seed-{seeds[0]}" / "manifest.json")
+    manifest = read_manifest(output / f"seed-{seeds[0]}")
     host = manifest["host"]
     results = {
         "experiment": name,

@@ -27,7 +27,7 @@ from relearn.report.model_card import base_model
 from relearn.report.outcome import outcome
 from relearn.report.results import RunResults, read_results
 from relearn.report.verdict import judge
-from relearn.run_folder import adapter_folder, check_finished, target_folder
+from relearn.run_folder import adapter_folder, check_finished, read_manifest, target_folder
 from relearn.store.hub import HubRepository
 
 AnyModel = PreTrainedModel | PeftModel
@@ -229,7 +229,7 @@ class FinishedRun(InFolder):
 
     def _hub_target(self) -> str:
         """Return the name on the hub of the model that the run's adapters belong to."""
-        model = read_json(self.path / "manifest.json")["model"]
+        model = read_manifest(self.path)["model"]
         name = base_model(self.results) if model["source"] == model["target"] else None
         if name is None:
             raise UserError("the adapter's target model is on no hub.", "Push the merged model.")

@@ -33,7 +33,7 @@ from relearn.models.adapters import is_adapter
 from relearn.models.merging import write_merged
 from relearn.report import write_model_card, write_report
 from relearn.report.results import REDACTED, redacted_config, redacted_manifest
-from relearn.run_folder import FORGOTTEN, is_run
+from relearn.run_folder import FORGOTTEN, is_run, read_manifest
 from relearn.store.cache import cache_folder, cache_lock
 from relearn.store.embedded import EMBEDDED
 from relearn.training.memorize import target_place
@@ -137,7 +137,7 @@ def _read(run: Path) -> tuple[dict[str, Any], RunConfig]:
     manifest, config = run / "manifest.json", run / "config.yaml"
     if not _is_file(manifest):
         raise UserError(f"{run} is no run folder.", "Name the --output folder of a run.")
-    return read_json(manifest), load_config(config) if _is_file(config) else RunConfig()
+    return read_manifest(run), load_config(config) if _is_file(config) else RunConfig()
 
 
 def _is_file(path: Path) -> bool:

@@ -52,6 +52,7 @@ class Stage:
             and computes, sends and writes nothing.
         serves: Names of the trainings that can't go on without it; none where the whole run can't.
         together: All processes work, not the leader alone.
+        final: Nothing is built on its files, which a later command may write anew.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Stage:
     check: Callable[[], None] = _nothing
     serves: tuple[str, ...] = ()
     together: bool = False
+    final: bool = False
 
 
 class RunFolder:
@@ -171,7 +173,7 @@ class RunFolder:
         self.manifest["stages"][stage.name] = {
             "seconds": round(time.perf_counter() - start, 2),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "files": written(self.path, before) if is_leader() else {},
+            "files": written(self.path, before) if is_leader() and not stage.final else {},
         }
         self.manifest["peak_memory_bytes"] = max(
             self.manifest["peak_memory_bytes"], _peak_memory_bytes()
@@ -236,7 +238,7 @@ def check_private_data(run: Path) -> None:
     Raises:
         UserError: it was, or half of it.
     """
-    if FORGOTTEN in read_json(run / "manifest.json"):
+    if FORGOTTEN in read_manifest(run):
         raise UserError(
             f"the private data of {run} was deleted by `relearn forget-run`.",
             "Only its figures and its unlearned model are left.",
@@ -249,7 +251,7 @@ def target_folder(run: Path) -> Path:
     Raises:
         UserError: it is not there any more.
     """
-    folder = Path(read_json(run / "manifest.json")["model"]["target"])
+    folder = Path(read_manifest(run)["model"]["target"])
     if not folder.is_dir():
         check_private_data(run)
         raise UserError(

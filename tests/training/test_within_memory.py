@@ -15,7 +15,7 @@ from relearn.data.batching import TrainingRow
 from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import load_model
 from relearn.training.engine import train
-from relearn.training.within_memory import halves
+from relearn.training.within_memory import Gradients, halves
 
 ROWS = 3  # as many as "memory" holds
 
@@ -105,3 +105,17 @@ def test_a_chosen_row_stays_beside_its_forget_row(prompt_format: PromptFormat) -
         forget = [row.index for row in half if row.is_forget]
         assert [row.index - 10 for row in half if row.is_chosen] == forget
     assert halves([rows[0], rows[3]]) is None
+
+
+def test_gradients_of_a_whole_model_are_not_copied(model: PreTrainedModel) -> None:
+    assert Gradients.kept(model) is not None  # before the first micro-batch there are none
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert Gradients.kept(model) is None
+    model.requires_grad_(False)
+    model.lm_head.requires_grad_()
+    kept = Gradients.kept(model)
+    assert kept is not None
+    model.lm_head.weight.grad += 1
+    kept.restore()
+    assert torch.equal(model.lm_head.weight.grad, torch.ones_like(model.lm_head.weight))

@@ -20,7 +20,7 @@ from relearn.models.loading import (
     tokenizer_named,
 )
 from relearn.models.place import ModelPlace, folders_of, named_path
-from relearn.run_folder import adapter_folder, check_private_data, target_folder
+from relearn.run_folder import adapter_folder, check_private_data, read_manifest, target_folder
 from relearn.training.memorize import memorize
 
 
@@ -64,7 +64,7 @@ def from_run(
     suspects += [_suspect(*named_path(each, "--model"), target) for each in named]
     _check_names(suspects)
     # Last of all: it may have to be trained, and a mistake above is found without.
-    made = read_json(run / "manifest.json")["model"].get("never_saw")
+    made = read_manifest(run)["model"].get("never_saw")
     never_saw = model_folder(control or made) if control or made else never_saw_model(config, sets)
     if never_saw:
         suspects.append(Suspect(ModelPlace("never_saw", never_saw), "never_saw"))

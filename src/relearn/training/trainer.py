@@ -195,13 +195,14 @@ class ObjectiveTrainer(Trainer):
         # Alone: processes that share gradients must all take the same steps.
         if self.args.world_size > 1:
             return step(model, cast(Any, inputs), cast(Any, num_items_in_batch))
-        before, parts = Gradients(model), {name: v.clone() for name, v in self._parts.items()}
+        before = Gradients.kept(model)
+        parts = {name: v.clone() for name, v in self._parts.items()}
         try:
             return step(model, cast(Any, inputs), cast(Any, num_items_in_batch))
         except RuntimeError as error:
             rows = cast(TrainingRows, self.train_dataset)
             parted = halves([rows[int(i)] for i in inputs["index"]])
-            if parted is None or not should_reduce_batch_size(error):
+            if before is None or parted is None or not should_reduce_batch_size(error):
                 raise
         # Outside of the handler, whose error holds on to the tensors of the failed attempt.
         before.restore()

@@ -1,6 +1,7 @@
 """A micro-batch that does not fit into memory is computed in halves, to the same loss."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -36,15 +37,25 @@ class Gradients:
     """What the gradients are before a micro-batch, to go back to.
 
     Args:
-        model: The policy. Between optimizer steps its gradients are None, which costs nothing to
-            keep; within one, those of the trained parameters are copied.
+        parameters: What is trained. Between optimizer steps its gradients are None, which costs
+            nothing to keep; within one they are copied.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._trained = [p for p in model.parameters() if p.requires_grad]
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self._trained = parameters
         self._before: list[Tensor | None] = [
-            None if p.grad is None else p.grad.clone() for p in self._trained
+            None if p.grad is None else p.grad.clone() for p in parameters
         ]
+
+    @classmethod
+    def kept(cls, model: nn.Module) -> Self | None:
+        """Keep a model's gradients; None where the copy would be as large as most of the model."""
+        everything = list(model.parameters())
+        trained = [p for p in everything if p.requires_grad]
+        copied = sum(p.grad.numel() for p in trained if p.grad is not None)
+        if 2 * copied > sum(p.numel() for p in everything):
+            return None
+        return cls(trained)
 
     def restore(self) -> None:
         """Let the gradients be as they were."""
