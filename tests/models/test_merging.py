@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.tiny_models import save_adapter
 from relearn.base.errors import UserError
 from relearn.config import LoraConfig, ModelConfig
 from relearn.models.adapters import add_adapter, merge_adapter, scale_adapter
@@ -17,16 +18,10 @@ CONFIG = ModelConfig(dtype="float32")
 
 @pytest.fixture
 def adapters(tiny_model: Path, tmp_path: Path) -> list[Path]:
-    folders = []
-    for seed in (1, 2):
-        policy = add_adapter(load_model(tiny_model, CONFIG), LoraConfig(rank=4))
-        torch.manual_seed(seed)
-        for name, parameter in policy.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1)
-        folders.append(tmp_path / f"adapter-{seed}")
-        policy.save_pretrained(str(folders[-1]))
-    return folders
+    return [
+        save_adapter(load_model(tiny_model, CONFIG), tmp_path / f"adapter-{seed}", seed)
+        for seed in (1, 2)
+    ]
 
 
 def change(tiny_model: Path, adapter: Path) -> dict[str, np.ndarray]:
