@@ -22,6 +22,7 @@ from relearn import (
     cli_list,
     cli_recipes,
     cli_reproduce,
+    cli_results,
     cli_synthesize,
 )
 from relearn.base.distributed import by_leader, prints, process_count
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.add_typer(cli_judge.app, name="judge")
 app.command("audit")(cli_audit.audit)
 app.command("reproduce")(cli_reproduce.reproduce)
+app.command("results")(cli_results.results)
 app.command("check")(cli_check.check)
 app.command("forget-run")(cli_forget_run.forget_run)
 app.add_typer(cli_recipes.app, name="recipes")

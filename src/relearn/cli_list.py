@@ -13,7 +13,7 @@ from relearn.cli_common import console
 from relearn.config import benchmark_names, describe_settings, load_benchmark
 
 _KINDS = (
-    "objectives, wrappers, metrics, attacks, backends, benchmarks, suites, judges, models, "
+    "objectives, wrappers, metrics, attacks, backends, benchmarks, suites, tasks, judges, models, "
     "settings."
 )
 Rows = list[tuple[str, ...]]
@@ -106,6 +106,17 @@ def _suites() -> Rows:
     return _summarized("suite", {name: load_suite(name).description for name in suite_names()})
 
 
+def _tasks() -> Rows:
+    from relearn.evaluation.harnesses import INSPECT_TASKS, LM_EVAL_TASKS
+
+    lm_eval = sorted(f"relearn_{file.stem}" for file in LM_EVAL_TASKS.glob("*.yaml"))
+    return [
+        ("tasks for", "names", "how"),
+        ("lm-evaluation-harness", "\n".join(lm_eval), f"lm_eval --include_path {LM_EVAL_TASKS}"),
+        ("Inspect", "tofu\nknowundo\nrecords", f"inspect eval {INSPECT_TASKS}@NAME"),
+    ]
+
+
 def _judges() -> Rows:
     from relearn.evaluation.judges import summaries
 
@@ -135,6 +146,7 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
     "backends": _backends,
     "benchmarks": benchmarks,
     "suites": _suites,
+    "tasks": _tasks,
     "judges": _judges,
     "models": _models,
     "settings": _settings,

@@ -144,7 +144,12 @@ def run_evaluation(
     if generations and (data or metrics or settings.evaluation.retain_model):
         raise UserError("data, metrics and a retain model go with a model.", "Leave them out.")
     for folder in against:
-        read_evaluated_rows(folder)  # a mistake is found before anything is computed
+        # A mistake is found before anything is computed.
+        if not any(row.question for row in read_evaluated_rows(folder)):
+            raise UserError(
+                f"{folder}: its rows have no questions by which rows can be paired.",
+                "Put figures side by side: relearn results DIR FILE.",
+            )
 
     def work() -> None:
         if generations:

@@ -17,6 +17,7 @@ from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
 from relearn.evaluation.metrics import JointMetric, Metric
 from relearn.evaluation.metrics.base import chosen_metrics
+from relearn.evaluation.open_unlearning import read_rows, results_file
 from relearn.evaluation.passes import PASSES, EvaluatedModel, make_pass, passes_for
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.scoring import (
@@ -269,17 +270,22 @@ def _general_ability(
 
 def names_model(retain_model: str | None) -> bool:
     """Return whether the setting names a model, and no folder with results of one."""
-    return bool(retain_model) and not (Path(str(retain_model)).expanduser() / _ROWS).is_file()
+    if not retain_model:
+        return False
+    path = Path(retain_model).expanduser()
+    return not ((path / _ROWS).is_file() or results_file(path))
 
 
 def read_evaluated_rows(folder: Path) -> list[EvaluatedRow]:
-    """Read the rows of an evaluation.
+    """Read the rows of an evaluation, or of open-unlearning's results.
 
     Raises:
         UserError: there are none.
     """
     file = folder / _ROWS
     if not file.is_file():
+        if other := results_file(folder):
+            return read_rows(other)
         raise UserError(
             f"{folder} holds no evaluation.", "Name the --output folder of `relearn evaluate`."
         )
