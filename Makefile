@@ -21,9 +21,9 @@ demo: setup
 	@if [ -f runs/demo/summary.json ]; then rm -rf runs/demo; fi
 	$(BIN)/relearn run --config demo --output runs/demo
 
-# The site, in site/. A broken link or anchor is an error.
+# The site, in site/. A broken link or anchor is an error; with --quiet mkdocs would not see it.
 docs: .venv/docs-ready
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "site: site/index.html"
 
 .venv/docs-ready: .venv/ready

@@ -69,3 +69,4 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     for block in blocks:
         output_of("bash", "-euc", block, folder=tmp_path)
     assert (tmp_path / "runs" / "first" / "report.html").is_file()
+    assert (tmp_path / "forgotten-model" / "model.safetensors").is_file()
