@@ -4,9 +4,9 @@
 
 The records are made up and written to JSON lines in a temporary folder, a tenth as many to forget
 as to keep. Each stage works on them at each size, a share of the whole, in a process of its own, so
-that its peak memory is its own. What is printed: records, seconds, seconds for 10,000 records (the
-same at every size, where time is linear), the process's peak resident memory, and what of it was
-there before the stage began, once its libraries were loaded.
+that its peak memory is its own. What is printed: records, seconds of one processor, the same for
+10,000 records (equal at every size, where time is linear), the process's peak resident memory, and
+what of it was there before the stage began, once its libraries were loaded.
 
 - `check`: `relearn check FORGET RETAIN`, as a user starts it;
 - `read`: a run's sets read, validated, compared, hashed and written, as `relearn run` does before
@@ -227,9 +227,9 @@ def measured(stage: str, share: float) -> dict[str, Any]:
         write(folder / "forget.jsonl", records(round(share * FORGET), 0))
         write(folder / "retain.jsonl", records(round(share * RETAIN), 1))
         count, work = STAGES[stage](folder, share)
-        before, start = megabytes(), time.perf_counter()
+        before, start = megabytes(), time.process_time()
         work()
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
     return {"stage": stage, "records": count, "seconds": round(seconds, 2),
             "before_mib": round(before), "peak_mib": round(megabytes())}  # fmt: skip
 

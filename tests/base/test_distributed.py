@@ -2,13 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from helpers.processes import in_two_processes
 from relearn.base.storage import read_json
 
 # What each of two processes does; `where` is a stage of the leader or of both.
@@ -46,40 +46,17 @@ cli.main()
 """
 
 
-def in_two_processes(folder: Path, *arguments: str) -> tuple[list[int], str]:
-    """Return the exit codes, and what both wrote to their standard error."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    (folder / "job.py").write_text(JOB)
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "job.py", *arguments],
-            cwd=folder, stderr=subprocess.PIPE, text=True,
-            env=os.environ | meeting | {"RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"},
-        )
-        for rank in ("0", "1")
-    ]  # fmt: skip
-    try:
-        errors = [process.communicate(timeout=120)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [process.returncode for process in processes], "".join(errors)
-
-
 @pytest.mark.parametrize("where", ["leader", "both"])
 def test_a_failed_stage_fails_in_every_process_and_is_told_once(tmp_path: Path, where: str) -> None:
     """And all of them could go on with another stage."""
-    codes, errors = in_two_processes(tmp_path, where, "UserError")
+    codes, _, errors = in_two_processes(tmp_path, JOB, where, "UserError")
     assert codes == [2, 2], errors
     assert errors.count("the stage failed.") == 1
     assert (tmp_path / "after").is_file()
 
 
 def test_a_bug_in_the_leaders_stage_ends_every_process(tmp_path: Path) -> None:
-    codes, errors = in_two_processes(tmp_path, "leader", "ValueError")
+    codes, _, errors = in_two_processes(tmp_path, JOB, "leader", "ValueError")
     assert codes == [1, 1], errors
     # Its message might quote a record.
     assert errors.count("builtins.ValueError: (its message") == 1
@@ -88,7 +65,7 @@ def test_a_bug_in_the_leaders_stage_ends_every_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("where", "lost"), [("leader", 0), ("both", 1)])
 def test_a_process_that_is_killed_ends_the_other(tmp_path: Path, where: str, lost: int) -> None:
     """The leader at work while the other waits for it; the other in the middle of a sum."""
-    codes, errors = in_two_processes(tmp_path, where, "lost")
+    codes, _, errors = in_two_processes(tmp_path, JOB, where, "lost")
     assert codes[lost] == -signal.SIGKILL
     assert codes[1 - lost] == 1, errors
     # What is done stays done, and the stage is not: the same command takes it up.

@@ -1,5 +1,6 @@
 """Work in batches: what is finished survives a kill, of passes and of judges."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from helpers.command import Command
 from helpers.endpoint import Endpoint
+from helpers.processes import in_two_processes
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_jsonl
 from relearn.config import EvaluationConfig, LLMConfig
@@ -147,3 +149,39 @@ def test_killed_while_labelling_a_file_it_goes_on(
         label_file(pairs, tmp_path / name, "minilm-nli")
     assert (tmp_path / "killed.tsv").read_text() == (tmp_path / "clean.tsv").read_text()
     assert {f.name for f in tmp_path.iterdir()} == {"pairs.tsv", "killed.tsv", "clean.tsv"}
+
+
+# The second time it is all there already. What the leader does alone it shares with nobody.
+SHARED = """
+import json, os
+from pathlib import Path
+from relearn.base.distributed import by_leader
+from relearn.evaluation.batches import finished_batches, in_batches
+
+worked = []
+
+def work(batch):
+    worked.extend(batch)
+    return [[item, os.environ["RANK"]] for item in batch]
+
+with finished_batches(Path("output"), "key") as parts:
+    first = in_batches(list(range(10)), work, 3, file=parts / "made.jsonl")
+    files = by_leader(lambda: sorted(file.name for file in parts.glob("made*")))
+    again = in_batches(list(range(10)), work, 3, file=parts / "made.jsonl")
+    alone = by_leader(lambda: in_batches(["alone"], work, 3))
+print(json.dumps([worked, first, files, again, alone, Path("output", "parts").exists()]))
+"""
+
+
+def test_two_processes_share_the_batches(tmp_path: Path) -> None:
+    codes, printed, errors = in_two_processes(tmp_path, SHARED)
+    assert codes == [0, 0], errors
+    (ours, *found), (theirs, *same) = map(json.loads, printed)
+    assert ours == [0, 1, 2, 6, 7, 8, "alone"]
+    assert theirs == [3, 4, 5, 9]
+    assert found == same
+    first, files, again, alone, kept = found
+    assert first == again == [[i, "1" if i in theirs else "0"] for i in range(10)]
+    assert files == ["made.1.jsonl", "made.jsonl"]
+    assert alone == [["alone", "0"]]
+    assert not kept

@@ -16,7 +16,12 @@ from relearn.evaluation.judges.coverage import entity_coverage
 from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
-from relearn.evaluation.metrics.base import NotComputed, chosen_metrics, lacking_fields
+from relearn.evaluation.metrics.base import (
+    NotComputed,
+    chosen_metrics,
+    lacking_fields,
+    row_scores,
+)
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.evaluation.significance import intervals
 from relearn.inference.embeddings import check_embedder, embedder
@@ -205,9 +210,18 @@ def score(
     sets = by_set(rows)
     values: dict[str, float] = {}
     for set_name, members in sets.items():
-        for name, metric in metrics.items():
-            if isinstance(metric, Metric) and metric.applies(members):
-                values |= _values_of(f"{set_name}/{name}", metric, members)
+        applying = {
+            name: metric
+            for name, metric in metrics.items()
+            if isinstance(metric, Metric) and metric.applies(members)
+        }
+        # Row by row: what metrics share, such as a text's words, is remembered for few rows only.
+        for row in members:
+            for metric in applying.values():
+                for column, of_row in metric.columns.items():
+                    row_scores([row], column, of_row)
+        for name, metric in applying.items():
+            values |= _values_of(f"{set_name}/{name}", metric, members)
     values |= general or {}
     sets |= by_set(retain_model, "retain_model/")
     for name, metric in metrics.items():

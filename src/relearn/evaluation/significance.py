@@ -22,8 +22,8 @@ RESAMPLES = 2000
 JOINT_RESAMPLES = 500  # each computes a joint metric again
 PERMUTATIONS = 9999
 _SEED = 0
-_TOGETHER = 1 << 24  # numbers drawn together, which bounds the memory
-_MOST_OF_BCA = 10_000
+_TOGETHER = 1 << 22  # numbers drawn together, which bounds the memory
+_MOST_OF_BCA = 5_000
 
 
 def intervals(
@@ -34,7 +34,7 @@ def intervals(
     """Return a 95 % bootstrap interval of every value that rows make.
 
     Rows are resampled within their sets, with a fixed seed; bias-corrected and accelerated
-    (Efron 1987), for joint metrics plain percentiles, and for more than 10,000 rows, where the two
+    (Efron 1987), for joint metrics plain percentiles, and for more than 5,000 rows, where the two
     hardly differ and the correction takes quadratic time. A model is not trained again: the
     interval says how the figure depends on the questions that were asked.
 
