@@ -217,11 +217,11 @@ def score(
         }
         # Row by row: what metrics share, such as a text's words, is remembered for few rows only.
         for row in members:
-            for metric in applying.values():
-                for column, of_row in metric.columns.items():
+            for by_row in applying.values():
+                for column, of_row in by_row.columns.items():
                     row_scores([row], column, of_row)
-        for name, metric in applying.items():
-            values |= _values_of(f"{set_name}/{name}", metric, members)
+        for name, by_row in applying.items():
+            values |= _values_of(f"{set_name}/{name}", by_row, members)
     values |= general or {}
     sets |= by_set(retain_model, "retain_model/")
     for name, metric in metrics.items():
