@@ -5,7 +5,8 @@
 The endpoint is the tests' own, on loopback and in a process of its own. It answers a call after so
 many seconds and works on 32 at once, so that its limit is 32 / S calls a second; what comes on top
 waits. Each answer is journaled on disk, as in a run. What is printed for each `llm.concurrency` is
-calls a second, from the start of the first to the end of the last, and their share of the limit.
+calls a second, from the start of the first to the end of the last, their share of the limit, and
+the milliseconds of a processor that a call takes here.
 """
 
 import argparse
@@ -35,17 +36,18 @@ def serve(seconds: float, ready: Connection) -> None:
         ready.recv()
 
 
-def calls_a_second(base_url: str, calls: int, at_once: int) -> float:
+def measured(base_url: str, calls: int, at_once: int) -> tuple[float, float]:
+    """Return calls a second, and milliseconds of a processor for each."""
     config = LLMConfig(base_url=base_url, model="served", concurrency=at_once)
     prompts = [Prompt(f"Where does person {i} live?") for i in range(calls)]
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal") as journal:
         llm = make_llm("openai", config)
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         answers = ask(llm, prompts, journal)
-        seconds = time.perf_counter() - start
+        seconds, busy = time.perf_counter() - start, time.process_time() - busy
     if failed := [answer.error for answer in answers if answer.error]:
         raise RuntimeError(f"{len(failed)} calls failed: {failed[0]}")
-    return calls / seconds
+    return calls / seconds, 1000 * busy / calls
 
 
 def main() -> None:
@@ -59,10 +61,12 @@ def main() -> None:
     server = Process(target=serve, args=(given.seconds, theirs), daemon=True)
     server.start()
     base_url = ours.recv()
-    table = Table("llm.concurrency", "calls a second", "of the limit")
+    measured(base_url, LIMIT, LIMIT)  # loads what the first calls need
+    table = Table("llm.concurrency", "calls a second", "of the limit", "ms of a processor")
     for at_once in given.at_once:
-        rate = calls_a_second(base_url, given.calls, at_once)
-        table.add_row(str(at_once), f"{rate:.1f}", f"{rate * given.seconds / LIMIT:.0%}")
+        rate, busy = measured(base_url, given.calls, at_once)
+        share = rate * given.seconds / LIMIT
+        table.add_row(str(at_once), f"{rate:.1f}", f"{share:.0%}", f"{busy:.1f}")
     ours.send("done")
     server.join()
     Console().print(table)

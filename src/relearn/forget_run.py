@@ -110,7 +110,9 @@ def forget_run(run: Path) -> Plan:
         todo = plan(run)
         manifest, config = _read(run)
         # First of all: nothing may resume a run that lacks half its files.
-        manifest.setdefault(FORGOTTEN, {"begun": _now()})
+        # And half a cached model is no longer known by its content.
+        going = [str(place) for place in todo.cached]
+        manifest.setdefault(FORGOTTEN, {"begun": _now(), "cached": going})
         write_json(run / "manifest.json", manifest)
         if todo.merged:
             _release(run, manifest, config)
@@ -173,6 +175,7 @@ def _cached(run: Path, manifest: Mapping[str, Any], config: RunConfig) -> list[P
         return []
     model = manifest.get("model", {})
     named = [Path(model[each]) for each in ("source", "target", "never_saw") if each in model]
+    named += map(Path, manifest.get(FORGOTTEN, {}).get("cached", ()))
     places = [*named, *(_made(run, manifest, config, config.memorize) if config.memorize else [])]
     root = cache_folder().resolve()
     # A manifest may say anything: nothing outside of the cache is ever deleted.
