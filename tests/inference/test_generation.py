@@ -42,6 +42,22 @@ def test_every_kind_of_state_is_handed_on(family: str) -> None:
     assert found[0] != expected[0]
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "mixtral"])
+def test_the_head_reads_the_last_states_alone(family: str) -> None:
+    model = random_model(tiny_config(family, **IDS))
+    seen: list[tuple[int, bool]] = []
+    head = model.get_output_embeddings()
+    head.register_forward_pre_hook(
+        lambda _, states: seen.append((states[0].shape[1], states[0].is_contiguous()))
+    )
+    continuations(model, PROMPTS, max_new_tokens=2, pad_token_id=0)
+    assert set(seen) == {(1, True)}
+    # As transformers' own number has it: a view into all states.
+    seen.clear()
+    model(torch.tensor(PROMPTS[::3][:1] * 2), logits_to_keep=1)
+    assert seen == [(1, False)]
+
+
 @pytest.mark.parametrize("family", ["qwen2", "gpt2", "lfm2", "mamba"])
 def test_draws_follow_the_model_and_depend_on_no_other_prompt(family: str) -> None:
     model = random_model(tiny_config(family, **IDS))

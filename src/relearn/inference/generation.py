@@ -91,7 +91,10 @@ def _continuations(
     def forward(ids: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """Return the (rows, vocabulary) logits of the next tokens, and the cache after `ids`."""
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        also = {"position_ids": positions, "logits_to_keep": 1}
+        # By its place, which copies the last states. A slice of them is not contiguous, and from
+        # such torch makes, on a CPU, a copy of the output head for every row of the batch.
+        last = torch.tensor([ids.shape[1] - 1], device=ids.device)
+        also = {"position_ids": positions, "logits_to_keep": last}
         output = model(
             input_ids=ids,
             attention_mask=mask,
