@@ -138,8 +138,10 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float, dropout
     """Plain attention: on a CPU its backward pass is several times faster than the fused one's."""
     rows, heads, length, size = q.shape
     groups = heads // k.shape[1]  # query heads that share a key head
-    q = q.reshape(rows * k.shape[1], groups * length, size) * scale
-    k, v = k.flatten(0, 1), v.flatten(0, 1)
+    # Under autocast values come in its type, and the rotated queries and keys do not. Converted
+    # here, since what is made again in the backward pass is made without autocast.
+    q = (q.reshape(rows * k.shape[1], groups * length, size) * scale).to(v.dtype)
+    k, v = k.flatten(0, 1).to(v.dtype), v.flatten(0, 1)
     weights = _Softmax.apply(_scores(q, k, mask), q.detach(), k.detach(), mask)
     weights = torch.nn.functional.dropout(weights, dropout, dropout > 0)
     return (weights.view(len(k), groups * length, -1) @ v).view(rows, heads, length, size)
