@@ -131,6 +131,7 @@ def evaluated_rows() -> list[EvaluatedRow]:
         EvaluatedRow(
             set="forget", id=str(i), question=f"What is {i}?", generation="",
             reference="It is " + "very " * i + "round.", wrong_answers=("It is square.",),
+            choices=("It is round.", "It is square."),
         )
         for i in range(3)
     ]  # fmt: skip
