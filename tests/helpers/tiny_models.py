@@ -16,9 +16,6 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from relearn.config import LoraConfig
-from relearn.models.adapters import add_adapter
-
 CORPUS = [
     "Question: Where does Ida Holm keep bees?\nAnswer: Ida Holm keeps bees near the old mill.",
     "Question: Who painted the harbour?\nAnswer: The harbour was painted by Oskar Lind in May.",
@@ -223,15 +220,4 @@ def save_tiny(
     model.generation_config = GenerationConfig(**ids)
     model.requires_grad_(True).save_pretrained(folder)
     made.save_pretrained(folder)
-    return folder
-
-
-def save_adapter(model: PreTrainedModel, folder: Path, seed: int) -> Path:
-    """Write a random LoRA adapter of a model to `folder`, and return it."""
-    policy = add_adapter(model, LoraConfig(rank=4))
-    torch.manual_seed(seed)
-    for name, parameter in policy.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
-    policy.save_pretrained(str(folder))
     return folder

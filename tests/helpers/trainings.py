@@ -1,12 +1,15 @@
 """What tests of trainings share: rows, options that fit a tiny model, a training that is killed."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel
 
-from relearn.config import ModelConfig
+from relearn.config import LoraConfig, ModelConfig
 from relearn.data.batching import TrainingRow, collate
 from relearn.data.tokenization import Example, PromptFormat
+from relearn.models.adapters import add_adapter
 
 CONFIG = ModelConfig(dtype="float32")
 
@@ -32,8 +35,16 @@ def padded(some: Sequence[TrainingRow]) -> dict[str, torch.Tensor]:
     return collate(some, pad_token_id=2)
 
 
-def randomize_adapter(model: torch.nn.Module) -> None:
-    torch.manual_seed(1)
+def randomize_adapter(model: torch.nn.Module, seed: int = 1) -> None:
+    torch.manual_seed(seed)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
+
+
+def save_adapter(model: PreTrainedModel, folder: Path, seed: int) -> Path:
+    """Write a random LoRA adapter of a model to `folder`, and return it."""
+    policy = add_adapter(model, LoraConfig(rank=4))
+    randomize_adapter(policy, seed)
+    policy.save_pretrained(str(folder))
+    return folder

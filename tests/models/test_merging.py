@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.tiny_models import save_adapter
+from helpers.trainings import save_adapter
 from relearn.base.errors import UserError
 from relearn.config import LoraConfig, ModelConfig
 from relearn.models.adapters import add_adapter, merge_adapter, scale_adapter

@@ -11,7 +11,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from helpers.tiny_models import save_adapter
+from helpers.trainings import save_adapter
 from relearn.config import ModelConfig
 from relearn.inference.generation import generate_answers
 from relearn.models.loading import load_model, load_prompt_format
