@@ -2,14 +2,15 @@
 
 launched.py MODEL OUTPUT SETTINGS [fsdp | deepspeed]
 
-SETTINGS has those of each training by name; it is written to OUTPUT/name. Where it is sharded it
-kills itself at the forward pass that the environment's DIES_AT numbers.
+SETTINGS has those of each training by name; it is written to OUTPUT/name. It kills itself at the
+forward pass that the environment's DIES_AT numbers; until then all but the leader write late.
 """
 
 import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -43,20 +44,45 @@ def shard(by: str) -> None:
         torch.distributed.init_process_group("gloo")
         PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
     step = ObjectiveTrainer.training_step
-    passes = iter(range(1, 1000))
 
     def checked(self: ObjectiveTrainer, *arguments: object) -> torch.Tensor:
         assert AcceleratorState().distributed_type.value.lower() == by
         if by == "fsdp":
             assert all(isinstance(p, DTensor) for p in self.model_wrapped.parameters())
-        if next(passes) == int(os.environ.get("DIES_AT", 0)):
-            os.kill(os.getpid(), signal.SIGKILL)
         return step(self, *arguments)
 
     ObjectiveTrainer.training_step = checked
 
 
+def die_at(number: int) -> None:
+    """Kill this process at a forward pass, counted from 1."""
+    step = ObjectiveTrainer.training_step
+    passes = iter(range(1, 1000))
+
+    def dying(self: ObjectiveTrainer, *arguments: object) -> torch.Tensor:
+        if next(passes) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, *arguments)
+
+    ObjectiveTrainer.training_step = dying
+
+
+def write_late() -> None:
+    """Let the others write their part of a checkpoint after the leader has written its own."""
+    save = ObjectiveTrainer._save_rng_state
+
+    def late(self: ObjectiveTrainer, folder: str) -> None:
+        if not self.is_world_process_zero():
+            time.sleep(0.3)
+        save(self, folder)
+
+    ObjectiveTrainer._save_rng_state = late
+
+
 def main() -> None:
+    if "DIES_AT" in os.environ:
+        write_late()
+        die_at(int(os.environ["DIES_AT"]))
     folder, output, settings = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     for by in sys.argv[4:]:
         shard(by)

@@ -118,6 +118,18 @@ def two_processes(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return output
 
 
+def test_a_checkpoint_is_whole_when_every_process_has_written(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """The leader, done first, notes the files of both."""
+    launch = [*LAUNCH, "--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no"]
+    command = [*launch, "--num_processes", "2", *script(tiny_model, tmp_path, 1, only=["lora"])]
+    process = start(command, DIES_AT="3")
+    log = process.communicate(timeout=500)[0]
+    noted = read_json(tmp_path / "lora.checkpoints" / "checkpoint-2" / "sizes.json")
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= noted.keys(), log[-3000:]
+
+
 @pytest.mark.parametrize("training", TRAININGS)
 def test_two_processes_train_as_one_does(alone: Path, two_processes: Path, training: str) -> None:
     """On five rows: in every second step one process has a row without labels and nothing else."""

@@ -32,11 +32,17 @@ class OneProcessError(UserError):
 
 @atexit.register
 def _leave() -> None:
-    """Leave the group in good order: its threads, ended by the process's end, would abort it."""
+    """Leave the group in good order: its threads, ended by the process's end, would abort it.
+
+    They outlive the group where something still refers to it, as the caches of sharded tensors do.
+    A thread that has just done the last sum waits for the interpreter's lock to free the tensors,
+    and must have it before the interpreter ends.
+    """
     if _met():
         from torch import distributed
 
         distributed.destroy_process_group()
+        time.sleep(0.2)
 
 
 def process_count() -> int:
@@ -63,6 +69,12 @@ def everyones(value: T) -> list[T]:
 
     _state()
     return list(gather_object([value]))
+
+
+def meet() -> None:
+    """Wait until every process is here."""
+    if process_count() > 1:
+        _state().wait_for_everyone()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from relearn.base.distributed import by_leader, process_count
+from relearn.base.distributed import by_leader, meet, process_count
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.storage import atomic_path, disk_errors, read_json, write_json, write_jsonl
@@ -265,6 +265,7 @@ class _WholeCheckpoints(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        meet()  # each process writes files of its own
         if state.is_world_process_zero:
             checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             write_json(checkpoint / _SIZES, _sizes(checkpoint))
@@ -289,8 +290,7 @@ def _is_whole(checkpoint: Path) -> bool:
         noted = read_json(checkpoint / _SIZES)
     except (OSError, ValueError):
         return False
-    # Other processes' files may have come later.
-    return bool(noted.items() <= _sizes(checkpoint).items())
+    return bool(noted == _sizes(checkpoint))
 
 
 def _step(checkpoint: Path) -> int:
