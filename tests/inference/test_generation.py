@@ -7,9 +7,12 @@ import torch
 from transformers import PreTrainedModel
 
 from helpers.tiny_models import random_model, save_tiny, tiny_config
+from helpers.trainings import randomize_adapter
 from relearn.base.errors import UserError
-from relearn.config import ModelConfig
+from relearn.config import LoraConfig, ModelConfig
+from relearn.inference import generation
 from relearn.inference.generation import continuations, generate_answers
+from relearn.models.adapters import add_adapter
 from relearn.models.loading import load_model, load_prompt_format
 
 PROMPTS = [[5, 9, 30, 12, 77], [200, 44, 8], [17, 60, 61, 62, 63, 64, 65, 66, 99], [9, 9, 8]]
@@ -40,6 +43,18 @@ def test_every_kind_of_state_is_handed_on(family: str) -> None:
     cut = [row[: row.index(ends[0])] if ends[0] in row else row for row in expected]
     assert found == cut
     assert found[0] != expected[0]
+
+
+def test_states_are_handed_on_under_an_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by reading everything again at each token, as for models that hand on nothing."""
+    model = random_model(tiny_config("llama", **IDS))
+    plain = continuations(model, PROMPTS, max_new_tokens=6, pad_token_id=0)
+    policy = add_adapter(model, LoraConfig(rank=4, alpha=64))
+    randomize_adapter(policy)
+    expected = [without_cache(policy.eval(), prompt, 6) for prompt in PROMPTS]
+    monkeypatch.delattr(generation, "_recurrent_continuations")
+    assert continuations(policy, PROMPTS, max_new_tokens=6, pad_token_id=0) == expected
+    assert expected != plain
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "mixtral"])

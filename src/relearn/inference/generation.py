@@ -81,6 +81,8 @@ def _continuations(
     end_tokens: Sequence[int],
 ) -> list[list[int]]:
     """Continue one batch of prompts with the tokens that `choose` takes."""
+    # A peft model does not tell what its model's forward takes; the adapters are in the latter.
+    model = getattr(model, "get_base_model", lambda: model)()
     _check_positions(model, prompts, max_new_tokens)
     ends = _end_tokens(model, end_tokens).to(model.device)
     known = inspect.signature(model.forward).parameters
