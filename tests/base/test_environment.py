@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from relearn import cli_env
@@ -46,7 +45,8 @@ def test_a_bug_report_has_versions_and_nothing_private(monkeypatch: pytest.Monke
     assert shown.exit_code == 0
     lines = shown.output.splitlines()
     assert lines[1].startswith(f"Python {platform.python_version()} on ")
-    assert f"packages: torch {torch.__version__}" in lines
+    # Not torch.__version__, which has the build too: "2.13.0+cu130" of the wheel of version 2.13.0.
+    assert f"packages: torch {version('torch')}" in lines
     assert "extra vllm: vllm missing" in lines
     assert "HF_TOKEN" in shown.output
     private = ["hf_secret", platform.node(), str(Path.home()), os.getcwd(), "/"]
