@@ -80,7 +80,8 @@ def test_loss_and_gradient_are_those_of_the_model_s_own_logits(
         else:
             kept.append(cross_entropy(own, answer, reduction="none"))
             drift.append(divergence(reference, own))
-    by_hand = sum(torch.cat(part).mean() for part in (new, words, between, kept, drift))
+    weighted = {1.0: (new, between, kept, drift), 2.0: (words,)}
+    by_hand = sum(w * torch.cat(part).mean() for w, parts in weighted.items() for part in parts)
     torch.testing.assert_close(ours, by_hand, rtol=1e-5, atol=1e-5)
     found = torch.autograd.grad(ours, list(adapter.values()))
     expected = torch.autograd.grad(by_hand, list(adapter.values()))
@@ -94,6 +95,8 @@ def test_training_lowers_each_part(
     rows = plan(prompt_format, tmp_path)
     config = TrainingConfig(
         objective="relearn_deep",
+        retain_regularizer="ce+kl",
+        retain_weight=1,
         epochs=8,
         batch_size=6,
         gradient_accumulation=1,

@@ -52,14 +52,16 @@ def new_answers(rows: BatchRows) -> Tensor:
     needs_reference=True,
     vocabulary={"demoted_kl": demoted_kl},
     units={"new_answers": new_answers, "private_words": private_words, "between": between},
-    regularizer="ce+kl",
+    # Cross-entropy would teach the retain rows again, and hold the rest less well.
+    regularizer="kl",
+    retain_weight=3.0,
 )
 def relearn_deep(
     stats: TokenStatistics,
-    private_weight: NonNegativeFloat = 1.0,
+    private_weight: NonNegativeFloat = 2.0,
     between_weight: NonNegativeFloat = 1.0,
 ) -> list[Term]:
-    """ReLearn that also forgets after the true answer has begun; with CE and KL on retain rows.
+    """ReLearn that also forgets after the true answer has begun; with KL alone on retain rows.
 
     L = CE(new answers)
         + private_weight * mean over the first tokens of private words of KL(s without y_t || p)
@@ -77,7 +79,8 @@ def relearn_deep(
     Source: the first term is ReLearn (arXiv 2502.11190); a teacher whose private token is demoted
     is that of UNDIAL (Dong et al. 2024, arXiv 2402.10052), here at the private words alone; a
     teacher that is asked about somebody else follows the alternative labels of Eldan and
-    Russinovich 2023 (arXiv 2310.02238).
+    Russinovich 2023 (arXiv 2310.02238). The weights, and KL alone on retain rows with weight 3, are
+    what did best on TOFU (docs/results.md).
 
     Args:
         stats: Statistics of the batch.
