@@ -18,6 +18,9 @@ from relearn.objectives import OBJECTIVES
 
 LAUNCHED = Path(__file__).with_name("launched.py")
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--mixed_precision", "no"]
+LAUNCH_TWO = [
+    *LAUNCH, "--multi_gpu", "--num_machines", "1", "--num_processes", "2", "--dynamo_backend", "no",
+]  # fmt: skip
 FSDP2 = """
 distributed_type: FSDP
 mixed_precision: "no"
@@ -113,8 +116,7 @@ def alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def two_processes(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("two")
-    launch = [*LAUNCH, "--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no"]
-    finish(start([*launch, "--num_processes", "2", *script(tiny_model, output, 1)]))
+    finish(start([*LAUNCH_TWO, *script(tiny_model, output, 1)]))
     return output
 
 
@@ -122,8 +124,7 @@ def test_a_checkpoint_is_whole_when_every_process_has_written(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     """The leader, done first, notes the files of both."""
-    launch = [*LAUNCH, "--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no"]
-    command = [*launch, "--num_processes", "2", *script(tiny_model, tmp_path, 1, only=["lora"])]
+    command = [*LAUNCH_TWO, *script(tiny_model, tmp_path, 1, only=["lora"])]
     process = start(command, DIES_AT="3")
     log = process.communicate(timeout=500)[0]
     noted = read_json(tmp_path / "lora.checkpoints" / "checkpoint-2" / "sizes.json")

@@ -11,6 +11,7 @@ from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 from relearn.base.errors import UserError
 from relearn.data.tokenization import PromptFormat
 from relearn.inference.length_batches import in_length_batches
+from relearn.models.adapters import adapted
 from relearn.models.loading import position_limit
 
 # Finished rows leave the batch once they are this share of it: moving the others' keys and values
@@ -81,8 +82,7 @@ def _continuations(
     end_tokens: Sequence[int],
 ) -> list[list[int]]:
     """Continue one batch of prompts with the tokens that `choose` takes."""
-    # A peft model does not tell what its model's forward takes; the adapters are in the latter.
-    model = getattr(model, "get_base_model", lambda: model)()
+    model = adapted(model)  # peft's wrapper does not tell what the model's forward takes
     _check_positions(model, prompts, max_new_tokens)
     ends = _end_tokens(model, end_tokens).to(model.device)
     known = inspect.signature(model.forward).parameters

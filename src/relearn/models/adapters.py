@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from relearn.base.errors import UserError
@@ -45,6 +45,11 @@ def add_adapter(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
     return _wrapped(model, options)
 
 
+def adapted(model: nn.Module) -> Any:
+    """Return the model that peft's wrapper is around, with its adapters in it; else `model`."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
     """Return `model` with the adapter in `folder` on it, to be trained further."""
     return cast(PeftModel, PeftModel.from_pretrained(model, folder, is_trainable=True))
@@ -71,7 +76,7 @@ def _refuses_dropout(model: PreTrainedModel, options: Mapping[str, Any]) -> bool
     stacked = any(
         parameter.dim() == 3
         for module in model.modules()
-        if not isinstance(module, torch.nn.Conv1d)
+        if not isinstance(module, nn.Conv1d)
         for parameter in module.parameters(recurse=False)
     )
     if not stacked:
@@ -101,7 +106,7 @@ def untie_adapted_head(policy: PeftModel) -> None:
 
     A merge into weights that both share would change the other one too.
     """
-    model = cast(Any, policy).get_base_model()
+    model = adapted(policy)
     pair = model.get_input_embeddings(), model.get_output_embeddings()
     if not any(isinstance(layer, BaseTunerLayer) for layer in pair):
         return
@@ -110,7 +115,7 @@ def untie_adapted_head(policy: PeftModel) -> None:
         for layer in pair
     )
     if head.weight is embeddings.weight:
-        head.weight = torch.nn.Parameter(head.weight.detach().clone())
+        head.weight = nn.Parameter(head.weight.detach().clone())
         model.config.get_text_config().tie_word_embeddings = False
         model.config.tie_word_embeddings = False
 

@@ -13,7 +13,7 @@ from relearn.base.errors import UserError
 from relearn.base.private import private_files
 from relearn.base.storage import content_hash, disk_errors
 from relearn.config import ModelConfig
-from relearn.models.adapters import merged_policy
+from relearn.models.adapters import adapted, merged_policy
 from relearn.models.loading import load_model, model_folder
 
 GivenModel = str | os.PathLike[str] | PreTrainedModel | PeftModel
@@ -60,7 +60,7 @@ def tokenizer_of(model: PreTrainedModel | PeftModel) -> PreTrainedTokenizerBase:
     Raises:
         UserError: there is none.
     """
-    name = _base(model).name_or_path
+    name = adapted(model).name_or_path
     try:
         return cast(PreTrainedTokenizerBase, AutoTokenizer.from_pretrained(name))
     except Exception as error:  # missing and damaged files fail in many ways
@@ -70,13 +70,9 @@ def tokenizer_of(model: PreTrainedModel | PeftModel) -> PreTrainedTokenizerBase:
         ) from error
 
 
-def _base(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
-    return cast(PreTrainedModel, model.get_base_model() if isinstance(model, PeftModel) else model)
-
-
 def _plain(model: PreTrainedModel | PeftModel) -> PreTrainedModel:
     """Return the model with its adapters in its weights; a copy, if it has any."""
-    base = _base(model)
+    base = adapted(model)
     if getattr(base, "is_quantized", False):
         raise UserError(
             "the model's weights are quantized, and would be written so.",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from relearn.base.errors import UserError
+from relearn.models.adapters import adapted
 from relearn.models.hooks import hooks, on_output
 
 
@@ -73,8 +74,7 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 
 
 def _unwrapped(model: nn.Module) -> Any:
-    unwrapped: Any = getattr(model, "module", model)
-    return unwrapped.get_base_model() if hasattr(unwrapped, "get_base_model") else unwrapped
+    return adapted(getattr(model, "module", model))
 
 
 @torch.no_grad()

@@ -29,7 +29,13 @@ from relearn.base.storage import atomic_path, disk_errors, read_json, write_json
 from relearn.config import TrainingConfig
 from relearn.data.batching import IGNORE, TrainingRow, collate, pack, to_device
 from relearn.data.tokenization import Example
-from relearn.models.adapters import add_adapter, load_adapter, scale_adapter, scale_change
+from relearn.models.adapters import (
+    adapted,
+    add_adapter,
+    load_adapter,
+    scale_adapter,
+    scale_change,
+)
 from relearn.models.fused_lora import fused_lora
 from relearn.models.fused_parts import fused_parts
 from relearn.models.label_logits import label_logits
@@ -152,7 +158,7 @@ def packs_exactly(policy: Any, rows: Sequence[TrainingRow], pad_token_id: int) -
     Tried on the longest and the shortest row, where what a model does unlike others shows; without
     the adapter, which adds nothing yet.
     """
-    model: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+    model = adapted(policy)
     if not can_pack(model):
         return False
     by_length = sorted(rows, key=lambda row: len(row.example))
@@ -180,7 +186,7 @@ def _adapter_off(policy: Any) -> AbstractContextManager[Any]:
 @contextmanager
 def fast_ways(policy: Any, packed: bool) -> Iterator[None]:
     """Let the policy compute by the faster ways while this lasts."""
-    model: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+    model = adapted(policy)
     # Elsewhere Liger's kernels do what the fused parts do; sharded weights come and go.
     alone = model.device.type == "cpu" and process_count() == 1
     with (
