@@ -91,8 +91,12 @@ def test_mistakes_end_with_two_and_write_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_small_experiment_has_the_sets_it_says() -> None:
-    config = load_config(recipes()["knowundo-small"])
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("knowundo-small", [91, 92, 24, 24]), ("tofu-small", [56, 56, 24, 24])],
+)
+def test_the_small_experiments_have_the_sets_they_say(name: str, counts: list[int]) -> None:
+    config = load_config(recipes()[name])
     names = ("forget", "retain", "forget_unseen", "retain_unseen")
     sets, _ = load_sets({n: getattr(config.data, n) for n in names}, config.data, config.model)
-    assert [len(sets[name]) for name in names] == [91, 92, 24, 24]
+    assert [len(sets[name]) for name in names] == counts

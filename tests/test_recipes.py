@@ -16,7 +16,7 @@ from relearn.stages import Stages
 NAMES = sorted(recipes())
 EXPECTED = {
     "comparison", "demo", "eight-gpus", "knowundo", "knowundo-small", "muse", "own-1b", "own-7b",
-    "paper", "qlora", "tofu",
+    "paper", "qlora", "tofu", "tofu-small",
 }  # fmt: skip
 
 

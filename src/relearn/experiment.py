@@ -132,11 +132,24 @@ def _figures(folder: Path, summary: Mapping[str, Any]) -> dict[str, dict[str, fl
     attacked = read_json(audit)["models"] if audit.is_file() else {}
     found = {}
     for model in [*evaluated, *(each for each in attacked if each not in evaluated)]:
-        figures = {key: evaluated.get(model, {}).get(place) for key, place in EVALUATED.items()}
-        figures |= {key: _at(attacked.get(model), place) for key, place in ATTACKED.items()}
-        figures["seconds"] = summary["seconds"].get(f"training/{model}")
-        found[model] = {key: value for key, value in figures.items() if value is not None}
+        found[model] = figures_of(evaluated.get(model, {}), attacked.get(model))
+        if (seconds := summary["seconds"].get(f"training/{model}")) is not None:
+            found[model]["seconds"] = seconds
     return found
+
+
+def figures_of(
+    metrics: Mapping[str, float], attacked: Mapping[str, Any] | None
+) -> dict[str, float]:
+    """Return a table's figures of one model, those that were measured.
+
+    Args:
+        metrics: Of its evaluation.
+        attacked: Of its audit, by attack.
+    """
+    figures = {key: metrics.get(place) for key, place in EVALUATED.items()}
+    figures |= {key: _at(attacked, place) for key, place in ATTACKED.items()}
+    return {key: value for key, value in figures.items() if value is not None}
 
 
 def _at(values: Any, place: Sequence[str]) -> Any:

@@ -44,6 +44,10 @@ DEMO_SETS = {
     "knowundo_retain": "knowundo/retention_train.json",
     "knowundo_forget_unseen": "knowundo/unlearn_val.json",
     "knowundo_retain_unseen": "knowundo/retention_val.json",
+    "tofu_forget": "tofu/forget.jsonl",
+    "tofu_retain": "tofu/retain.jsonl",
+    "tofu_forget_unseen": "tofu/forget_unseen.jsonl",
+    "tofu_retain_unseen": "tofu/retain_unseen.jsonl",
     "common_knowledge": "common_knowledge.jsonl",
 }
 """File of each sample that ships with relearn, by name."""
