@@ -23,8 +23,8 @@ objective for another grid: the harmonic mean of
 - keeping: mean of KRR and KRR of unseen questions;
 - language: LS of answers to forget questions beside the target's, at most 1.
 
-One GPU is shared by few workers only: with eighteen on one H100, none of 56 trainings of TOFU's part
-was through in 260 seconds, while the processors were idle.
+Let few workers share a GPU: with eighteen on one H100, none of 56 trainings of TOFU's part was
+through in 260 seconds, while the processors were idle.
 """
 
 import argparse
