@@ -22,6 +22,7 @@ from relearn.audit.prefix import private_starts
 from relearn.audit.recovery import recovery
 from relearn.audit.relearning import relearning
 from relearn.audit.soft_prompt import free_tokens, soft_prompt
+from relearn.inference.reading import CachedForward
 from relearn.models.hooks import hooks, on_output
 
 FACTS = [Fact(record) for record in RECORDS]
@@ -110,6 +111,28 @@ def test_states_put_into_the_target_by_hand(pair: Pair) -> None:
     assert by_layer(found, "lost")[-1] == pytest.approx(float(sum(losses)) / 3, rel=1e-3)
     lens = score(states[1][0], other)[0, wanted[0]].exp()
     assert by_layer(found, "lens")[0] == pytest.approx(float(lens), rel=1e-3, abs=1e-9)
+
+
+def test_what_comes_before_the_private_tokens_is_read_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, other = pair
+    seen: list[int] = []
+    watch = target.model.get_input_embeddings().register_forward_pre_hook(
+        lambda _, ids: seen.append(ids[0].numel())
+    )
+    options = {"most": None, "tokens": 3, "beside": Beside(model=lambda _: target)}
+    made = inside(other, FACTS, **options)
+    few = sum(seen)
+    seen.clear()
+    monkeypatch.setattr(CachedForward, "of", lambda _: None)  # as of a recurrent model
+    plain = inside(other, FACTS, **options)
+    watch.remove()
+    assert few < sum(seen) / 2
+    for one, two in zip(made, plain, strict=True):
+        lost = by_layer(one, "lost")
+        assert lost == pytest.approx(by_layer(two, "lost"), rel=1e-3, abs=1e-4)
+        assert min(map(abs, lost)) > 1e-3
 
 
 def test_depth_tells_what_knows_from_what_does_not(pair: Pair) -> None:

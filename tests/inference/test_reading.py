@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from helpers.tiny_models import random_model, tiny_config
 from relearn.inference import reading
 from relearn.inference.generation import continuations
-from relearn.inference.reading import cached_forward, read
+from relearn.inference.reading import CachedForward, read
 
 IDS = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 SYSTEM, STORY, TASK = [7, 40, 41], [90, 91, 92, 93, 94, 95], [*range(150, 158)]
@@ -44,7 +44,7 @@ def _tiny_prompts_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("family", SHARING)
 def test_shared_beginnings_change_no_logits(family: str) -> None:
     model = random_model(tiny_config(family, **IDS))
-    forward = cached_forward(model)
+    forward = CachedForward.of(model)
     assert forward is not None
     seen: list[int] = []
     tokens_read(model, seen)
@@ -76,7 +76,7 @@ def test_a_beginning_beyond_a_sliding_window_is_read_again(family: str) -> None:
     seen: list[int] = []
     tokens_read(model, seen)
     expected = torch.stack([plain_logits(model, prompt) for prompt in long])
-    forward = cached_forward(model)
+    forward = CachedForward.of(model)
     assert forward is not None
     seen.clear()
     with torch.inference_mode():

@@ -10,7 +10,7 @@ from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 from relearn.base.errors import UserError
 from relearn.data.tokenization import PromptFormat
 from relearn.inference.length_batches import in_length_batches
-from relearn.inference.reading import cached_forward, read, rows_can_leave
+from relearn.inference.reading import CachedForward, read, rows_can_leave
 from relearn.models.adapters import adapted
 from relearn.models.loading import position_limit
 
@@ -85,7 +85,7 @@ def _continuations(
     model = adapted(model)  # peft's wrapper does not tell what the model's forward takes
     _check_positions(model, prompts, max_new_tokens)
     ends = _end_tokens(model, end_tokens).to(model.device)
-    forward = cached_forward(model)
+    forward = CachedForward.of(model)
     if forward is None:
         return _recurrent_continuations(model, prompts, choose, ends, max_new_tokens, pad_token_id)
     continuations: list[list[int]] = [[] for _ in prompts]

@@ -2,7 +2,8 @@
 
 import inspect
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -11,11 +12,6 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-Forward = Callable[[Tensor, Tensor, Any], tuple[Tensor, Any]]
-"""Runs a model on (rows, new) ids with the (rows, all) mask of the new and of those in a cache.
-
-Returns the (rows, vocabulary) logits of the next tokens, and the cache after them.
-"""
 Prompt = tuple[int, ...]
 
 # Tokens that take as long to read as one more pass takes at least.
@@ -26,37 +22,58 @@ _CUTS = 64
 _COLUMNS = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
-def cached_forward(model: PreTrainedModel) -> Forward | None:
-    """Return what runs a model with a cache; None where it takes none, as recurrent ones.
+@dataclass(frozen=True)
+class CachedForward:
+    """Runs a model on tokens beside a cache of those before them.
 
-    Args:
+    Attributes:
         model: A causal language model, without peft's wrapper, which hides what it takes.
+        takes: What its forward pass can be given.
+        cache_name: Which of that the cache is.
     """
-    known = inspect.signature(model.forward).parameters
-    cache_name = next((name for name in ("cache", "past_key_values") if name in known), None)
-    if cache_name is None or getattr(model, "_is_stateful", False):
-        return None
 
-    def forward(ids: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        # By its place, which copies the last states. A slice of them is not contiguous, and from
-        # such torch makes, on a CPU, a copy of the output head for every row of the batch.
-        last = torch.tensor([ids.shape[1] - 1], device=ids.device)
-        also = {"position_ids": positions, "logits_to_keep": last}
-        output = model(
-            input_ids=ids,
-            attention_mask=mask,
-            use_cache=True,
-            **{cache_name: cache},
-            **{name: value for name, value in also.items() if name in known},
-        )
-        return output.logits[:, -1], output.get(cache_name)
+    model: PreTrainedModel
+    takes: Collection[str]
+    cache_name: str
 
-    return forward
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> "CachedForward | None":
+        """Return what runs a model; None where it takes no cache, as recurrent ones."""
+        takes = inspect.signature(model.forward).parameters
+        name = next((name for name in ("cache", "past_key_values") if name in takes), None)
+        if name is None or getattr(model, "_is_stateful", False):
+            return None
+        return cls(model, takes, name)
+
+    def beside(self, cache: Any, mask: Tensor, new: int) -> dict[str, Any]:
+        """Return the cache and the positions of new tokens, as the model takes them.
+
+        Args:
+            cache: Of the tokens before; None without any.
+            mask: (rows, all) of those in the cache and the new ones.
+            new: How many columns are new.
+        """
+        inputs = {self.cache_name: cache}
+        if "position_ids" in self.takes:
+            inputs["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -new:]
+        return inputs
+
+    def __call__(self, ids: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Return the (rows, vocabulary) logits of the next tokens, and the cache after `ids`."""
+        inputs = self.beside(cache, mask, ids.shape[1])
+        if "logits_to_keep" in self.takes:
+            # By its place, which copies the last states. A slice of them is not contiguous, and
+            # from such torch makes, on a CPU, a copy of the output head for every row of the batch.
+            inputs["logits_to_keep"] = torch.tensor([ids.shape[1] - 1], device=ids.device)
+        output = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **inputs)
+        return output.logits[:, -1], output.get(self.cache_name)
 
 
 def read(
-    forward: Forward, prompts: Sequence[Sequence[int]], pad_token_id: int, device: torch.device
+    forward: CachedForward,
+    prompts: Sequence[Sequence[int]],
+    pad_token_id: int,
+    device: torch.device,
 ) -> tuple[Tensor, Any, Tensor]:
     """Read one batch of prompts, padded on the left; equal ones are read once.
 
@@ -100,7 +117,7 @@ def padded_left(
 
 
 def _read(
-    forward: Forward, prompts: Sequence[Prompt], pad_token_id: int, device: torch.device
+    forward: CachedForward, prompts: Sequence[Prompt], pad_token_id: int, device: torch.device
 ) -> tuple[Tensor, Any, Tensor]:
     """Read prompts no two of which are equal, what several begin with once."""
     ids, mask = padded_left(prompts, pad_token_id, device)
@@ -112,7 +129,11 @@ def _read(
 
 
 def read_but_last(
-    forward: Forward, prompts: Sequence[Prompt], last: int, pad_token_id: int, device: torch.device
+    forward: CachedForward,
+    prompts: Sequence[Prompt],
+    last: int,
+    pad_token_id: int,
+    device: torch.device,
 ) -> Any:
     """Read one batch of prompts but for its last columns.
 
