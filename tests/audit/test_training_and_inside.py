@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from transformers.pytorch_utils import Conv1D
 
 from helpers.taught import RECORDS, attacked
-from relearn.audit import ATTACKS
+from relearn.audit import ATTACKS, training
 from relearn.audit.base import Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.inside import by_layer, depth, inside
@@ -22,6 +22,7 @@ from relearn.audit.prefix import private_starts
 from relearn.audit.recovery import recovery
 from relearn.audit.relearning import relearning
 from relearn.audit.soft_prompt import free_tokens, soft_prompt
+from relearn.data.tokenization import Example
 from relearn.inference.reading import CachedForward
 from relearn.models.hooks import hooks, on_output
 
@@ -191,6 +192,27 @@ def test_free_tokens_stand_for_their_vectors(pair: Pair) -> None:
         assert torch.equal(model(torch.tensor([[5, -1, -2, 12]])).logits, expected)
         assert not torch.equal(model(torch.tensor([[5, -2, -1, 12]])).logits, expected)
     assert torch.equal(model(ids).logits, expected)
+
+
+def test_packed_rows_give_free_tokens_the_same_gradient(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = pair[0]
+    examples = [model.prompt_format.encode(r.question, r.answer) for r in RECORDS]
+    examples = [Example([-1, -2, *each.prompt], each.answer) for each in examples]
+    found = []
+    for packs in (True, False):
+        if not packs:
+            monkeypatch.setattr(training, "packs_exactly", lambda *_: False)
+        vectors = model.model.get_input_embeddings().weight[[9, 30]].detach().clone()
+        with free_tokens(model.model, vectors.requires_grad_(True)):
+            batch = next(training.example_batches(examples, model))
+            assert ("row_layout" in batch) == packs
+            training.token_loss(model.model, batch).backward()
+        found.append((batch["input_ids"].numel(), vectors.grad))
+    assert found[0][0] < found[1][0]
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
+    assert found[0][1].abs().min() > 0
 
 
 def test_a_soft_prompt_gets_words_of_other_facts_out_of_a_model_that_has_them(
