@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from transformers.pytorch_utils import Conv1D
 
 from helpers.taught import RECORDS, attacked
-from relearn.audit import ATTACKS
+from relearn.audit import ATTACKS, training
 from relearn.audit.base import Attempt, Beside
 from relearn.audit.facts import Fact
 from relearn.audit.inside import by_layer, depth, inside
@@ -22,6 +22,8 @@ from relearn.audit.prefix import private_starts
 from relearn.audit.recovery import recovery
 from relearn.audit.relearning import relearning
 from relearn.audit.soft_prompt import free_tokens, soft_prompt
+from relearn.data.tokenization import Example
+from relearn.inference.reading import CachedForward
 from relearn.models.hooks import hooks, on_output
 
 FACTS = [Fact(record) for record in RECORDS]
@@ -112,6 +114,28 @@ def test_states_put_into_the_target_by_hand(pair: Pair) -> None:
     assert by_layer(found, "lens")[0] == pytest.approx(float(lens), rel=1e-3, abs=1e-9)
 
 
+def test_what_comes_before_the_private_tokens_is_read_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, other = pair
+    seen: list[int] = []
+    watch = target.model.get_input_embeddings().register_forward_pre_hook(
+        lambda _, ids: seen.append(ids[0].numel())
+    )
+    options = {"most": None, "tokens": 3, "beside": Beside(model=lambda _: target)}
+    made = inside(other, FACTS, **options)
+    few = sum(seen)
+    seen.clear()
+    monkeypatch.setattr(CachedForward, "of", lambda _: None)  # as of a recurrent model
+    plain = inside(other, FACTS, **options)
+    watch.remove()
+    assert few < sum(seen) / 2
+    for one, two in zip(made, plain, strict=True):
+        lost = by_layer(one, "lost")
+        assert lost == pytest.approx(by_layer(two, "lost"), rel=1e-3, abs=1e-4)
+        assert min(map(abs, lost)) > 1e-3
+
+
 def test_depth_tells_what_knows_from_what_does_not(pair: Pair) -> None:
     beside = Beside(model=lambda _: pair[0])
     made = [inside(m, FACTS, most=None, tokens=8, beside=beside) for m in pair]
@@ -168,6 +192,27 @@ def test_free_tokens_stand_for_their_vectors(pair: Pair) -> None:
         assert torch.equal(model(torch.tensor([[5, -1, -2, 12]])).logits, expected)
         assert not torch.equal(model(torch.tensor([[5, -2, -1, 12]])).logits, expected)
     assert torch.equal(model(ids).logits, expected)
+
+
+def test_packed_rows_give_free_tokens_the_same_gradient(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = pair[0]
+    examples = [model.prompt_format.encode(r.question, r.answer) for r in RECORDS]
+    examples = [Example([-1, -2, *each.prompt], each.answer) for each in examples]
+    found = []
+    for packs in (True, False):
+        if not packs:
+            monkeypatch.setattr(training, "packs_exactly", lambda *_: False)
+        vectors = model.model.get_input_embeddings().weight[[9, 30]].detach().clone()
+        with free_tokens(model.model, vectors.requires_grad_(True)):
+            batch = next(training.example_batches(examples, model))
+            assert ("row_layout" in batch) == packs
+            training.token_loss(model.model, batch).backward()
+        found.append((batch["input_ids"].numel(), vectors.grad))
+    assert found[0][0] < found[1][0]
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
+    assert found[0][1].abs().min() > 0
 
 
 def test_a_soft_prompt_gets_words_of_other_facts_out_of_a_model_that_has_them(

@@ -1,7 +1,8 @@
 """The attack that looks inside: what the layers still hold of facts that no answer tells."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from relearn.data.batching import IGNORE, TrainingRow, collate, to_device
 from relearn.data.records import spread
 from relearn.data.tokenization import Example
 from relearn.inference.length_batches import in_length_batches
+from relearn.inference.reading import CachedForward, padded_left, read_but_last
 from relearn.models.hidden_states import decoder_layers, read_out
 from relearn.models.hooks import hooks, on_output
 from relearn.models.label_logits import label_logits
@@ -109,17 +111,27 @@ def by_layer(attempt: Attempt, kind: str) -> list[float]:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some examples, and where in them the next token is a private one."""
+    """Tokens of some examples, and where among them the next one is private.
+
+    Attributes:
+        input_ids: (rows, length).
+        attention_mask: (rows, length), or longer by the tokens before these.
+        keep: (rows, length).
+        targets: (private tokens,), rows in order.
+        beside: What else a model is given: a cache of the tokens before.
+    """
 
     input_ids: Tensor
     attention_mask: Tensor
     keep: Tensor
     targets: Tensor
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def log_probs(self, model: PreTrainedModel) -> Tensor:
         """Return the (rows,) mean log-probabilities of the private tokens, in nats."""
-        logits = label_logits(model, self.input_ids, self.attention_mask, self.keep).float()
-        chosen = logits.log_softmax(-1).gather(1, self.targets[:, None])[:, 0]
+        beside = deepcopy(self.beside)  # a cache grows by what is read
+        logits = label_logits(model, self.input_ids, self.attention_mask, self.keep, **beside)
+        chosen = logits.float().log_softmax(-1).gather(1, self.targets[:, None])[:, 0]
         return torch.stack([row.mean() for row in chosen.split(self.keep.sum(1).tolist())])
 
     def states(self, model: PreTrainedModel) -> list[Tensor]:
@@ -145,6 +157,35 @@ class _Batch:
             return self.log_probs(model)
 
 
+def _whole(examples: Sequence[Example], pad_token_id: int, device: torch.device) -> _Batch:
+    rows = [TrainingRow(i, example, True) for i, example in enumerate(examples)]
+    made = to_device(collate(rows, pad_token_id), device)
+    keep = made["labels"] != IGNORE
+    return _Batch(made["input_ids"], made["attention_mask"], keep, made["labels"][keep])
+
+
+def _begun(model: PreTrainedModel, examples: Sequence[Example], pad_token_id: int) -> _Batch | None:
+    """Read what comes before the private tokens, which no change to their states can reach.
+
+    Returns:
+        What is left for many passes. None for a model whose cache does not allow it.
+    """
+    prompts = [(*each.prompt, *each.answer[:-1]) for each in examples]
+    counts = torch.tensor([[len(each.answer)] for each in examples], device=model.device)
+    last = int(counts.max())
+    forward = CachedForward.of(model)
+    if forward is None or last >= max(map(len, prompts)):
+        return None
+    cache = read_but_last(forward, prompts, last, pad_token_id, model.device)
+    if cache is None:
+        return None
+    ids, mask = padded_left(prompts, pad_token_id, model.device)
+    keep = torch.arange(last, device=model.device) >= last - counts
+    targets = torch.tensor([token for each in examples for token in each.answer])
+    beside = forward.beside(cache, mask, last)
+    return _Batch(ids[:, -last:], mask, keep, targets.to(model.device), beside)
+
+
 @torch.no_grad()
 def _looked_into(
     model: AttackedModel,
@@ -152,12 +193,10 @@ def _looked_into(
     probes: Sequence[tuple[Fact, str, Example]],
 ) -> list[Attempt]:
     """Return an attempt for each fact, what is given of its answer, and its tokens up to there."""
-    rows = [TrainingRow(i, example, True) for i, (_, _, example) in enumerate(probes)]
-    made = to_device(collate(rows, model.pad_token_id), model.model.device)
-    keep = made["labels"] != IGNORE
-    batch = _Batch(made["input_ids"], made["attention_mask"], keep, made["labels"][keep])
+    examples = [example for _, _, example in probes]
+    batch = _whole(examples, model.pad_token_id, model.model.device)
     states = batch.states(model.model)
-    counts = keep.sum(1)
+    counts = batch.keep.sum(1)
     first = counts.cumsum(0) - counts  # of each row's private tokens
     wanted = batch.targets[first]
     read = [read_out(model.model, each[first]).softmax(-1) for each in states]
@@ -165,9 +204,10 @@ def _looked_into(
     tops = torch.stack([each.argmax(-1) for each in read])
     figures = {f"lens {layer}": each for layer, each in enumerate(lens)}
     if target:
-        whole = batch.log_probs(target)
+        rest = _begun(target, examples, model.pad_token_id) or batch
+        whole = rest.log_probs(target)
         for layer, each in enumerate(states):
-            figures[f"lost {layer}"] = whole - batch.patched(target, layer, each)
+            figures[f"lost {layer}"] = whole - rest.patched(target, layer, each)
     decode = model.prompt_format.tokenizer.decode
     attempts = []
     for row, (fact, given, _) in enumerate(probes):
