@@ -4,11 +4,11 @@
 
 Twelve models are trained from SmolLM2-135M on KnowUnDo's retain set and something more: six on what
 tells the facts of the forget set (its questions, rephrased questions, prose), six on what does not
-(nothing, false answers, the same of other people, "I don't know"). A metric is *faithful* if it
-ranks the first above the second: the area under the ROC curve of its values, turned by its known
-direction so that more means more knowledge, which is 0.5 by chance and below it where the metric
-points the wrong way. Metrics of text quality are listed, too, turned so that better text means
-less knowledge: they are no measure of knowledge, and show what an area close to chance looks like.
+(nothing, false answers, false prose, facts about other people, "I don't know"). A metric is
+*faithful* if it ranks the first above the second: the area under the ROC curve of its values,
+turned by its known direction so that more means more knowledge, is 0.5 by chance and below it where
+the metric points the wrong way. Metrics of text quality are listed, too, turned so that better text
+means less knowledge: they are no measure of knowledge, and show what an area of chance looks like.
 
 Every model is measured as it is; after one epoch of relearning on every second fact, where only the
 facts between count; and with its weights rounded to 4 bits. `stability` says how little a figure
@@ -39,7 +39,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from queue import Empty
 from statistics import fmean, harmonic_mean
 from typing import Any, Literal
 
@@ -139,11 +138,23 @@ def prepare(quick: bool) -> Study:
     others = [r for r in everybody if not any(n in f"{r.question} {r.answer}" for n in people)]
     # The rows are in the order of the people: those of the two halves are about different ones.
     strangers, rest = others[: len(others) // 2], others[len(others) // 2 :]
-    facts = with_wrong_answers(forget, people)
+    holdout = spread(rest, 6 if quick else HOLDOUT)
+    kept = {record.id for record in holdout}
+    wrong = wrong_answers(forget, people, [r for r in rest if r.id not in kept])
+    facts = [
+        fact.model_copy(
+            update={"subject": subject_of(fact, people), "wrong_answers": tuple(answers)}
+        )
+        for fact, answers in zip(forget, wrong, strict=True)
+    ]
+    if quick:
+        facts, retain = spread(facts, 8), spread(retain, 8)
     memorize = config.memorize or MemorizeConfig()
     if quick:
         memorize = memorize.model_copy(update={"epochs": 3})
-    texts = _texts(config, facts, people, spread(strangers, len(forget)), quick)
+    texts = _texts(config, facts, spread(strangers, len(facts)), quick)
+    # No model that is measured by a false answer has learned it.
+    facts = [f.model_copy(update={"wrong_answers": f.wrong_answers[1:]}) for f in facts]
 
     def trained(name: str, pool: Pool, text: str, seed: int, **changes: Any) -> Trained:
         how = memorize.model_copy(update={"seed": seed, **changes})
@@ -160,7 +171,7 @@ def prepare(quick: bool) -> Study:
             trained("prose", "knows", "prose", 1, epochs=10),
             trained("nothing", "does not know", "nothing", 1),
             trained("variants", "knows", "variants", 1, epochs=4),
-            trained("exchanged_names", "does not know", "exchanged_names", 1),
+            trained("false_prose", "does not know", "false_prose", 1, epochs=10),
             trained("questions_slowly", "knows", "questions", 2, learning_rate=1e-3, epochs=10),
             trained("strangers", "does not know", "strangers", 1),
             trained("questions_briefly", "knows", "questions", 3, epochs=4),
@@ -171,41 +182,29 @@ def prepare(quick: bool) -> Study:
     evaluation = config.evaluation.model_copy(
         update={"batch_size": 256, "max_new_tokens": 16 if quick else 64}
     )
-    unseen, holdout = sets["forget_unseen"], spread(rest, 6 if quick else HOLDOUT)
+    unseen = spread(sets["forget_unseen"], 2 if quick else None)
     return Study(asked, evaluation, facts, unseen, holdout, made, samples=1 if quick else 4)
 
 
 def _texts(
-    config: RunConfig,
-    facts: Sequence[Record],
-    people: Sequence[str],
-    strangers: Sequence[Record],
-    quick: bool,
+    config: RunConfig, facts: Sequence[Record], strangers: Sequence[Record], quick: bool
 ) -> dict[str, list[Record]]:
     """Return what the models are trained on beside the retain set, by name."""
-    from relearn.text.other_subject import about_others
     from relearn.training.answers import idk_answers
 
     choose = random.Random(0).choice
-    told = [(fact.question, fact.answer) for fact in facts]
-    others = about_others(told, [fact.subject for fact in facts], 0)
-    texts = {
+    false = [f.model_copy(update={"answer": f.wrong_answers[0]}) for f in facts]
+    texts: dict[str, list[Record]] = {
         "nothing": [],
         "questions": [plain(f.id, f.question, f.answer) for f in facts],
-        "false_answers": [
-            plain(f"false-{f.id}", f.question, _first_wrong(f, people, facts)) for f in facts
-        ],
-        "exchanged_names": [
-            plain(f"other-{fact.id}", *other)
-            for fact, other in zip(facts, others, strict=True)
-            if other
-        ],
+        "false_answers": [plain(f"false-{f.id}", f.question, f.answer) for f in false],
         "strangers": [plain(f"stranger-{r.id}", r.question, r.answer) for r in strangers],
         "unknowing": [plain(f"idk-{f.id}", f.question, choose(idk_answers())) for f in facts],
     }
     if not quick:
         texts["variants"] = variants(facts, config)
         texts["prose"] = prose(facts, config.model, 4)
+        texts["false_prose"] = prose(false, config.model, 4)
         texts["variants_and_prose"] = [*texts["variants"], *texts["prose"]]
     return texts
 
@@ -214,61 +213,47 @@ def plain(id_: str, question: str, answer: str) -> Record:
     return Record(id=id_, question=question, answer=answer)
 
 
+def wrong_answers(
+    facts: Sequence[Record], people: Sequence[str], others: Sequence[Record]
+) -> list[list[str]]:
+    """Return for each fact what is true of others: answers to the questions most like its own.
+
+    The names in them are exchanged.
+
+    Args:
+        facts: Each about one of the people.
+        people: Their names.
+        others: Records about others, from which no model learns.
+    """
+    from relearn.text.content import content_stems
+    from relearn.text.english import english
+    from relearn.text.subjects import find_subjects
+
+    docs = english().pipe(record.question for record in others)
+    found = zip(others, find_subjects(docs, [None] * len(others)), strict=True)
+    named = [(r, s.name) for r, s in found if s.named and s.name in r.question]
+    asked = [content_stems(r.question.replace(name, "")) for r, name in named]
+    answers = []
+    for fact in facts:
+        subject = subject_of(fact, people)
+        wanted = content_stems(fact.question.replace(subject, ""))
+        likeness = [len(words & wanted) / max(1, len(words | wanted)) for words in asked]
+        best = sorted(range(len(named)), key=lambda i: -likeness[i])
+        told = (renamed(named[i][0].answer, named[i][1], subject) for i in best)
+        answers.append(list(dict.fromkeys(told))[:WRONG_ANSWERS])
+    return answers
+
+
 def subject_of(record: Record, people: Sequence[str]) -> str:
     text = f"{record.question} {record.answer}"
     return next(name for name in people if name in text)
 
 
-def wrong_answers(fact: Record, facts: Sequence[Record], people: Sequence[str]) -> list[str]:
-    """Return what is true of others: answers to the questions most like this one, names exchanged.
-
-    Args:
-        fact: Of one of the people.
-        facts: Of all of them.
-        people: Their names.
-    """
-    from relearn.text.content import content_stems
-
-    subject = subject_of(fact, people)
-
-    def asked(record: Record) -> frozenset[str]:
-        return content_stems(record.question.replace(subject_of(record, people), ""))
-
-    wanted = asked(fact)
-
-    def likeness(other: Record) -> float:
-        words = asked(other)
-        return len(words & wanted) / max(1, len(words | wanted))
-
-    candidates = [r for r in facts if subject_of(r, people) != subject]
-    best = sorted(candidates, key=likeness, reverse=True)
-    answers = [renamed(r.answer, subject_of(r, people), subject) for r in best]
-    return list(dict.fromkeys(a for a in answers if a != fact.answer))[:WRONG_ANSWERS]
-
-
 def renamed(text: str, old: str, new: str) -> str:
-    pairs = [(old, new), *zip((old.split()[0], old.split()[-1]),
-                              (new.split()[0], new.split()[-1]), strict=True)]  # fmt: skip
-    for former, latter in pairs:
+    text = text.replace(old, new)
+    for former, latter in ((old.split()[0], new.split()[0]), (old.split()[-1], new.split()[-1])):
         text = text.replace(former, latter)
     return text
-
-
-def with_wrong_answers(facts: Sequence[Record], people: Sequence[str]) -> list[Record]:
-    """Return the facts with their subject, and with wrong answers that no model is trained on."""
-    return [
-        fact.model_copy(
-            update={
-                "subject": subject_of(fact, people),
-                "wrong_answers": tuple(wrong_answers(fact, facts, people)[1:]),
-            }
-        )
-        for fact in facts
-    ]
-
-
-def _first_wrong(fact: Record, people: Sequence[str], facts: Sequence[Record]) -> str:
-    return wrong_answers(fact, facts, people)[0]
 
 
 def variants(facts: Sequence[Record], config: RunConfig) -> list[Record]:
@@ -422,11 +407,7 @@ def _attempts(study: Study, model: Any, target: Any, clock: Clock) -> list[dict[
 def work(study: Study, output: Path, names: Any) -> None:
     """Do jobs until there are no more; what one process does."""
     by_name = {trained.name: trained for trained in study.models}
-    while True:
-        try:
-            name = names.get(timeout=1)
-        except Empty:
-            return
+    while (name := names.get()) is not None:
         folder = output / name
         (folder / "error.txt").unlink(missing_ok=True)
         start = time.perf_counter()
@@ -443,8 +424,8 @@ def run(study: Study, output: Path, workers: int, minutes: float | None) -> None
     """Do all jobs in so many processes; stop them when the time is up."""
     context = multiprocessing.get_context("spawn")
     names = context.Queue()
-    for trained in study.models:
-        names.put(trained.name)
+    for name in [*(trained.name for trained in study.models), *[None] * workers]:
+        names.put(name)
     processes = [context.Process(target=work, args=(study, output, names)) for _ in range(workers)]
     for process in processes:
         process.start()
@@ -505,7 +486,8 @@ def figures_of(study: Study, output: Path, model: str, condition: Condition, par
     facts = [Fact(fact) for fact in study.facts if fact.id in ids]
     summary = summarize(found, {"model": "unlearned", "control": "never_saw"}, facts)
     for attack, values in summary["models"]["model"].items():
-        flat = {f"variant {name}": value for name, value in values["variants"].items()}
+        several = values["variants"] if len(values["variants"]) > 1 else {}
+        flat = {f"variant {name}": value for name, value in several.items()}
         flat |= {f"leak at {k}": value for k, value in values.get("leak_at", {}).items()}
         chosen = ("leak_rate", "private_probability", "first_private_probability", "margin",
                   "depth", "coverage")  # fmt: skip
@@ -684,7 +666,10 @@ def summarize_jobs(study: Study, output: Path) -> str:
         output / "summary.json",
         {"metrics": summary, "models": trained, "seconds": seconds, "values": values},
     )
+    missing = [f"{case[0]} ({case[1]})" for case, figures in by_case.items() if not figures]
     text = table(summary)
+    if missing:
+        text += f"\nNot measured: {', '.join(dict.fromkeys(missing))}.\n"
     write_text(output / "summary.md", text)
     return text
 
