@@ -121,7 +121,7 @@ class Study:
         return frozenset(fact.id for fact in self.facts[1::2])
 
 
-def prepare(quick: bool) -> Study:
+def prepare(output: Path, quick: bool) -> Study:
     """Read the data, write the texts that models are trained on, and plan the models."""
     from relearn.data.sources import load_records, load_sets
     from relearn.models.loading import tokenizer_named
@@ -152,7 +152,7 @@ def prepare(quick: bool) -> Study:
     memorize = config.memorize or MemorizeConfig()
     if quick:
         memorize = memorize.model_copy(update={"epochs": 3})
-    texts = _texts(config, facts, spread(strangers, len(facts)), quick)
+    texts = _texts(config, facts, spread(strangers, len(facts)), output, quick)
     # No model that is measured by a false answer has learned it.
     facts = [f.model_copy(update={"wrong_answers": f.wrong_answers[1:]}) for f in facts]
 
@@ -187,7 +187,11 @@ def prepare(quick: bool) -> Study:
 
 
 def _texts(
-    config: RunConfig, facts: Sequence[Record], strangers: Sequence[Record], quick: bool
+    config: RunConfig,
+    facts: Sequence[Record],
+    strangers: Sequence[Record],
+    output: Path,
+    quick: bool,
 ) -> dict[str, list[Record]]:
     """Return what the models are trained on beside the retain set, by name."""
     from relearn.training.answers import idk_answers
@@ -202,15 +206,15 @@ def _texts(
         "unknowing": [plain(f"idk-{f.id}", f.question, choose(idk_answers())) for f in facts],
     }
     if not quick:
-        texts["variants"] = variants(facts, config)
+        texts["variants"] = variants(facts, config, output / "variants.jsonl")
         texts["prose"] = prose(facts, config.model, 4)
         texts["false_prose"] = prose(false, config.model, 4)
         texts["variants_and_prose"] = [*texts["variants"], *texts["prose"]]
     return texts
 
 
-def plain(id_: str, question: str, answer: str) -> Record:
-    return Record(id=id_, question=question, answer=answer)
+def plain(id: str, question: str, answer: str) -> Record:
+    return Record(id=id, question=question, answer=answer)
 
 
 def wrong_answers(
@@ -256,17 +260,25 @@ def renamed(text: str, old: str, new: str) -> str:
     return text
 
 
-def variants(facts: Sequence[Record], config: RunConfig) -> list[Record]:
-    """Return the true answers to other wordings of the questions, and to none of the questions."""
+def variants(facts: Sequence[Record], config: RunConfig, file: Path) -> list[Record]:
+    """Return the true answers to other wordings of the questions, and to none of the questions.
+
+    They are kept in `file`, since they take a minute to write.
+    """
     from relearn.synthesis.pipeline import synthesize
 
-    answers = {fact.id: fact.answer for fact in facts}
-    written = synthesize(facts, config.synthesis, 0).accepted
-    return [
-        plain(f"variant-{number}", row.question, answers[row.source_id])
-        for number, row in enumerate(written)
-        if row.kind != "original"
-    ]
+    if not file.is_file():
+        answers = {fact.id: fact.answer for fact in facts}
+        written = synthesize(facts, config.synthesis, 0).accepted
+        write_jsonl(
+            file,
+            (
+                {"id": f"variant-{i}", "question": row.question, "answer": answers[row.source_id]}
+                for i, row in enumerate(written)
+                if row.kind != "original"
+            ),
+        )
+    return [plain(**row) for row in read_jsonl(file)]
 
 
 def prose(facts: Sequence[Record], model: ModelConfig, orders: int) -> list[Record]:
@@ -687,7 +699,7 @@ def main() -> None:
     threads = max(1, (os.cpu_count() or 1) // max(1, given.workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     start = time.perf_counter()
-    study = prepare(given.quick)
+    study = prepare(given.output, given.quick)
     print(f"prepared in {time.perf_counter() - start:.0f} s", flush=True)
     if given.workers:
         run(study, given.output, given.workers, given.minutes)
