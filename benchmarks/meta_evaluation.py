@@ -37,7 +37,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, harmonic_mean
 from typing import Any, Literal
@@ -100,6 +100,7 @@ class Study:
         holdout: Questions and answers about others, which no model has seen.
         models: In the order in which they are made.
         samples: How often a question is asked at temperature 1.
+        looked_into: Facts whose layers are read: each takes as many passes as there are layers.
     """
 
     model: ModelConfig
@@ -109,6 +110,7 @@ class Study:
     holdout: Sequence[Record]
     models: Sequence[Trained]
     samples: int = 4
+    looked_into: int = 32
 
     @property
     def taught(self) -> Sequence[Record]:
@@ -138,7 +140,7 @@ def prepare(output: Path, quick: bool) -> Study:
     others = [r for r in everybody if not any(n in f"{r.question} {r.answer}" for n in people)]
     # The rows are in the order of the people: those of the two halves are about different ones.
     strangers, rest = others[: len(others) // 2], others[len(others) // 2 :]
-    holdout = spread(rest, 6 if quick else HOLDOUT)
+    holdout = spread(rest, 4 if quick else HOLDOUT)
     kept = {record.id for record in holdout}
     wrong = wrong_answers(forget, people, [r for r in rest if r.id not in kept])
     facts = [
@@ -148,10 +150,10 @@ def prepare(output: Path, quick: bool) -> Study:
         for fact, answers in zip(forget, wrong, strict=True)
     ]
     if quick:
-        facts, retain = spread(facts, 8), spread(retain, 8)
+        facts, retain = spread(facts, 4), spread(retain, 4)
     memorize = config.memorize or MemorizeConfig()
     if quick:
-        memorize = memorize.model_copy(update={"epochs": 3})
+        memorize = memorize.model_copy(update={"epochs": 8})
     texts = _texts(config, facts, spread(strangers, len(facts)), output, quick)
     # No model that is measured by a false answer has learned it.
     facts = [f.model_copy(update={"wrong_answers": f.wrong_answers[1:]}) for f in facts]
@@ -180,10 +182,11 @@ def prepare(output: Path, quick: bool) -> Study:
             trained("nothing_longer", "does not know", "nothing", 2, epochs=14),
         ]
     evaluation = config.evaluation.model_copy(
-        update={"batch_size": 256, "max_new_tokens": 16 if quick else 64}
+        update={"batch_size": 256, "max_new_tokens": 8 if quick else 64}
     )
     unseen = spread(sets["forget_unseen"], 2 if quick else None)
-    return Study(asked, evaluation, facts, unseen, holdout, made, samples=1 if quick else 4)
+    study = Study(asked, evaluation, facts, unseen, holdout, made)
+    return replace(study, samples=1, looked_into=4) if quick else study
 
 
 def _texts(
@@ -404,7 +407,7 @@ def _attempts(study: Study, model: Any, target: Any, clock: Clock) -> list[dict[
         "prefix": {"kept": (1,), "words": 1},
         "sampling": {"samples": study.samples},
         "ranking": {"most": WRONG_ANSWERS},
-        "inside": {"most": None, "tokens": 8, "beside": beside},
+        "inside": {"most": study.looked_into, "tokens": 8, "beside": beside},
     }
     rows = []
     for name, chosen in knobs.items():
