@@ -19,11 +19,11 @@ that need a model that never saw the facts compare.
 The protocol is that of OpenUnlearning (arXiv 2506.12618, section 3) on a small scale; changes count
 in both directions, as in arXiv 2605.24614.
 
-Each model is a job; what it has finished lies in `OUTPUT/MODEL/CONDITION` and is not done again. A
-job that fails leaves `OUTPUT/MODEL/error.txt`, and the others go on. `--workers 0` computes nothing
-and summarizes what there is in `OUTPUT/summary.json` and `OUTPUT/summary.md`, as `--minutes` does
-when the time is up. `--quick` proves the whole path on two models and two people; its figures mean
-nothing.
+A job is a model in a condition; what is finished lies in `OUTPUT/MODEL/CONDITION` and is not done
+again. A job that fails leaves `OUTPUT/MODEL/CONDITION.error.txt`, and the others go on. `--workers
+0` computes nothing and summarizes what there is in `OUTPUT/summary.json` and `OUTPUT/summary.md`,
+as `--minutes` does when the time is up. `--quick` proves the whole path on two models and two
+people; its figures mean nothing.
 """
 
 import argparse
@@ -319,12 +319,12 @@ class Clock:
         self.seconds[part] = round(time.perf_counter() - start, 1)
 
 
-def measure(study: Study, trained: Trained, output: Path) -> None:
-    """Make a model and measure it in every condition that is not done yet."""
+def measure(study: Study, trained: Trained, condition: Condition, output: Path) -> None:
+    """Make a model, once for all conditions, and measure it in one, if that is not done yet."""
     from relearn.training.memorize import memorize
 
-    folder = output / trained.name
-    if all((folder / condition / "done.json").is_file() for condition in CONDITIONS):
+    folder = output / trained.name / condition
+    if (folder / "done.json").is_file():
         return
     clock = Clock()
     with clock.timed("train"):
@@ -335,10 +335,7 @@ def measure(study: Study, trained: Trained, output: Path) -> None:
     target = study.models[0]
     with clock.timed("target"):
         recipient = memorize(target.records, study.model, target.memorize, 0)
-    for condition in CONDITIONS:
-        if not (folder / condition / "done.json").is_file():
-            _measure_as(condition, study, model, recipient, folder / condition, clock)
-        clock = Clock()
+    _measure_as(condition, study, model, recipient, folder, clock)
 
 
 def _measure_as(
@@ -419,35 +416,38 @@ def _attempts(study: Study, model: Any, target: Any, clock: Clock) -> list[dict[
     return rows
 
 
-def work(study: Study, output: Path, names: Any) -> None:
+def work(study: Study, output: Path, jobs: Any) -> None:
     """Do jobs until there are no more; what one process does."""
     by_name = {trained.name: trained for trained in study.models}
-    while (name := names.get()) is not None:
-        folder = output / name
-        (folder / "error.txt").unlink(missing_ok=True)
+    while (job := jobs.get()) is not None:
+        name, condition = job
+        error = output / name / f"{condition}.error.txt"
+        error.unlink(missing_ok=True)
         start = time.perf_counter()
         try:
-            measure(study, by_name[name], output)
+            measure(study, by_name[name], condition, output)
         except Exception:
-            write_text(folder / "error.txt", traceback.format_exc())
-            print(f"{name}: failed, see {folder / 'error.txt'}", flush=True)
+            write_text(error, traceback.format_exc())
+            print(f"{name}, {condition}: failed, see {error}", flush=True)
         else:
-            print(f"{name}: done in {time.perf_counter() - start:.0f} s", flush=True)
+            took = time.perf_counter() - start
+            print(f"{name}, {condition}: done in {took:.0f} s", flush=True)
 
 
 def run(study: Study, output: Path, workers: int, minutes: float | None) -> None:
     """Do all jobs in so many processes; stop them when the time is up."""
     context = multiprocessing.get_context("spawn")
-    names = context.Queue()
-    for name in [*(trained.name for trained in study.models), *[None] * workers]:
-        names.put(name)
-    processes = [context.Process(target=work, args=(study, output, names)) for _ in range(workers)]
+    jobs = context.Queue()
+    # All models plain first, so that what there is when the time is up says something.
+    for job in [(t.name, c) for c in CONDITIONS for t in study.models] + [None] * workers:
+        jobs.put(job)
+    processes = [context.Process(target=work, args=(study, output, jobs)) for _ in range(workers)]
     for process in processes:
         process.start()
     end = None if minutes is None else time.monotonic() + 60 * minutes
     for process in processes:
         process.join(None if end is None else max(0.0, end - time.monotonic()))
-    names.cancel_join_thread()
+    jobs.cancel_join_thread()
     for process in processes:
         process.terminate()
         process.join()
