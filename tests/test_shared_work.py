@@ -27,6 +27,7 @@ from relearn.analysis import command as analysis
 from relearn.analysis.inputs import from_options
 from relearn.audit import command, pipeline
 from relearn.base.distributed import shared_out
+from relearn.base.errors import UserError
 
 COUNTED = [
     "analysis.observe.label_hidden_states", "analysis.free_answers._answered",
@@ -72,6 +73,10 @@ for place in COUNTED:
     module = import_module(f"relearn.{module}")
     setattr(module, name, counted(name, getattr(module, name)))
 if __name__ == "__main__":
+    try:  # the first thing that they do
+        command.audit(models={"mine": "nowhere"}, forget="forget.jsonl", output="nothing")
+    except UserError as error:
+        assert error.elsewhere == (os.environ["RANK"] == "1")
     print(json.dumps(work(Path("two"))))
     shared_out(fail, range(2))
 """
@@ -94,7 +99,7 @@ def models(tiny_model: Path, tmp_path: Path) -> Path:
 def test_two_processes_share_the_work_and_find_the_same(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And end both where one of them fails."""
+    """A mistake of both, before, is raised in both and told by one; a failure of one ends both."""
     codes, said, errors = in_two_processes(models, JOB)
     assert codes == [1, 1], errors
     assert "one of two" in errors

@@ -153,6 +153,7 @@ def together(work: Callable[[], None]) -> None:
         UserError: every process raised one: they can go on with something else.
         OneProcessError: this one did, and not all of the others.
     """
+    meet()  # what fails before they have met, fails together too
     try:
         work()
     except UserError as error:
