@@ -62,6 +62,10 @@ app.add_typer(cli_recipes.app, name="recipes")
 app.command("env")(cli_env.env)
 
 
+# Commands that may be started in several processes.
+_IN_SEVERAL = ("run", "compare", "memorize", "evaluate", "audit", "analyze")
+
+
 @app.callback()
 def before_a_command(
     context: typer.Context,
@@ -76,7 +80,7 @@ def before_a_command(
     given_extensions[:] = extension or []
     load_extensions(given_extensions)
     command = context.invoked_subcommand
-    if process_count() > 1 and command not in ("run", "compare", "memorize", "evaluate"):
+    if process_count() > 1 and command not in _IN_SEVERAL:
         raise UserError(
             f"relearn {command} works in one process, not in {process_count()}.",
             "Start it without `accelerate launch`.",

@@ -1,11 +1,13 @@
 """`relearn analyze`: look inside the models to see why they forget."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
 from relearn.cli_common import console
 
@@ -48,5 +50,6 @@ def analyze(
     for claim in summary["claims"]:
         console.print(Text(f"{claim['name']}: {claim['verdict']}. {claim['evidence']}"))
     if run is not None and output == run / "analysis":
-        console.print(f"report: {write_report(run)}", soft_wrap=True, highlight=False)
+        report = by_leader(partial(write_report, run))
+        console.print(f"report: {report}", soft_wrap=True, highlight=False)
     console.print(f"analysis: {output}", soft_wrap=True, highlight=False)

@@ -10,6 +10,7 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
+from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
 from relearn.cli_common import console
 from relearn.config import Budget
@@ -94,7 +95,8 @@ def audit(
     if run is not None and found.path == run / "audit" and (run / "summary.json").is_file():
         from relearn.finished_run import load_run
 
-        console.print(f"report: {load_run(run).report()}", soft_wrap=True, highlight=False)
+        report = by_leader(load_run(run).report)
+        console.print(f"report: {report}", soft_wrap=True, highlight=False)
     console.print(f"audit: {found.path}", soft_wrap=True, highlight=False)
     lines = found.crossed(thresholds)
     for line in lines:

@@ -122,7 +122,7 @@ class Stages:
         if self.config.audit:
             if not self._compares:
                 yield control
-            yield Stage("audit", self.audit, self._check_audit, final=True)
+            yield Stage("audit", self.audit, self._check_audit, together=True, final=True)
 
     def preflight(self) -> None:
         """Let every stage check what it needs, before anything is computed, sent or written.

@@ -65,11 +65,11 @@ def test_a_head_adds_what_is_gone_when_it_is_cut(name):
     branch = layout.attentions[-1]
     if branch.post_norm is not None:
         pytest.skip("what one head writes is not linear before a second norm")
-    z = components._seen[f"{branch.name}.heads"].clone()
+    z = components._kept[f"{branch.name}.heads"].clone()
     kept = z.reshape(len(z), layout.heads, -1).clone()
     kept[:, 2] = 0
     change = branch.projection(z) - branch.projection(kept.flatten(1))
-    norm = FrozenNorm.at(layout.final_norm, components._seen["stream"])
+    norm = FrozenNorm.at(layout.final_norm, components._kept["stream"])
     logits = norm.apply(change) @ layout.head.weight.T
     own = logits.gather(1, batch.key_tokens[:, None])[:, 0] - logits.mean(-1)
     torch.testing.assert_close(parts["head", 2, 2], own, rtol=1e-4, atol=1e-5)

@@ -9,13 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.families import VOCABULARY, family, some_probes
+from helpers.families import family, some_probes
 from relearn.analysis.distribution import (
     CANDIDATES,
     CLASSES,
     Distribution,
     Reference,
-    ReferenceWriter,
     classify,
     entropy,
     kl,
@@ -95,17 +94,16 @@ def test_a_model_is_no_distance_from_itself_and_the_best_candidate_is_its_argmax
     layout = find_layout(family("llama"))
     probes = some_probes()
     tokens = sum(len(p.example.answer) for p in probes)
-    writer = ReferenceWriter(tmp_path / "d.npy", tokens, VOCABULARY)
+    writer = Reference(tmp_path)
     observe(layout, probes, [writer], rows=2, pad_token_id=0, title=None)
-    writer.tables()
-    watching = Distribution(Reference(tmp_path / "d.npy"), None, str)
+    watching = Distribution(writer, None, str)
     observe(layout, probes, [watching], rows=2, pad_token_id=0, title=None)
     tables = watching.tables()
     rows, candidates = tables["tokens"], tables["candidates"]
     assert len(rows) == tokens
     assert len(candidates) == CANDIDATES * tokens
     assert rows["kl_from_target"].max() < 1e-3
-    written = torch.cat(writer.token_log_probs).numpy()
+    written = writer.tables()["tokens"]["log_prob"]
     np.testing.assert_allclose(rows["log_prob"], written, atol=1e-5)
     assert rows["key"].sum() == sum(len(p.keys) for p in probes)
     assert rows.loc[rows["key"], "mass_private"].notna().all()
@@ -119,8 +117,7 @@ def test_the_batch_size_changes_nothing(tmp_path):
     probes = some_probes()
     written = []
     for rows in (1, 3):
-        path = tmp_path / f"{rows}.npy"
-        writer = ReferenceWriter(path, sum(len(p.example.answer) for p in probes), VOCABULARY)
+        writer = Reference(tmp_path)
         observe(layout, probes, [writer], rows=rows, pad_token_id=0, title=None)
-        written.append(torch.cat(writer.token_log_probs))
+        written.append(torch.cat(writer.seen))
     torch.testing.assert_close(*written, rtol=0, atol=1e-5)

@@ -68,12 +68,10 @@ def test_two_processes_train_as_one_does(workplace: Path, tiny_model: Path) -> N
     ]
     assert files[0] == files[1]
     assert (workplace / "two" / "report.html").is_file()
-    # The target is the same model, and its evaluation the same batches, shared by the two.
-    for name in ("rows.jsonl", "metrics.json"):
-        evaluated = [
-            (workplace / run / "evaluation" / "target" / name).read_bytes()
-            for run in ("one", "two")
-        ]
+    # The target is the same model, and what it is asked the same batches, shared by the two.
+    of_target = "evaluation/target/rows.jsonl", "evaluation/target/metrics.json"
+    for name in (*of_target, "audit/parts/quick/question.target.jsonl"):
+        evaluated = [(workplace / run / name).read_bytes() for run in ("one", "two")]
         assert evaluated[0] == evaluated[1]
     stages = [
         list(read_json(workplace / name / "manifest.json")["stages"]) for name in ("one", "two")

@@ -1,9 +1,9 @@
 """The analysis of two or more models, part by part."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,14 +15,15 @@ from transformers import PreTrainedModel
 import relearn
 from relearn.analysis import weights
 from relearn.analysis.components import Components, SubjectAttention
-from relearn.analysis.distribution import Distribution, Reference, ReferenceWriter
+from relearn.analysis.distribution import Distribution, Reference
 from relearn.analysis.free_answers import free_answers
 from relearn.analysis.inputs import AnalysisInputs, ModelSource
 from relearn.analysis.layout import Layout, find_layout
 from relearn.analysis.memory import LogitLens, States
-from relearn.analysis.observe import Observer, Tables, joined, observe
+from relearn.analysis.observe import Observer, Tables, joined, joined_tables, observe
 from relearn.analysis.parts import Parts
 from relearn.analysis.probes import (
+    Batch,
     Probe,
     batches,
     by_length,
@@ -37,6 +38,7 @@ from relearn.analysis.tracing import (
     subject_saliency,
     trace,
 )
+from relearn.base.distributed import by_leader, shared_out
 from relearn.base.errors import UserError
 from relearn.base.storage import content_hash
 from relearn.data.batching import to_device
@@ -69,7 +71,7 @@ class AnalysisSettings:
 
 
 def analyze(inputs: AnalysisInputs, output: Path, settings: AnalysisSettings) -> Tables:
-    """Compute every part that is not there yet.
+    """Compute every part that is not there yet; several processes share the batches of each.
 
     Args:
         inputs: Models and sets.
@@ -93,10 +95,13 @@ def analyze(inputs: AnalysisInputs, output: Path, settings: AnalysisSettings) ->
     with Parts(output, request) as parts:
         job = _Analysis(inputs, settings, parts)
         tables = job.tables()
-        for name, frame in tables.items():
-            path = output / f"{name}.parquet"
-            frame.to_parquet(path, index=False)
-        job.drop_references()
+
+        def finish() -> None:
+            for name, frame in tables.items():
+                frame.to_parquet(output / f"{name}.parquet", index=False)
+            job.drop_references()
+
+        by_leader(finish)
     return tables
 
 
@@ -177,20 +182,17 @@ class _Analysis:
         """Return each answer token's log-probability; writes the model's `Reference`."""
 
         def compute(folder: Path) -> Tables:
-            tokens = sum(len(p.example.answer) for p in self.unkeyed)
+            writer = Reference(folder)
             layout = self._layout(source)
-            file = folder / "distributions.npy"
-            writer = ReferenceWriter(file, tokens, layout.head.weight.shape[0])
             self._pass(layout, self.unkeyed, [writer], f"what {source.name} expects")
-            writer.tables()
-            return {"tokens": pd.DataFrame({"log_prob": torch.cat(writer.token_log_probs)})}
+            return writer.tables()
 
         part = self.parts.make(f"references/{source.name}", compute)
         values = torch.tensor(part["tokens"]["log_prob"].to_numpy())
         return list(values.split([len(p.example.answer) for p in self.unkeyed]))
 
     def _reference(self, source: ModelSource) -> Reference:
-        return Reference(self.references / source.name / "distributions.npy")
+        return Reference(self.references / source.name)
 
     def _observe(self, source: ModelSource, missing: Sequence[str]) -> None:
         """Let the observers whose parts are missing watch one pass, and write their parts."""
@@ -204,7 +206,8 @@ class _Analysis:
             def write(folder: Path, several: Sequence[Observer] = several) -> Tables:
                 for observer in several:
                     if isinstance(observer, States) and source is self.inputs.models[0]:
-                        save_file({"states": observer.states}, folder / "states.safetensors")
+                        states = {"states": observer.states}
+                        by_leader(partial(save_file, states, folder / "states.safetensors"))
                 return {k: t for observer in several for k, t in observer.tables().items()}
 
             self.parts.make(f"{source.name}/{name}", write)
@@ -236,7 +239,7 @@ class _Analysis:
             self.prompt_format,
             self.unkeyed,
             # A step of generation holds one token of each row, and a pass of theirs all.
-            rows=8 * self.settings.rows,
+            rows=2 * self.settings.rows,
             max_new_tokens=self.settings.max_new_tokens,
             title=f"answers of {source.name}",
         )
@@ -246,35 +249,40 @@ class _Analysis:
         target = self.inputs.models[0]
         layout = self._layout(source)
         model, precision = layout.model, layout.model.dtype
-        file = self.parts.work / target.name / "circuits" / "activations.safetensors"
-        before = {} if source is target else to_device(load_file(file), model.device)
-        found: list[Tables] = []
-        kept: dict[str, Tensor] = {}
-        if model.device.type == "cpu":
-            model.float()  # half precision has no fast backward pass there
-        several = list(batches(self.traced, self.settings.rows, self._pad, model.device))
-        for number, batch in enumerate(several):
-            traced = trace(layout, batch)
+        kept = folder if source is target else self.parts.work / target.name / "circuits"
+
+        def file(batch: Batch) -> Path:
+            return kept / f"activations.{batch.number}.safetensors"
+
+        def theirs(batch: Batch) -> dict[str, Tensor]:
+            return to_device(load_file(file(batch)), model.device)
+
+        def traced(batch: Batch) -> Tables:
+            found = trace(layout, batch)
             tables = {
-                "edges": edges(layout, batch, traced),
-                "saliency": subject_saliency(batch, traced),
+                "edges": edges(layout, batch, found),
+                "saliency": subject_saliency(batch, found),
             }
             if source is target:
-                kept |= {f"{number}/{name}": v for name, v in traced.activations.items()}
-                kept[f"{number}/log_probs"] = traced.log_probs
+                save_file(found.activations | {"log_probs": found.log_probs}, file(batch))
             else:
-                theirs = _of_batch(before, number)
-                tables["attribution"] = attribution_patching(layout, batch, traced, theirs)
-            found.append(tables)
+                tables["attribution"] = attribution_patching(layout, batch, found, theirs(batch))
+            return tables
+
+        def patched(batch: Batch) -> Tables:
+            before = theirs(batch)
+            log_probs = before.pop("log_probs").cpu()
+            return {"patching": activation_patching(layout, batch, before, log_probs)}
+
+        # One question at a time: there are few, which the processes share.
+        several = list(batches(self.traced, 1, self._pad, model.device))
+        if model.device.type == "cpu":
+            model.float()  # half precision has no fast backward pass there
+        found = shared_out(traced, several)
         model.to(precision)  # type: ignore[arg-type]  # transformers' wrapper hides the signature
-        for number, batch in enumerate(several if before else ()):
-            theirs = _of_batch(before, number)
-            log_probs = theirs.pop("log_probs").cpu()
-            found.append({"patching": activation_patching(layout, batch, theirs, log_probs)})
-        if kept:
-            save_file(kept, folder / "activations.safetensors")
-        names = dict.fromkeys(name for tables in found for name in tables)
-        return {name: joined([t[name] for t in found if name in t]) for name in names}
+        if source is not target:
+            found += shared_out(patched, several)
+        return joined_tables(found)
 
     def _weights(self, source: ModelSource) -> Tables:
         """Compare the weights with the target's; those of the target with the base's."""
@@ -320,15 +328,6 @@ class _Analysis:
         for pattern in ("references/*/*.npy", "*/*/*.safetensors"):
             for file in self.parts.work.glob(pattern):
                 file.unlink()
-
-
-def _of_batch(activations: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
-    start = f"{number}/"
-    return {
-        name.removeprefix(start): value
-        for name, value in activations.items()
-        if name.startswith(start)
-    }
 
 
 def _with_target_rank(tokens: pd.DataFrame, target: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from relearn.analysis.findings import Claim, Conclusion, claims, findings
 from relearn.analysis.inputs import AnalysisInputs
 from relearn.analysis.observe import Tables
 from relearn.analysis.summary import summarize
+from relearn.base.distributed import by_leader, together
 from relearn.base.private import private_files
 from relearn.base.storage import write_json, write_text
 from relearn.chart import write_files
@@ -32,7 +33,18 @@ def run_analysis(
     Raises:
         UserError: see `relearn.analysis.analyze.analyze`.
     """
-    tables = analyze(inputs, output, settings or AnalysisSettings())
+    found: list[dict[str, Any]] = []
+
+    def work() -> None:
+        tables = analyze(inputs, output, settings or AnalysisSettings())
+        found.append(by_leader(lambda: _write(inputs, tables, output)))
+
+    together(work)
+    return found[0]
+
+
+def _write(inputs: AnalysisInputs, tables: Tables, output: Path) -> dict[str, Any]:
+    """Write what the tables show, and return the summary."""
     models = [model.name for model in inputs.models]
     figures = summarize(tables, models)
     judged = claims(figures, inputs.models)

@@ -31,8 +31,8 @@ class Components:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._mean: Tensor = layout.head.weight.detach().float().mean(0)
-        self._seen: dict[str, Tensor] = {}
-        self._frames: list[pd.DataFrame] = []
+        self._kept: dict[str, Tensor] = {}
+        self.seen: list[pd.DataFrame] = []
 
     def hooks(self, batch: Batch) -> list[Any]:
         """Watch at the keys what every branch makes and writes."""
@@ -40,7 +40,7 @@ class Components:
 
         def keep(name: str) -> Any:
             def see(hidden: Tensor) -> None:
-                self._seen[name] = hidden.detach()[rows, places].float()
+                self._kept[name] = hidden.detach()[rows, places].float()
 
             return see
 
@@ -57,15 +57,15 @@ class Components:
                 handles.append(on_output(branch.module, keep(f"{branch.name}.raw")))
         return handles
 
-    def see(self, batch: Batch, logits: Tensor) -> None:
-        """Take up one batch."""
+    def see(self, batch: Batch, logits: Tensor) -> pd.DataFrame:
+        """Return the rows of one batch."""
         if not len(batch.key_tokens):
-            return
+            return pd.DataFrame()
         parts = self.contributions(batch.key_tokens)
         kinds, layers, heads = zip(*parts, strict=True)
         values = torch.stack(list(parts.values())).cpu()
         columns = {"kind": kinds, "layer": layers, "head": heads}
-        self._frames.append(long_rows(key_rows(batch), columns, values, "contribution"))
+        return long_rows(key_rows(batch), columns, values, "contribution")
 
     @torch.no_grad()
     def contributions(self, tokens: Tensor) -> dict[tuple[str, int, int], Tensor]:
@@ -76,17 +76,17 @@ class Components:
             `mlp`, and `bias` for the rest. They sum to the logit, before any soft cap, less the
             mean of all logits.
         """
-        layout, seen = self._layout, self._seen
+        layout, kept = self._layout, self._kept
         head = layout.head
         unembedding = head.weight.detach()[tokens.to(head.weight.device)].float() - self._mean
-        norm = FrozenNorm.at(layout.final_norm, _as_model(layout, seen["stream"]))
+        norm = FrozenNorm.at(layout.final_norm, _as_model(layout, kept["stream"]))
         direction = norm.pull_back(unembedding)
-        parts = {("embedding", -1, -1): (seen["embedding"] * direction).sum(-1)}
+        parts = {("embedding", -1, -1): (kept["embedding"] * direction).sum(-1)}
         for branch in layout.branches:
             if branch.kind == ATTENTION:
                 parts |= self._heads(branch, direction)
             else:
-                parts["mlp", branch.layer, -1] = (seen[branch.name] * direction).sum(-1)
+                parts["mlp", branch.layer, -1] = (kept[branch.name] * direction).sum(-1)
         bias = unembedding @ norm.bias
         if head.bias is not None:
             bias = bias + (head.bias[tokens] - head.bias.mean()).float()
@@ -94,20 +94,20 @@ class Components:
 
     def _heads(self, branch: Branch, direction: Tensor) -> dict[tuple[str, int, int], Tensor]:
         """Return what each head of one attention adds, and what is left: its biases."""
-        layout, seen = self._layout, self._seen
-        written = (seen[branch.name] * direction).sum(-1)
+        layout, kept = self._layout, self._kept
+        written = (kept[branch.name] * direction).sum(-1)
         if branch.post_norm is not None:
-            raw = _as_model(layout, seen[f"{branch.name}.raw"])
+            raw = _as_model(layout, kept[f"{branch.name}.raw"])
             direction = FrozenNorm.at(branch.post_norm, raw).pull_back(direction)
         matrix = layout.projection_matrix(branch)
-        heads = seen[f"{branch.name}.heads"].reshape(-1, *matrix.shape[:2])
+        heads = kept[f"{branch.name}.heads"].reshape(-1, *matrix.shape[:2])
         added = torch.einsum("nhk,hkd,nd->nh", heads, matrix, direction)
         parts = {("head", branch.layer, h): added[:, h] for h in range(layout.heads)}
         return parts | {("bias", branch.layer, -1): written - added.sum(-1)}
 
     def tables(self) -> Tables:
         """Return `components`: a row for each key and part."""
-        return {"components": joined(self._frames)}
+        return {"components": joined(self.seen)}
 
 
 class SubjectAttention:
@@ -119,8 +119,8 @@ class SubjectAttention:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._seen: list[Tensor] = []
-        self._frames: list[pd.DataFrame] = []
+        self._kept: list[Tensor] = []
+        self.seen: list[pd.DataFrame] = []
 
     def hooks(self, batch: Batch) -> list[Any]:
         """Watch the attention weights at the keys."""
@@ -129,27 +129,27 @@ class SubjectAttention:
         for row, probe in enumerate(batch.probes):
             on_subject[row, list(probe.subject)] = 1
         mask = on_subject[rows].to(batch.input_ids.device)
-        self._seen.clear()
+        self._kept.clear()
 
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
             weights = output[1][rows, :, places].float()
-            self._seen.append((weights * mask[:, None]).sum(-1).cpu())
+            self._kept.append((weights * mask[:, None]).sum(-1).cpu())
 
         return [branch.module.register_forward_hook(hook) for branch in self._layout.attentions]
 
-    def see(self, batch: Batch, logits: Tensor) -> None:
-        """Take up one batch."""
+    def see(self, batch: Batch, logits: Tensor) -> pd.DataFrame:
+        """Return the rows of one batch."""
         heads = self._layout.heads
         columns = {
-            "layer": [layer for layer in range(len(self._seen)) for _ in range(heads)],
-            "head": list(range(heads)) * len(self._seen),
+            "layer": [layer for layer in range(len(self._kept)) for _ in range(heads)],
+            "head": list(range(heads)) * len(self._kept),
         }
-        values = torch.cat([weights.T for weights in self._seen])
-        self._frames.append(long_rows(key_rows(batch), columns, values, "attention"))
+        values = torch.cat([weights.T for weights in self._kept])
+        return long_rows(key_rows(batch), columns, values, "attention")
 
     def tables(self) -> Tables:
         """Return `attention`: a row for each key and head, `attention` in 0 to 1."""
-        return {"attention": joined(self._frames)}
+        return {"attention": joined(self.seen)}
 
 
 def _as_model(layout: Layout, hidden: Tensor) -> Tensor:

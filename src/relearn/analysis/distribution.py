@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from relearn.analysis.names import CLASSES
-from relearn.analysis.observe import Tables, joined
+from relearn.analysis.observe import Tables, joined_tables
 from relearn.analysis.probes import Batch
 
 NUCLEUS = 0.95
@@ -31,51 +31,38 @@ CANDIDATES = 5
 class Reference:
     """The whole next-token distributions of one model at all answer tokens, on disk.
 
-    Args:
-        path: A `.npy` file of (answer tokens, vocabulary) log-probabilities in half precision.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._values = np.load(path, mmap_mode="r", allow_pickle=False)
-
-    def rows(self, start: int, stop: int) -> Tensor:
-        """Return (stop - start, vocabulary) log-probabilities, float32."""
-        return torch.from_numpy(self._values[start:stop].astype(np.float32))
-
-
-class ReferenceWriter:
-    """Writes a model's distributions as `Reference` reads them, and keeps the true tokens'.
+    An observer writes them: a file for each batch, so that the processes that share the batches
+    need not write to one. What it sees are the (answer tokens,) log-probabilities of the batch's
+    true tokens.
 
     Args:
-        path: The file to make.
-        tokens: Answer tokens in all.
-        vocabulary: Size of the vocabulary.
+        folder: Of the files, (answer tokens, vocabulary) log-probabilities in half precision.
     """
 
-    def __init__(self, path: Path, tokens: int, vocabulary: int) -> None:
-        self._file = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.float16, shape=(tokens, vocabulary)
-        )
-        self._written = 0
-        self.token_log_probs: list[Tensor] = []
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: list[Tensor] = []
 
     def hooks(self, batch: Batch) -> list[Any]:
         """Return no hooks: the logits are enough."""
         return []
 
-    def see(self, batch: Batch, logits: Tensor) -> None:
+    def see(self, batch: Batch, logits: Tensor) -> Tensor:
         """Write one batch."""
         log_probs = logits.log_softmax(-1)
-        stop = self._written + len(log_probs)
-        self._file[self._written : stop] = log_probs.half().cpu().numpy()
-        self._written = stop
-        true = log_probs.gather(1, batch.targets[:, None])[:, 0].cpu()
-        self.token_log_probs += true.split([len(p.example.answer) for p in batch.probes])
+        np.save(self._file(batch), log_probs.half().cpu().numpy(), allow_pickle=False)
+        return log_probs.gather(1, batch.targets[:, None])[:, 0].cpu()
 
     def tables(self) -> Tables:
-        """Make sure that all is on the disk; there are no tables."""
-        self._file.flush()
-        return {}
+        """Return `tokens`: a row an answer token, its log-probability."""
+        return {"tokens": pd.DataFrame({"log_prob": torch.cat(self.seen)})}
+
+    def rows(self, batch: Batch) -> Tensor:
+        """Read the (answer tokens, vocabulary) log-probabilities of a batch, float32."""
+        return torch.from_numpy(np.load(self._file(batch), allow_pickle=False)).float()
+
+    def _file(self, batch: Batch) -> Path:
+        return self._folder / f"{batch.number}.npy"
 
 
 class Distribution:
@@ -91,20 +78,17 @@ class Distribution:
     def __init__(self, target: Reference, base: Reference | None, decode: Any) -> None:
         self._target, self._base = target, base or target
         self._decode = decode
-        self._seen = 0
-        self._tokens: list[pd.DataFrame] = []
-        self._candidates: list[pd.DataFrame] = []
+        self.seen: list[Tables] = []
 
     def hooks(self, batch: Batch) -> list[Any]:
         """Return no hooks: the logits are enough."""
         return []
 
-    def see(self, batch: Batch, logits: Tensor) -> None:
-        """Take up one batch."""
+    def see(self, batch: Batch, logits: Tensor) -> Tables:
+        """Return the tables of one batch."""
         log_probs = logits.log_softmax(-1).cpu()
         tokens = batch.targets.cpu()
-        start, self._seen = self._seen, self._seen + len(tokens)
-        target = self._target.rows(start, self._seen).log_softmax(-1)
+        target = self._target.rows(batch).log_softmax(-1)
         names: dict[str, list[Any]] = {"set": [], "id": [], "place": [], "key": []}
         related: list[frozenset[int]] = []
         for probe in batch.probes:
@@ -122,13 +106,12 @@ class Distribution:
         rows["kl_from_target"] = kl(target, log_probs).numpy()
         keys = torch.tensor(names["key"]).nonzero()[:, 0]
         if len(keys):
-            base = self._base.rows(start, self._seen)[keys].log_softmax(-1)
+            base = self._base.rows(batch)[keys].log_softmax(-1)
             classes = classify(base, tokens[keys], [related[k] for k in keys.tolist()])
             moved = movement(log_probs[keys], target[keys], classes)
             for name, values in moved.items():
                 rows.loc[keys.numpy(), name] = values.numpy()
-        self._tokens.append(rows)
-        self._candidates.append(self._top(rows, log_probs))
+        return {"tokens": rows, "candidates": self._top(rows, log_probs)}
 
     def _top(self, rows: pd.DataFrame, log_probs: Tensor) -> pd.DataFrame:
         best = log_probs.topk(CANDIDATES, dim=-1)
@@ -142,7 +125,7 @@ class Distribution:
 
     def tables(self) -> Tables:
         """Return `tokens`, a row an answer token, and `candidates`, a row a candidate."""
-        return {"tokens": joined(self._tokens), "candidates": joined(self._candidates)}
+        return joined_tables(self.seen)
 
 
 def rank_of(log_probs: Tensor, tokens: Tensor) -> Tensor:

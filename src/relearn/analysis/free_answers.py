@@ -12,8 +12,9 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from relearn.analysis.distribution import entropy
-from relearn.analysis.observe import Tables, joined
+from relearn.analysis.observe import Tables, joined, joined_tables
 from relearn.analysis.probes import Probe
+from relearn.base.distributed import shared_out
 from relearn.base.progress import progress_bar
 from relearn.data.tokenization import PromptFormat
 from relearn.models.loading import position_limit
@@ -46,54 +47,68 @@ def free_answers(
     max_new_tokens: int,
     title: str | None,
 ) -> Tables:
-    """Let the model answer greedily, as far as its positions reach.
+    """Let the model answer greedily, as far as its positions reach; processes share the batches.
 
     Returns:
         `answers`, a row a probe: set, id, `answer` (untrusted text), `tokens`, `repetition` 0 to
         1, `loops`, `collapsed`; and `steps`, a row a generated token: set, id, step from 0,
         `entropy` in nats of the distribution that it was chosen from.
     """
-    tokenizer = prompt_format.tokenizer
-    answers, steps = [], []
+    starts = range(0, len(probes), rows)
     with progress_bar(title) as advance:
-        for start in range(0, len(probes), rows):
-            chosen = probes[start : start + rows]
-            padded = tokenizer.pad(
-                {"input_ids": [prompt_format.encode_prompt(p.question) for p in chosen]},
-                padding_side="left",
-                return_tensors="pt",
-            ).to(model.device)
-            noted = _Entropies()
-            room = position_limit(model.config) - padded.input_ids.shape[1]
-            output = model.generate(  # type: ignore[operator]  # untyped in transformers
-                **padded,
-                max_new_tokens=int(min(max_new_tokens, max(room, 1))),
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=prompt_format.end_tokens or None,
-                logits_processor=LogitsProcessorList([noted]),
+
+        def answered(start: int) -> Tables:
+            tables = _answered(model, prompt_format, probes[start : start + rows], max_new_tokens)
+            advance(min(start + rows, len(probes)), len(probes), "")
+            return tables
+
+        return joined_tables(shared_out(answered, starts))
+
+
+def _answered(
+    model: PreTrainedModel,
+    prompt_format: PromptFormat,
+    probes: Sequence[Probe],
+    max_new_tokens: int,
+) -> Tables:
+    """Return the tables of one batch."""
+    tokenizer = prompt_format.tokenizer
+    padded = tokenizer.pad(
+        {"input_ids": [prompt_format.encode_prompt(p.question) for p in probes]},
+        padding_side="left",
+        return_tensors="pt",
+    ).to(model.device)
+    noted = _Entropies()
+    room = position_limit(model.config) - padded.input_ids.shape[1]
+    output = model.generate(  # type: ignore[operator]  # untyped in transformers
+        **padded,
+        max_new_tokens=int(min(max_new_tokens, max(room, 1))),
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=prompt_format.end_tokens or None,
+        logits_processor=LogitsProcessorList([noted]),
+    )
+    new = output[:, padded.input_ids.shape[1] :].tolist()
+    uncertainty = torch.stack(noted.steps, dim=1)
+    answers, steps = [], []
+    for probe, ids, values in zip(probes, new, uncertainty, strict=True):
+        ended = _ended(ids, prompt_format.end_tokens)
+        answers.append(_row(probe, ids[:ended], tokenizer))
+        # The end token is chosen too, so its distribution counts.
+        counted = values[: ended + 1].tolist()
+        steps.append(
+            pd.DataFrame(
+                {
+                    "set": probe.set,
+                    "id": probe.id,
+                    "step": range(len(counted)),
+                    "entropy": counted,
+                }
             )
-            new = output[:, padded.input_ids.shape[1] :].tolist()
-            uncertainty = torch.stack(noted.steps, dim=1)
-            for probe, ids, values in zip(chosen, new, uncertainty, strict=True):
-                ended = _ended(ids, prompt_format.end_tokens)
-                answers.append(_row(probe, ids[:ended], tokenizer))
-                # The end token is chosen too, so its distribution counts.
-                counted = values[: ended + 1].tolist()
-                steps.append(
-                    pd.DataFrame(
-                        {
-                            "set": probe.set,
-                            "id": probe.id,
-                            "step": range(len(counted)),
-                            "entropy": counted,
-                        }
-                    )
-                )
-            advance(start + len(chosen), len(probes), "")
+        )
     return {"answers": pd.DataFrame(answers), "steps": joined(steps)}
 
 

@@ -44,7 +44,7 @@ class LogitLens:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._states: list[Tensor] = []
-        self._frames: list[pd.DataFrame] = []
+        self.seen: list[pd.DataFrame] = []
 
     def hooks(self, batch: Batch) -> list[Any]:
         """Watch the residual stream at the keys."""
@@ -52,18 +52,20 @@ class LogitLens:
         self._states.clear()
         return stream_hooks(self._layout, lambda hidden: hidden[rows, places], self._states)
 
-    def see(self, batch: Batch, logits: Tensor) -> None:
-        """Take up one batch."""
+    def see(self, batch: Batch, logits: Tensor) -> pd.DataFrame:
+        """Return the rows of one batch."""
         tokens = batch.key_tokens
         if not len(tokens):
-            return
+            return pd.DataFrame()
+        frames = []
         final = lens_log_probs(self._layout, self._states[-1])
         per_group = max(1, _LENS_ROWS // len(tokens))
         for start in range(0, len(self._states), per_group):
             group = self._states[start : start + per_group]
             log_probs = lens_log_probs(self._layout, torch.cat(group))
             for layer, values in enumerate(log_probs.split(len(tokens)), start):
-                self._frames.append(self._rows(batch, layer, values, final, tokens))
+                frames.append(self._rows(batch, layer, values, final, tokens))
+        return joined(frames)
 
     def _rows(
         self, batch: Batch, layer: int, log_probs: Tensor, final: Tensor, tokens: Tensor
@@ -82,7 +84,7 @@ class LogitLens:
 
     def tables(self) -> Tables:
         """Return `lens`: a row for each key and layer; layer 0 is the embedding."""
-        return {"lens": joined(self._frames)}
+        return {"lens": joined(self.seen)}
 
 
 def lens_log_probs(layout: Layout, hidden: Tensor) -> Tensor:
@@ -104,8 +106,7 @@ class States:
         self._layout = layout
         self._target = target
         self._current: list[Tensor] = []
-        self._batches: list[Tensor] = []
-        self._sets: list[str] = []
+        self.seen: list[tuple[Tensor, list[str]]] = []
 
     def hooks(self, batch: Batch) -> list[Any]:
         """Watch the residual stream at the chosen tokens."""
@@ -114,23 +115,23 @@ class States:
         self._current.clear()
         return stream_hooks(self._layout, lambda hidden: hidden[rows, places].cpu(), self._current)
 
-    def see(self, batch: Batch, logits: Tensor) -> None:
-        """Take up one batch."""
-        self._batches.append(torch.stack(self._current))
-        self._sets += [p.set for p in batch.probes for _ in _spread(p)]
+    def see(self, batch: Batch, logits: Tensor) -> tuple[Tensor, list[str]]:
+        """Return (layers + 1, tokens, hidden) states of one batch, and the set of each token."""
+        return torch.stack(self._current), [p.set for p in batch.probes for _ in _spread(p)]
 
     @property
     def states(self) -> Tensor:
         """(layers + 1, tokens, hidden), in the model's own precision."""
-        return torch.cat(self._batches, dim=1)
+        return torch.cat([states for states, _ in self.seen], dim=1)
 
     def tables(self) -> Tables:
         """Return `states`: a row for each set and layer."""
         ours = self.states
         theirs = ours if self._target is None else self._target
         rows = []
-        for name in dict.fromkeys(self._sets):
-            places = torch.tensor([set_name == name for set_name in self._sets])
+        sets = [name for _, names in self.seen for name in names]
+        for name in dict.fromkeys(sets):
+            places = torch.tensor([set_name == name for set_name in sets])
             for layer, (x, y) in enumerate(zip(theirs, ours, strict=True)):
                 compared = compare_states(x[places].float(), y[places].float())
                 rows.append({"set": name, "layer": layer} | compared)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from relearn.analysis.layout import Layout
 from relearn.analysis.probes import Batch, Probe, batches
+from relearn.base.distributed import shared_out
 from relearn.base.progress import progress_bar
 from relearn.models.hooks import hooks
 from relearn.models.label_logits import label_hidden_states
@@ -18,13 +19,19 @@ Tables = dict[str, pd.DataFrame]
 
 
 class Observer(Protocol):
-    """What watches the forward passes of one model."""
+    """What watches the forward passes of one model.
+
+    Attributes:
+        seen: What `see` returned of each batch, in order; `observe` fills it.
+    """
+
+    seen: list[Any]
 
     def hooks(self, batch: Batch) -> list[Any]:
         """Return hooks for the pass over `batch`; they are removed after it."""
 
-    def see(self, batch: Batch, logits: Tensor) -> None:
-        """Take up a batch.
+    def see(self, batch: Batch, logits: Tensor) -> Any:
+        """Return what is to be known of a batch, which another process may have to be sent.
 
         Args:
             batch: The batch.
@@ -45,19 +52,23 @@ def observe(
     pad_token_id: int,
     title: str | None,
 ) -> None:
-    """Run the model over the probes, `rows` at a time, each row once."""
-    done = 0
+    """Run the model over the probes, `rows` at a time, each row once; processes share batches."""
+    several = list(batches(probes, rows, pad_token_id, layout.model.device))
     with progress_bar(title) as advance:
-        for batch in batches(probes, rows, pad_token_id, layout.model.device):
+
+        def seen(batch: Batch) -> list[Any]:
             with hooks(*(hook for o in observers for hook in o.hooks(batch))):
                 normed = label_hidden_states(
                     layout.model, batch.input_ids, batch.attention_mask, batch.answers
                 )
             logits = layout.logits(normed)
-            for observer in observers:
-                observer.see(batch, logits)
-            done += len(batch.probes)
-            advance(done, len(probes), "")
+            found = [observer.see(batch, logits) for observer in observers]
+            advance(batch.number + 1, len(several), "")
+            return found
+
+        for of_batch in shared_out(seen, several):
+            for observer, found in zip(observers, of_batch, strict=True):
+                observer.seen.append(found)
 
 
 def key_rows(batch: Batch) -> dict[str, list[Any]]:
@@ -93,3 +104,9 @@ def long_rows(
 def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the frames as one."""
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def joined_tables(several: Sequence[Tables]) -> Tables:
+    """Return the tables of all batches, those of one name as one."""
+    names = dict.fromkeys(name for tables in several for name in tables)
+    return {name: joined([t[name] for t in several if name in t]) for name in names}

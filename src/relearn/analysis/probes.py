@@ -53,6 +53,7 @@ class Batch:
     """Some probes as one padded batch, with the true answers as input.
 
     Attributes:
+        number: Which of the batches that are made together this is, from 0.
         probes: The rows.
         input_ids: (rows, length).
         attention_mask: (rows, length).
@@ -60,6 +61,7 @@ class Batch:
         targets: (answer tokens,) the next tokens there, rows in order.
     """
 
+    number: int
     probes: tuple[Probe, ...]
     input_ids: Tensor
     attention_mask: Tensor
@@ -137,6 +139,7 @@ def batches(
         made = to_device(made, device)
         answers = made["labels"] != IGNORE
         yield Batch(
+            number=start // rows,
             probes=chosen,
             input_ids=made["input_ids"],
             attention_mask=made["attention_mask"],

@@ -11,6 +11,8 @@ from peft import LoraConfig
 from safetensors import safe_open
 from torch import Tensor
 
+from relearn.base.distributed import shared_out
+
 _LAYER = re.compile(r"\.(\d+)\.")
 _COLUMNS = ["layer", "module", "norm", "relative_norm", "effective_rank"]
 
@@ -43,7 +45,7 @@ class Checkpoint:
 
 
 def full_changes(before: Path, after: Path) -> pd.DataFrame:
-    """Compare two model folders, matrix by matrix.
+    """Compare two model folders, matrix by matrix; processes share the matrices.
 
     Returns:
         A row for each matrix of a layer that both have: layer, module, `norm` (Frobenius norm of
@@ -51,14 +53,14 @@ def full_changes(before: Path, after: Path) -> pd.DataFrame:
         where nothing changed.
     """
     old, new = Checkpoint(before), Checkpoint(after)
-    rows = []
-    for name in old.matrices():
-        if name not in new:
-            continue
+
+    def compared(name: str) -> list[dict[str, float | int | str]]:
         weight, changed = old.tensor(name), new.tensor(name)
-        if weight.dim() == 2 and weight.shape == changed.shape:
-            rows.append(_row(name, weight, changed - weight))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+        alike = weight.dim() == 2 and weight.shape == changed.shape
+        return [_row(name, weight, changed - weight)] if alike else []
+
+    found = shared_out(compared, [name for name in old.matrices() if name in new])
+    return pd.DataFrame([row for rows in found for row in rows], columns=_COLUMNS)
 
 
 def adapter_changes(before: Path, adapter: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from relearn.audit import pipeline
 from relearn.audit.sources import from_options, from_run
 from relearn.audit.summary import rate_of
+from relearn.base.distributed import together
 from relearn.base.errors import UserError
 from relearn.base.notebook import html_table
 from relearn.base.storage import read_json, read_jsonl
@@ -125,13 +126,17 @@ def audit(
 
     named = [f"{name}={place(name, model)}" for name, model in (models or {}).items()]
     never_saw = None if control is None else place("never_saw", control)
-    if path is not None:
-        subject = from_run(path, named, never_saw)
-    else:
-        further = [f"never_saw={never_saw}"] if never_saw else []
-        assert forget is not None
-        subject = from_options([*named, *further], forget, retain)
-    pipeline.run_audit(subject, folder.path, wanted, seed)
+
+    def work() -> None:
+        if path is not None:
+            subject = from_run(path, named, never_saw)
+        else:
+            further = [f"never_saw={never_saw}"] if never_saw else []
+            assert forget is not None
+            subject = from_options([*named, *further], forget, retain)
+        pipeline.run_audit(subject, folder.path, wanted, seed)
+
+    together(work)
     return AuditResult(folder)
 
 

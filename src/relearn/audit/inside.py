@@ -81,6 +81,7 @@ def inside(
         length=lambda probe: len(probe[2]),
         size=model.batch_size,
         title=None,
+        shared=True,
     )
 
 

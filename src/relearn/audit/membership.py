@@ -6,6 +6,7 @@ from typing import Any
 from relearn.audit.base import Attempt, Beside, attack
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
+from relearn.base.distributed import shared_out
 from relearn.data.tokenization import Example
 from relearn.evaluation.metrics.membership import ATTACKS as SCORES
 from relearn.evaluation.metrics.membership import roc_area
@@ -97,6 +98,7 @@ def _rows(
         length=len,
         size=model.batch_size,
         title=None,
+        shared=True,
     )
     losses = [-float(each.mean()) for each in base.log_probs(examples)] if base else None
     norms = _gradient_norms(model, examples) if gradients else None
@@ -116,7 +118,7 @@ def _rows(
 
 
 def _gradient_norms(model: AttackedModel, examples: Sequence[Example]) -> list[float]:
-    norms = [gradient_norm(model.model, each, model.pad_token_id) for each in examples]
+    norms = shared_out(lambda e: gradient_norm(model.model, e, model.pad_token_id), examples)
     model.model.requires_grad_(False)
     return norms
 

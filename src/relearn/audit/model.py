@@ -20,6 +20,8 @@ from relearn.models.place import ModelPlace
 class AttackedModel:
     """A loaded model and how it is asked.
 
+    Several processes, each with the model and the same prompts, share the batches.
+
     Attributes:
         model: The model; an attack that changes it makes a copy.
         prompt_format: How it is asked.
@@ -90,6 +92,7 @@ class AttackedModel:
                 max_new_tokens=room,
                 title=None,
                 seeds=[seeds[i] for i in places] if seeds else (),
+                shared=True,
             )
             answers.update(zip(places, said, strict=True))
         return [answers[i] for i in range(len(prompts))]
@@ -102,4 +105,5 @@ class AttackedModel:
             batch_size=self.batch_size,
             pad_token_id=self.pad_token_id,
             title=None,
+            shared=True,
         )

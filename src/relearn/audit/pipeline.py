@@ -1,7 +1,7 @@
 """The whole audit: every attack on every model, attempts and scores in a folder."""
 
 import gc
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
@@ -23,6 +23,7 @@ from relearn.audit.base import (
 from relearn.audit.facts import Fact
 from relearn.audit.model import AttackedModel
 from relearn.audit.summary import innocent, summarize
+from relearn.base.distributed import by_leader, leaders
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.registry import did_you_mean
@@ -80,6 +81,8 @@ def run_audit(
 ) -> dict[str, Any]:
     """Attack every model; write `<attack>.jsonl` and `summary.json` to `output`.
 
+    Several processes share the batches of prompts; the leader writes.
+
     A model's attempts are kept in `output/parts/<budget>` as soon as they are made, those of a
     few attacks together, so that a killed audit goes on with the next. The other files are those of
     the last budget.
@@ -102,10 +105,10 @@ def run_audit(
     records = {"forget": spread_over(requests, most), "retain": spread(subject.retain, most)}
     sets = {name: [*map(Fact, of_kind)] for name, of_kind in records.items()}
     chosen = {name: a for name, a in chosen.items() if sets[a.about]}
-    with Workspace(output, "an audit", lambda names: "parts" in names):
-        parts = output / "parts" / config.budget
-        _take_up(parts, _key(subject, sets, chosen, config.budget, seed))
-        found = _attempts(subject, parts, sets, chosen, config.budget, seed)
+    parts = output / "parts" / config.budget
+
+    def finish() -> dict[str, Any]:
+        found = _attempts(subject, parts, chosen)
         for name, by_model in found.items():
             rows = [{"model": m} | asdict(a) for m, made in by_model.items() for a in made]
             write_jsonl(output / f"{name}.jsonl", rows)
@@ -118,21 +121,25 @@ def run_audit(
             "warnings": _warnings(subject, figures["models"]),
         }
         write_json(output / "summary.json", summary)  # last: where it stands, the audit is whole
-    return summary
+        return summary
+
+    with Workspace(output, "an audit", lambda names: "parts" in names):
+        by_leader(lambda: _take_up(parts, _key(subject, sets, chosen, config.budget, seed)))
+        _attack(subject, parts, sets, chosen, config.budget, seed)
+        return by_leader(finish)
 
 
-def _attempts(
+def _attack(
     subject: AuditSubject,
     parts: Path,
     sets: Mapping[str, Sequence[Fact]],
     attacks: Mapping[str, Attack],
     budget: Budget,
     seed: int,
-) -> dict[str, dict[str, list[Attempt]]]:
-    """Make every attempt that is not on disk yet; return all by attack and model."""
+) -> None:
+    """Make every attempt that is not on disk yet."""
     longest = _longest(subject, [*sets["forget"], *sets["retain"]]) + _SLACK
     longest = min(_LONGEST, longest)
-    found: dict[str, dict[str, list[Attempt]]] = {name: {} for name in attacks}
     steps, done = len(subject.suspects) * len(attacks), 0
 
     def load(suspect: Suspect) -> AttackedModel:
@@ -141,11 +148,12 @@ def _attempts(
     with progress_bar("auditing") as advance:
         for suspect in subject.suspects:
             name, model = suspect.place.name, None
-            files = {attack: parts / f"{attack}.{name}.jsonl" for attack in attacks}
+            files = {attack: _part(parts, attack, suspect) for attack in attacks}
+            missing = leaders([attack for attack, file in files.items() if not file.is_file()])
             asked = _Asked(files)
             for attack_name, attack in attacks.items():
                 advance(done, steps, f"{attack_name} on {name}")
-                if not files[attack_name].is_file():
+                if attack_name in missing:
                     model = model or load(suspect)
                     beside = Beside(sets["retain"], _controls(subject, load, suspect, model))
                     asked.take(attack_name, attack.make(model, sets[attack.about], budget, beside))
@@ -153,12 +161,26 @@ def _attempts(
                 done += 1
             if model:
                 asked.put_to(model)
-            for attack_name, file in files.items():
-                found[attack_name][name] = [_attempt(row) for row in read_jsonl(file)]
             model = None
             gc.collect()
         advance(done, steps, "")
-    return found
+
+
+def _attempts(
+    subject: AuditSubject, parts: Path, attacks: Iterable[str]
+) -> dict[str, dict[str, list[Attempt]]]:
+    """Return all attempts by attack and model."""
+    return {
+        attack: {
+            suspect.place.name: [*map(_attempt, read_jsonl(_part(parts, attack, suspect)))]
+            for suspect in subject.suspects
+        }
+        for attack in attacks
+    }
+
+
+def _part(parts: Path, attack: str, suspect: Suspect) -> Path:
+    return parts / f"{attack}.{suspect.place.name}.jsonl"
 
 
 class _Asked:
@@ -178,7 +200,7 @@ class _Asked:
         if prompts:
             self._waiting[attack] = prompts
         else:
-            write_jsonl(self._files[attack], map(asdict, made))
+            self._write(attack, made)
 
     def put_to(self, model: AttackedModel, least: int = 1) -> None:
         """Put what waits to the model if it is so many prompts, and write the attempts."""
@@ -187,8 +209,11 @@ class _Asked:
             return
         attempts = iter(answered(model, prompts))
         for attack, some in self._waiting.items():
-            write_jsonl(self._files[attack], map(asdict, islice(attempts, len(some))))
+            self._write(attack, list(islice(attempts, len(some))))
         self._waiting.clear()
+
+    def _write(self, attack: str, made: Iterable[Any]) -> None:
+        by_leader(lambda: write_jsonl(self._files[attack], map(asdict, made)))
 
 
 def _controls(

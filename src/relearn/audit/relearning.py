@@ -81,7 +81,7 @@ def _adapted(
     model: AttackedModel, facts: Sequence[Fact], rate: float, steps: Sequence[int]
 ) -> Iterator[tuple[int, AttackedModel]]:
     """Yield the model with an adapter that was trained on the facts for so many steps."""
-    with _adapter(model.model) as policy:
+    with _adapter(model.model, model.seed) as policy:
         yield from _trained(replace(model, model=policy), facts, rate, steps)
 
 
@@ -111,9 +111,11 @@ def _trained(
 
 
 @contextmanager
-def _adapter(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
+def _adapter(model: PreTrainedModel, seed: int) -> Iterator[PreTrainedModel]:
     """Put a fresh adapter on the model, and take it off again: no copy is made."""
-    policy: Any = add_adapter(model, LoraConfig(rank=16, alpha=32, dropout=0.0))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # the same adapter in each of several processes
+        policy: Any = add_adapter(model, LoraConfig(rank=16, alpha=32, dropout=0.0))
     try:
         yield cast(PreTrainedModel, policy)
     finally:

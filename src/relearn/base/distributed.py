@@ -1,18 +1,18 @@
 """Several processes on one job, as `accelerate launch` starts them: one leads, the others help.
 
-All of them train and evaluate. Everything else the leader does alone, while the others wait for it.
-They see one file system: the run folder, and relearn's cache.
+All of them train, evaluate, audit and analyze. Everything else the leader does alone, while the
+others wait for it. They see one file system: the run folder, and relearn's cache.
 
 What the leader does alone goes through `by_leader`, what all do through `together`: a failure then
 ends all of them, instead of leaving some to wait for one that is gone. Work that can be cut into
-parts is shared out by `share` and put together by `everyones`.
+parts goes through `shared_out`, or is shared out by `share` and put together by `everyones`.
 """
 
 import atexit
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from relearn.base.errors import UserError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _failures = count()
 _alone = False  # whether this is the leader, and the others wait for it
@@ -69,6 +70,22 @@ def everyones(value: T) -> list[T]:
 
     _state()
     return list(gather_object([value]))
+
+
+def shared_out(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do `work` on each item in one of the processes at work; return all values in every one.
+
+    Every process must come here, with the same items.
+
+    Args:
+        work: From an item to a value that can be pickled. A tensor should not be part of a larger
+            one, all of which would be sent.
+        items: Those of one process are not next to each other, so that where they are sorted by
+            size each process has as much to do.
+    """
+    process, processes = share()
+    made = everyones([work(item) for item in items[process::processes]])
+    return [made[i % processes][i // processes] for i in range(len(items))]
 
 
 def meet() -> None:
@@ -136,6 +153,7 @@ def together(work: Callable[[], None]) -> None:
         UserError: every process raised one: they can go on with something else.
         OneProcessError: this one did, and not all of the others.
     """
+    meet()  # what fails before they have met, fails together too
     try:
         work()
     except UserError as error:

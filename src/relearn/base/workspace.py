@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
 from relearn.base.private import private_files
 from relearn.base.storage import clear_leftovers, disk_errors
@@ -81,6 +82,8 @@ class InFolder:
 class Workspace:
     """The folder that one job works in; as a context manager it keeps other processes out.
 
+    Of several processes on the job, the leader takes it for all.
+
     What is written to it meanwhile, the folder too if it is made, nobody but its owner can read.
 
     Args:
@@ -100,7 +103,7 @@ class Workspace:
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
-        self.acquire()
+        by_leader(self.acquire)
         return self
 
     def __exit__(self, *_: object) -> None:

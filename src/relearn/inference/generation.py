@@ -222,10 +222,12 @@ def continue_prompts(
     max_new_tokens: int,
     title: str | None,
     seeds: Sequence[int | None] = (),
+    shared: bool = False,
 ) -> list[str]:
     """Continue token ids in batches of like length, and return the new text.
 
-    Greedily, or where a prompt has a seed by drawing; see `continuations`.
+    Greedily, or where a prompt has a seed by drawing; see `continuations`. For `shared` see
+    `in_length_batches`.
 
     Returns:
         The continuations in the order of the prompts, without special tokens and outer white space.
@@ -244,5 +246,10 @@ def continue_prompts(
 
     items = list(zip(prompts, seeds or [None] * len(prompts), strict=True))
     return in_length_batches(
-        items, answer, length=lambda item: len(item[0]), size=batch_size, title=title
+        items,
+        answer,
+        length=lambda item: len(item[0]),
+        size=batch_size,
+        title=title,
+        shared=shared,
     )

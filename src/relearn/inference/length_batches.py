@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
+from relearn.base.distributed import shared_out
 from relearn.base.progress import progress_bar
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ def in_length_batches(
     length: Callable[[T], int],
     size: int,
     title: str | None,
+    shared: bool = False,
 ) -> list[R]:
     """Do `work` on batches of items of like length, smaller ones where memory runs out.
 
@@ -40,15 +42,25 @@ def in_length_batches(
         length: Of an item, in tokens.
         size: Items of a batch.
         title: Of the progress bar; None shows none.
+        shared: Whether the processes at work share the batches: then all of them come here, with
+            the same items, and have all values after it.
 
     Returns:
         The value of each item, in the order of `items`.
     """
-    values: dict[int, R] = {}
+    batches = list(length_batches(range(len(items)), lambda i: length(items[i]), size))
     with progress_bar(title) as advance:
-        for batch in length_batches(range(len(items)), lambda i: length(items[i]), size):
-            values.update(zip(batch, _within_memory(work, [items[i] for i in batch]), strict=True))
-            advance(len(values), len(items), "")
+
+        def do(number: int) -> list[R]:
+            found = _within_memory(work, [items[i] for i in batches[number]])
+            advance(min((number + 1) * size, len(items)), len(items), "")
+            return found
+
+        numbers = range(len(batches))
+        made = shared_out(do, numbers) if shared else [do(number) for number in numbers]
+    values: dict[int, R] = {}
+    for batch, found in zip(batches, made, strict=True):
+        values.update(zip(batch, found, strict=True))
     return [values[i] for i in range(len(items))]
 
 

@@ -96,7 +96,9 @@ def _of_answers(
         for some, wanted in zip(logits.split(_CHUNK), targets.split(_CHUNK), strict=True)
     ]
     lengths = keep.sum(1).tolist()
-    return (torch.cat(column).cpu().split(lengths) for column in zip(*parts, strict=True))
+    columns = (torch.cat(column).cpu() for column in zip(*parts, strict=True))
+    # Copies: a part of a tensor is sent to another process with the whole of it.
+    return (tuple(part.clone() for part in column.split(lengths)) for column in columns)
 
 
 def answer_log_probs(
@@ -106,8 +108,11 @@ def answer_log_probs(
     batch_size: int,
     pad_token_id: int,
     title: str | None = "likelihoods",
+    shared: bool = False,
 ) -> list[Tensor]:
     """Return the log-probability of every answer token of every example, batched by length.
+
+    For `shared` see `in_length_batches`.
 
     Returns:
         One (answer tokens,) float32 tensor per example, in nats, <= 0, in the order given.
@@ -118,6 +123,7 @@ def answer_log_probs(
         length=len,
         size=batch_size,
         title=title,
+        shared=shared,
     )
 
 
