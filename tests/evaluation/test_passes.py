@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -237,6 +238,26 @@ def test_a_pass_goes_on_after_the_last_whole_batch(
     assert calls["run"] == 4 + 3  # 21 rows make 6 batches of 4
     assert resumed == whole
     assert parts.read_text() == (tmp_path / "whole.jsonl").read_text()
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved(
+    tiny: EvaluatedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, halved = rows(), rows()
+    make_pass("likelihood", whole, tiny, CONFIG, tmp_path / "whole.jsonl")
+    real, sizes = PASSES["likelihood"].run, Counter[int]()
+
+    def run(model: Any, examples: Any, config: Any) -> Any:
+        sizes[len(examples)] += 1
+        if len(examples) > 2:
+            torch.empty(1 << 55, dtype=torch.uint8)  # the allocator's own error
+        return real(model, examples, config)
+
+    monkeypatch.setattr(PASSES["likelihood"], "run", run)
+    make_pass("likelihood", halved, tiny, CONFIG, tmp_path / "halved.jsonl")
+    assert sizes == {4: 5, 2: 10, 1: 1}  # 21 rows in batches of 4
+    for one, other in zip(whole, halved, strict=True):
+        assert one.answer_log_probs == pytest.approx(other.answer_log_probs, rel=1e-4, abs=1e-5)
 
 
 def test_another_evaluations_folder_is_refused(tiny: EvaluatedModel, tmp_path: Path) -> None:

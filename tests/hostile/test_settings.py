@@ -183,7 +183,7 @@ def test_what_only_looks_odd_is_read(tmp_path: Path) -> None:
      "training.epochs=${x}", "training.epochs={a:", "seed.x=1", "training.lora=3", "a.b.c.d=1",
      "training.epochs=3=4", "baselines.a/b.epochs=1", "data.only[0]=x", "model.name='", "@=1",
      "seed=\0", f"{'x' * 5000}=1", "seed=3\nfoo", "training=null", "training.\x1b[2J=1",
-     "seed=٣.٥"],
+     "seed=٣.٥", "[", "[a=1", "[a={}", "a[=1", "a]=1", "a[]=1", "a[[b]]=1"],
 )  # fmt: skip
 def test_an_override_that_is_none(override: str) -> None:
     refused(overrides=[override])

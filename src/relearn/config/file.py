@@ -1,5 +1,6 @@
 """Reading and writing a configuration: YAML, then command-line overrides."""
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,6 +43,7 @@ def load_config(
     if path and not path.is_file():
         path = recipes().get(str(path), path)
     try:
+        _check_fields(overrides)
         merged = OmegaConf.merge(_read(path) if path else {}, _nested(named or {}))
         for field in _emptied(overrides):
             OmegaConf.update(merged, field, {}, merge=False)
@@ -107,6 +109,18 @@ def _likely(field: str) -> str:
     close = close or [k for k in known if k.endswith(f".{last}")][:1]
     meant = _ELSEWHERE.get(last) or next(iter(close), None)
     return f"Did you mean {meant}? See `relearn list settings`." if meant else ""
+
+
+# Names with dots between, or in brackets, as OmegaConf takes them.
+_FIELD = re.compile(r"[^][.]+(\.[^][.]+|\[[^][.]+\])*")
+
+
+def _check_fields(overrides: Sequence[str]) -> None:
+    """Refuse overrides of what can be no field, on some of which OmegaConf stumbles."""
+    for override in overrides:
+        field = override.partition("=")[0]
+        if not _FIELD.fullmatch(field):
+            raise ValueError(f"{field!r} is no field, such as training.epochs")
 
 
 def _emptied(overrides: Sequence[str]) -> list[str]:

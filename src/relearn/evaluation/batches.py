@@ -12,6 +12,7 @@ from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
 from relearn.base.storage import content_hash, disk_errors, read_json, write_json
 from relearn.base.workspace import Workspace
+from relearn.inference.length_batches import within_memory
 
 T = TypeVar("T")
 
@@ -28,9 +29,12 @@ def in_batches(
 ) -> list[Any]:
     """Do `work` on all items, batch after batch; several processes share the batches.
 
+    A batch that memory does not hold is done in halves.
+
     Args:
         items: JSON values; a finished batch is known again by what is in it.
-        work: From a batch to a JSON value for each of its items.
+        work: From a batch to a JSON value for each of its items, which does not depend on those
+            beside it.
         size: Items of a batch.
         file: Of finished batches, one a line; what is in it is not done again. None keeps none.
             Each further process has its own, beside it.
@@ -58,7 +62,7 @@ def in_batches(
             own = file.with_suffix(f".{process}{file.suffix}") if process else file
             kept = stack.enter_context(own.open("a"))
         for number, key in enumerate(mine, 1):
-            made[key] = list(work(missing[key]))
+            made[key] = within_memory(work, list(missing[key]))
             if kept:
                 kept.write(json.dumps({"batch": key, "values": made[key]}) + "\n")
                 kept.flush()

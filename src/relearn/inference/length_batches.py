@@ -52,7 +52,7 @@ def in_length_batches(
     with progress_bar(title) as advance:
 
         def do(number: int) -> list[R]:
-            found = _within_memory(work, [items[i] for i in batches[number]])
+            found = within_memory(work, [items[i] for i in batches[number]])
             advance(min((number + 1) * size, len(items)), len(items), "")
             return found
 
@@ -64,8 +64,12 @@ def in_length_batches(
     return [values[i] for i in range(len(items))]
 
 
-def _within_memory(work: Callable[[list[T]], Sequence[R]], batch: list[T]) -> list[R]:
-    """Do `work` on a batch, or where memory runs out on its halves."""
+def within_memory(work: Callable[[list[T]], Sequence[R]], batch: list[T]) -> list[R]:
+    """Do `work` on a batch, or where memory runs out on its halves.
+
+    Returns:
+        The value of each item.
+    """
     try:
         return list(work(batch))
     except Exception as error:
@@ -74,4 +78,4 @@ def _within_memory(work: Callable[[list[T]], Sequence[R]], batch: list[T]) -> li
     # Outside of the handler, whose error holds on to the tensors of the failed attempt.
     clear_device_cache(garbage_collection=True)
     half = len(batch) // 2
-    return [*_within_memory(work, batch[:half]), *_within_memory(work, batch[half:])]
+    return [*within_memory(work, batch[:half]), *within_memory(work, batch[half:])]
