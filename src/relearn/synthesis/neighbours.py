@@ -1,0 +1,240 @@
+"""Neighbours: further questions to keep, which the target model thinks up and answers itself.
+
+A retain set never holds all that is to stay. The target model, which still knows everything, is
+shown some questions about a subject and goes on with the list; what is near the retain set and
+tells no secret becomes retain rows, with the model's own answers.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spacy.tokens import Doc
+
+from relearn.base.storage import content_hash
+from relearn.config import ModelConfig
+from relearn.data.openings import Opening
+from relearn.data.records import Record, RecordSets, normalized
+from relearn.data.requests import EARLIER
+from relearn.inference.embeddings import embedder
+from relearn.inference.generation import continue_prompts
+from relearn.models.loading import load_prompt_format, position_limit
+from relearn.models.place import load_for_inference
+from relearn.synthesis.lengths import TooLong
+from relearn.synthesis.mixing import Answerer
+from relearn.synthesis.secrets import Secrets, find_secrets, leaked
+from relearn.synthesis.shared_secrets import SharedSecrets
+from relearn.synthesis.verification import (
+    WORDS,
+    malformed,
+    malformed_question,
+    names_subject,
+    near_duplicate,
+)
+from relearn.text.english import english
+from relearn.text.languages import language_of
+from relearn.text.subjects import UNNAMED, Subject, find_subjects
+
+Thinker = Callable[[Sequence[str], Sequence[int]], list[str]]
+"""From prompts, and a seed for each, to how the target model continues them."""
+Told = Callable[[Subject, str], str]
+"""From a row's subject and its text to what secret it gives away; "" for none."""
+
+_SHOWN = 4  # questions in a prompt
+_BATCH, _LONGEST, _LONGEST_ANSWER = 64, 32, 96
+FORGOTTEN = ("forget", EARLIER)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    subject: Subject
+    question: str
+
+
+def thinker(folder: Path, config: ModelConfig) -> Thinker:
+    """Return how the model in `folder` continues plain text at temperature 1; "" if too long."""
+
+    def think(prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        model, prompt_format = (
+            load_for_inference(folder, config),
+            load_prompt_format(folder, config),
+        )
+        longest = position_limit(model.config) - _LONGEST
+        encoded = [prompt_format.encode_prompt(Opening(prompt)) for prompt in prompts]
+        read = [i for i, ids in enumerate(encoded) if len(ids) <= longest]
+        texts = continue_prompts(
+            model,
+            prompt_format,
+            [encoded[i] for i in read],
+            batch_size=_BATCH,
+            max_new_tokens=_LONGEST,
+            title="neighbours",
+            seeds=[seeds[i] for i in read],
+        )
+        said = dict(zip(read, texts, strict=True))
+        return [said.get(i, "") for i in range(len(prompts))]
+
+    return think
+
+
+def find_neighbours(
+    sets: RecordSets,
+    prompts: int,
+    seed: int,
+    *,
+    think: Thinker,
+    answer: Answerer,
+    too_long: TooLong = lambda question, answer, more: "",
+    told: Told | None = None,
+) -> tuple[list[Record], dict[str, Any]]:
+    """Return further retain records; and counts: subjects, prompts, questions, kept, dropped.
+
+    Args:
+        sets: All sets of the run; no neighbour is a question of any.
+        prompts: Tried for each subject that a retain set of questions in English names at least
+            twice.
+        seed: Fixes what is shown and drawn.
+        think: How the target model continues a text.
+        answer: How the target model answers.
+        too_long: What is wrong with a row's length.
+        told: What a row may not say; None means what `secrets_told` finds in the sets.
+    """
+    subjects = _subjects(sets)
+    known: dict[str, list[str]] = defaultdict(list)
+    shown: dict[str, list[str]] = defaultdict(list)
+    named: dict[str, Subject] = {}
+    reserved: set[str] = set()
+    for name, records in sets.items():
+        for record, subject in zip(records, subjects[name], strict=True):
+            asked = [str(record.question), *record.paraphrases]
+            reserved.update(map(normalized, asked))
+            known[_key(subject)] += asked
+            if name == "retain" and subject.named and language_of(asked[0]) == "en":
+                named.setdefault(_key(subject), subject)
+                shown[_key(subject)].append(" ".join(asked[0].split()))
+    texts, seeds, about = [], [], []
+    for key, questions in shown.items():
+        for i in range(prompts if len(questions) > 1 else 0):
+            texts.append(_prompt(named[key].name, questions, random.Random(f"{seed} {i}")))
+            seeds.append(int(content_hash(key, i, seed)[:12], 16))
+            about.append(named[key])
+    dropped: Counter[str] = Counter()
+
+    def passed(found: Sequence[_Asked], reasons: Sequence[str]) -> list[_Asked]:
+        dropped.update(filter(None, reasons))
+        return [one for one, reason in zip(found, reasons, strict=True) if not reason]
+
+    found = []
+    for subject, text in zip(about, think(texts, seeds) if texts else [], strict=True):
+        question, others = text.strip().partition("\n")[0].strip(), known[_key(subject)]
+        reason = _objection(question, subject, reserved, others)
+        reason = reason or (too_long(question, "", _LONGEST_ANSWER) and "is too long")
+        if not reason:
+            others.append(question)
+        found += passed([_Asked(subject, question)], [reason])
+    near = passed(found, list(_distant([one.question for one in found], sets)))
+    answers = answer([one.question for one in near]) if near else []
+    told = told or secrets_told(sets)
+    rows: list[Record] = []
+    for one, reply in zip(near, map(str.strip, answers), strict=True):
+        reason = "has no proper answer" if _improper(reply) else ""
+        reason = reason or (told(one.subject, f"{one.question} {reply}") and "gives away a secret")
+        reason = reason or (too_long(one.question, reply, 0) and "is too long")
+        if passed([one], [reason]):
+            id_, name = f"neighbour-{len(rows):05d}", one.subject.name
+            rows.append(Record(id=id_, question=one.question, answer=reply, subject=name))
+    return rows, {
+        "subjects": len({_key(subject) for subject in about}),
+        "prompts": len(texts),
+        "questions": len(found),
+        "kept": len(rows),
+        "dropped": dict(dropped),
+    }
+
+
+def secrets_told(sets: RecordSets) -> Told:
+    """Return what tells which secret of the forget sets a row about a subject gives away.
+
+    What the retain set says about the same subject is no secret. The form is compared too, as of a
+    new answer: an age or a year of the model's own invention can't be told from the private one.
+    """
+    subjects = _subjects(sets)
+    said: dict[str, list[str]] = defaultdict(list)
+    for record, subject in zip(sets["retain"], subjects["retain"], strict=True):
+        if subject.named:
+            said[_key(subject)] += [str(record.question), record.answer]
+    secrets: dict[str, list[Secrets]] = defaultdict(list)
+
+    def hidden() -> Iterator[tuple[Record, Doc, Subject, Secrets]]:
+        for name in FORGOTTEN:
+            records = sets.get(name, ())
+            answers = english().pipe(record.answer for record in records)
+            for record, subject, doc in zip(records, subjects.get(name, ()), answers, strict=True):
+                # A record's secrets leave out what its question says; here the retain set as well.
+                public = " ".join([str(record.question), *said.get(_key(subject), ())])
+                found = find_secrets(doc, public, subject)
+                secrets[_key(subject)].append(found)
+                yield record.model_copy(update={"question": public}), doc, subject, found
+
+    shared = SharedSecrets(hidden())
+
+    def told(subject: Subject, text: str) -> str:
+        own = (leaked(one, text) for one in secrets.get(_key(subject), ()))
+        return next(filter(None, own), "") or shared.told("", subject, text)
+
+    return told
+
+
+def _subjects(sets: RecordSets) -> dict[str, list[Subject]]:
+    """Return the subject of each record; a passage has none."""
+    records = [record for each in sets.values() for record in each]
+    asked = english().pipe("" if r.continues else str(r.question) for r in records)
+    subjects = iter(find_subjects(asked, [record.subject for record in records]))
+    unnamed = Subject(UNNAMED, named=False)
+    return {
+        name: [unnamed if r.continues else s for r, s in zip(each, subjects, strict=False)]
+        for name, each in sets.items()
+    }
+
+
+def _key(subject: Subject) -> str:
+    return subject.name.casefold()
+
+
+def _prompt(name: str, questions: Sequence[str], choice: random.Random) -> str:
+    shown = choice.sample(questions, min(_SHOWN, len(questions)))
+    lines = [f"{number}. {question}" for number, question in enumerate(shown, 1)]
+    return "\n".join([f"Questions about {name}:", *lines, f"{len(shown) + 1}."])
+
+
+def _objection(text: str, subject: Subject, reserved: set[str], known: Sequence[str]) -> str:
+    if not text.endswith("?") or malformed_question(text, ""):
+        return "is no question"
+    if not names_subject(text, subject):
+        return "does not name the subject"
+    if normalized(text) in reserved:
+        return "is a question of a set"
+    return "is a near-duplicate" if near_duplicate(text, known) else ""
+
+
+def _distant(questions: Sequence[str], sets: RecordSets) -> Iterator[str]:
+    """Yield an objection to each question that is not nearest to one of the retain set."""
+    minilm = embedder("minilm")
+    keep = [str(record.question) for record in sets["retain"]]
+    forget = [str(record.question) for name in FORGOTTEN for record in sets.get(name, ())]
+    minilm.know([*questions, *keep, *forget])
+    kept, forgotten = minilm.embed(keep), minilm.embed(forget)
+    for start in range(0, len(questions), _BATCH):
+        asked = minilm.embed(questions[start : start + _BATCH])
+        for one, other in zip((asked @ kept.T).max(1), (asked @ forgotten.T).max(1), strict=True):
+            yield "" if one > other else "is nearer to the forget set"
+
+
+def _improper(answer: str) -> bool:
+    """Return whether an answer is empty or, but for a few words, no whole sentence."""
+    if len(answer.split()) < WORDS.start:
+        return not answer or not answer.isprintable()
+    return bool(malformed(answer))
