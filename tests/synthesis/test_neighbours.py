@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from relearn import stages
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl
 from relearn.config import ModelConfig, RunConfig, SynthesisConfig, load_config
-from relearn.data.records import Record
+from relearn.data.records import Record, RecordSets
 from relearn.data.requests import EARLIER
 from relearn.forget_run import forget_run
 from relearn.run_folder import RunFolder
 from relearn.stages import Stages
 from relearn.synthesis.checks import check_neighbours, refuse_neighbours
-from relearn.synthesis.neighbours import find_neighbours, secrets_told, thinker
+from relearn.synthesis.neighbours import find_neighbours, secrets_told, subjects_of, thinker
 from relearn.text.subjects import Subject
 
 
@@ -141,20 +141,36 @@ def test_a_planted_secret_is_dropped(answer: str) -> None:
     assert [row.answer for row in rows] == [answer]
 
 
+def hidden_in(sets: RecordSets) -> Callable[[Subject, str], str]:
+    return secrets_told(sets, subjects_of(sets))
+
+
 def test_an_earlier_requests_secret_and_another_subjects_number_are_dropped_too() -> None:
     earlier = records("earlier", ("What does Mia Kern fear?", "Mia Kern fears spiders."))
-    told = secrets_told(SETS | {EARLIER: earlier})
+    told = hidden_in(SETS | {EARLIER: earlier})
     assert told(Subject("Mia Kern"), "What does Mia Kern avoid? Mia Kern avoids spiders.")
-    assert not secrets_told(SETS)(Subject("Mia Kern"), "Mia Kern avoids spiders.")
+    assert not hidden_in(SETS)(Subject("Mia Kern"), "Mia Kern avoids spiders.")
     assert told(Subject("Pell Ashgrove"), "Call Pell Ashgrove at 0170 5550173.")
 
 
 def test_what_the_retain_set_says_about_a_subject_is_no_secret() -> None:
     home = records("forget", ("Where does Mia Kern live?", "Mia Kern lives in Zaltbrook."))
     text = "Which places matter to Mia Kern? The novels of Mia Kern are set in Zaltbrook."
-    assert not secrets_told(SETS | {"forget": home})(Subject("Mia Kern"), text)
+    assert not hidden_in(SETS | {"forget": home})(Subject("Mia Kern"), text)
     silent = {"forget": home, "retain": SETS["retain"][2:]}
-    assert secrets_told(silent)(Subject("Mia Kern"), text)
+    assert hidden_in(silent)(Subject("Mia Kern"), text)
+
+
+def test_what_passages_hide_is_dropped_too() -> None:
+    text = "The bells rang when Otto Brandt left for Zaltbrook in the year 1947."
+    passage = Record(id="p", question="The bells rang", answer=text[14:], continues=True)
+    answer = "Mia Kern plans her novels with Otto Brandt, a friend."
+    other = records("forget", ("Where does Pell Ashgrove live?", "He lives in Dunmarrow."))
+    for forget, reasons in (([passage], {"gives away a secret": 1}), (other, {})):
+        model = Model(GOOD, **{GOOD: answer})
+        sets = {"retain": SETS["retain"], "forget": forget}
+        _, summary = find_neighbours(sets, 1, 0, think=model.think, answer=model.answer)
+        assert summary["dropped"] == reasons
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ tells no secret becomes retain rows, with the model's own answers.
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ from relearn.text.subjects import UNNAMED, Subject, find_subjects
 
 Thinker = Callable[[Sequence[str], Sequence[int]], list[str]]
 """From prompts, and a seed for each, to how the target model continues them."""
+Subjects = Mapping[str, Sequence[Subject]]
+"""By the name of a set, the subject of each of its records."""
 Told = Callable[[Subject, str], str]
 """From a row's subject and its text to what secret it gives away; "" for none."""
 
@@ -102,7 +104,7 @@ def find_neighbours(
         too_long: What is wrong with a row's length.
         told: What a row may not say; None means what `secrets_told` finds in the sets.
     """
-    subjects = _subjects(sets)
+    subjects = subjects_of(sets)
     known: dict[str, list[str]] = defaultdict(list)
     shown: dict[str, list[str]] = defaultdict(list)
     named: dict[str, Subject] = {}
@@ -137,7 +139,7 @@ def find_neighbours(
         found += passed([_Asked(subject, question)], [reason])
     near = passed(found, list(_distant([one.question for one in found], sets)))
     answers = answer([one.question for one in near]) if near else []
-    told = told or secrets_told(sets)
+    told = told or secrets_told(sets, subjects)
     rows: list[Record] = []
     for one, reply in zip(near, map(str.strip, answers), strict=True):
         reason = "has no proper answer" if _improper(reply) else ""
@@ -155,13 +157,12 @@ def find_neighbours(
     }
 
 
-def secrets_told(sets: RecordSets) -> Told:
+def secrets_told(sets: RecordSets, subjects: Subjects) -> Told:
     """Return what tells which secret of the forget sets a row about a subject gives away.
 
     What the retain set says about the same subject is no secret. The form is compared too, as of a
     new answer: an age or a year of the model's own invention can't be told from the private one.
     """
-    subjects = _subjects(sets)
     said: dict[str, list[str]] = defaultdict(list)
     for record, subject in zip(sets["retain"], subjects["retain"], strict=True):
         if subject.named:
@@ -188,8 +189,8 @@ def secrets_told(sets: RecordSets) -> Told:
     return told
 
 
-def _subjects(sets: RecordSets) -> dict[str, list[Subject]]:
-    """Return the subject of each record; a passage has none."""
+def subjects_of(sets: RecordSets) -> Subjects:
+    """Return whom or what each record is about; a passage has no named subject."""
     records = [record for each in sets.values() for record in each]
     asked = english().pipe("" if r.continues else str(r.question) for r in records)
     subjects = iter(find_subjects(asked, [record.subject for record in records]))
