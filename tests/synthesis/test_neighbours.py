@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import relearn
 from relearn import stages
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl
@@ -214,7 +215,16 @@ def test_a_retain_set_beside_which_nothing_can_be_asked_is_refused() -> None:
 def test_neighbours_are_part_of_a_run() -> None:
     refuse_neighbours(SynthesisConfig())
     with pytest.raises(UserError, match="part of a run"):
-        refuse_neighbours(SynthesisConfig(neighbours=3))
+        relearn.synthesize([r.model_dump() for r in SETS["forget"]], neighbours=3)
+
+
+def test_a_run_whose_retain_set_can_not_be_asked_about_is_refused(run: "Run") -> None:
+    passage = Record(id="p", question="The lake of", answer="Irnsee is deep.", continues=True)
+    config = run.configured(**NAMED)
+    folder = RunFolder(run.folder, config, {})
+    with pytest.raises(UserError, match="of passages"):
+        Stages(config, SETS | {"retain": [passage]}, folder).preflight()
+    assert not run.folder.exists()
 
 
 def test_a_model_goes_on_with_a_prompt_as_its_seed_has_it(tiny_model: Path) -> None:
