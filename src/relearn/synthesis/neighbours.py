@@ -7,7 +7,7 @@ tells no secret becomes retain rows, with the model's own answers.
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ Told = Callable[[Subject, str], str]
 
 _SHOWN = 4  # questions in a prompt
 _BATCH, _LONGEST, _LONGEST_ANSWER = 64, 32, 96
-FORGOTTEN = ("forget", EARLIER)
+_FORGET_SETS = ("forget", EARLIER)
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,8 @@ def thinker(folder: Path, config: ModelConfig) -> Thinker:
     """Return how the model in `folder` continues plain text at temperature 1; "" if too long."""
 
     def think(prompts: Sequence[str], seeds: Sequence[int]) -> list[str]:
-        model, prompt_format = (
-            load_for_inference(folder, config),
-            load_prompt_format(folder, config),
-        )
+        model = load_for_inference(folder, config)
+        prompt_format = load_prompt_format(folder, config)
         longest = position_limit(model.config) - _LONGEST
         encoded = [prompt_format.encode_prompt(Opening(prompt)) for prompt in prompts]
         read = [i for i, ids in enumerate(encoded) if len(ids) <= longest]
@@ -105,38 +103,18 @@ def find_neighbours(
         told: What a row may not say; None means what `secrets_told` finds in the sets.
     """
     subjects = subjects_of(sets)
-    known: dict[str, list[str]] = defaultdict(list)
-    shown: dict[str, list[str]] = defaultdict(list)
-    named: dict[str, Subject] = {}
-    reserved: set[str] = set()
-    for name, records in sets.items():
-        for record, subject in zip(records, subjects[name], strict=True):
-            asked = [str(record.question), *record.paraphrases]
-            reserved.update(map(normalized, asked))
-            known[_key(subject)] += asked
-            if name == "retain" and subject.named and language_of(asked[0]) == "en":
-                named.setdefault(_key(subject), subject)
-                shown[_key(subject)].append(" ".join(asked[0].split()))
-    texts, seeds, about = [], [], []
-    for key, questions in shown.items():
-        for i in range(prompts if len(questions) > 1 else 0):
-            texts.append(_prompt(named[key].name, questions, random.Random(f"{seed} {i}")))
-            seeds.append(int(content_hash(key, i, seed)[:12], 16))
-            about.append(named[key])
+    shown = list(_prompts(sets["retain"], subjects["retain"], prompts, seed))
+    about, texts, seeds = map(list, zip(*shown, strict=True)) if shown else ([], [], [])
     dropped: Counter[str] = Counter()
 
     def passed(found: Sequence[_Asked], reasons: Sequence[str]) -> list[_Asked]:
         dropped.update(filter(None, reasons))
         return [one for one, reason in zip(found, reasons, strict=True) if not reason]
 
-    found = []
-    for subject, text in zip(about, think(texts, seeds) if texts else [], strict=True):
-        question, others = text.strip().partition("\n")[0].strip(), known[_key(subject)]
-        reason = _objection(question, subject, reserved, others)
-        reason = reason or (too_long(question, "", _LONGEST_ANSWER) and "is too long")
-        if not reason:
-            others.append(question)
-        found += passed([_Asked(subject, question)], [reason])
+    said = think(texts, seeds) if texts else []
+    lines = [text.strip().partition("\n")[0].strip() for text in said]
+    asked = [_Asked(*each) for each in zip(about, lines, strict=True)]
+    found = passed(asked, list(_objections(asked, sets, subjects, too_long)))
     near = passed(found, list(_distant([one.question for one in found], sets)))
     answers = answer([one.question for one in near]) if near else []
     told = told or secrets_told(sets, subjects)
@@ -150,7 +128,7 @@ def find_neighbours(
             rows.append(Record(id=id_, question=one.question, answer=reply, subject=name))
     return rows, {
         "subjects": len({_key(subject) for subject in about}),
-        "prompts": len(texts),
+        "prompts": len(shown),
         "questions": len(found),
         "kept": len(rows),
         "dropped": dict(dropped),
@@ -170,7 +148,7 @@ def secrets_told(sets: RecordSets, subjects: Subjects) -> Told:
     secrets: dict[str, list[Secrets]] = defaultdict(list)
 
     def hidden() -> Iterator[tuple[Record, Doc, Subject, Secrets]]:
-        for name in FORGOTTEN:
+        for name in _FORGET_SETS:
             records = sets.get(name, ())
             answers = english().pipe(record.answer for record in records)
             for record, subject, doc in zip(records, subjects.get(name, ()), answers, strict=True):
@@ -205,27 +183,58 @@ def _key(subject: Subject) -> str:
     return subject.name.casefold()
 
 
-def _prompt(name: str, questions: Sequence[str], choice: random.Random) -> str:
-    shown = choice.sample(questions, min(_SHOWN, len(questions)))
-    lines = [f"{number}. {question}" for number, question in enumerate(shown, 1)]
-    return "\n".join([f"Questions about {name}:", *lines, f"{len(shown) + 1}."])
+def _prompts(
+    retain: Sequence[Record], subjects: Sequence[Subject], count: int, seed: int
+) -> Iterator[tuple[Subject, str, int]]:
+    """Yield so many prompts for each subject, each with its subject and its seed."""
+    named: dict[str, Subject] = {}
+    questions: dict[str, list[str]] = defaultdict(list)
+    for record, subject in zip(retain, subjects, strict=True):
+        if subject.named and language_of(record.question) == "en":
+            named.setdefault(_key(subject), subject)
+            questions[_key(subject)].append(" ".join(record.question.split()))
+    for key, subject in named.items():
+        for i in range(count if len(questions[key]) > 1 else 0):
+            some = min(_SHOWN, len(questions[key]))
+            shown = random.Random(f"{seed} {i}").sample(questions[key], some)
+            lines = [f"{number}. {question}" for number, question in enumerate(shown, 1)]
+            text = "\n".join([f"Questions about {subject.name}:", *lines, f"{some + 1}."])
+            yield subject, text, int(content_hash(key, i, seed)[:12], 16)
 
 
-def _objection(text: str, subject: Subject, reserved: set[str], known: Sequence[str]) -> str:
-    if not text.endswith("?") or malformed_question(text, ""):
+def _objections(
+    found: Sequence[_Asked], sets: RecordSets, subjects: Subjects, too_long: TooLong
+) -> Iterator[str]:
+    """Yield what is wrong with each as a new question about its subject; "" for nothing."""
+    known: dict[str, list[str]] = defaultdict(list)
+    for name, records in sets.items():
+        for record, subject in zip(records, subjects[name], strict=True):
+            known[_key(subject)] += [str(record.question), *record.paraphrases]
+    reserved = {normalized(question) for questions in known.values() for question in questions}
+    for one in found:
+        others = known[_key(one.subject)]
+        reason = _objection(one, reserved, others)
+        reason = reason or (too_long(one.question, "", _LONGEST_ANSWER) and "is too long")
+        if not reason:
+            others.append(one.question)
+        yield reason
+
+
+def _objection(one: _Asked, reserved: Set[str], known: Sequence[str]) -> str:
+    if not one.question.endswith("?") or malformed_question(one.question, ""):
         return "is no question"
-    if not names_subject(text, subject):
+    if not names_subject(one.question, one.subject):
         return "does not name the subject"
-    if normalized(text) in reserved:
+    if normalized(one.question) in reserved:
         return "is a question of a set"
-    return "is a near-duplicate" if near_duplicate(text, known) else ""
+    return "is a near-duplicate" if near_duplicate(one.question, known) else ""
 
 
 def _distant(questions: Sequence[str], sets: RecordSets) -> Iterator[str]:
     """Yield an objection to each question that is not nearest to one of the retain set."""
     minilm = embedder("minilm")
     keep = [str(record.question) for record in sets["retain"]]
-    forget = [str(record.question) for name in FORGOTTEN for record in sets.get(name, ())]
+    forget = [str(record.question) for name in _FORGET_SETS for record in sets.get(name, ())]
     minilm.know([*questions, *keep, *forget])
     kept, forgotten = minilm.embed(keep), minilm.embed(forget)
     for start in range(0, len(questions), _BATCH):
