@@ -14,7 +14,7 @@ from relearn.audit.sources import check_never_saw, from_run, never_saw_model
 from relearn.base.distributed import leaders
 from relearn.base.errors import UserError
 from relearn.base.progress import note
-from relearn.base.storage import check_writable, content_hash, write_jsonl
+from relearn.base.storage import check_writable, content_hash, read_jsonl, write_json, write_jsonl
 from relearn.config import (
     EVALUATED_ONLY,
     NEVER_SAW,
@@ -43,11 +43,12 @@ from relearn.models.loading import load_model, load_prompt_format, model_folder,
 from relearn.models.place import folders_of
 from relearn.objectives import OBJECTIVES, Objective
 from relearn.run_folder import RunFolder, Stage, adapter_folder, target_folder
-from relearn.synthesis.checks import check_synthesis, reserved_questions
+from relearn.synthesis.checks import check_neighbours, check_synthesis, reserved_questions
 from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.lengths import too_long
 from relearn.synthesis.mixing import answerer
+from relearn.synthesis.neighbours import find_neighbours, thinker
 from relearn.training.answers import (
     Answered,
     encode_rows,
@@ -60,8 +61,9 @@ from relearn.training.answers import (
 from relearn.training.checks import check_fit, check_memory, check_training
 from relearn.training.engine import train
 from relearn.training.memorize import memorize
+from relearn.training.plan import needs_retain
 
-SYNTHESIS, ALTERNATIVES = "synthesis", "alternatives"
+SYNTHESIS, ALTERNATIVES, NEIGHBOURS = "synthesis", "alternatives", "neighbours"
 
 
 class Stages:
@@ -101,6 +103,9 @@ class Stages:
         missing = any(not record.wrong_answers for record in self.sets["forget"])
         if missing and (names := self._wanting("alternative")):
             yield self._synthesis(ALTERNATIVES, self.config.synthesis.alternatives, names)
+        if self.config.synthesis.neighbours and (names := self._keeping()):
+            check = partial(check_neighbours, self.sets["retain"])
+            yield Stage(NEIGHBOURS, partial(self.neighbours, names), check, names)
         for name, training in self.config.trainings.items():
             if name not in self.failed:
                 yield Stage(
@@ -153,6 +158,11 @@ class Stages:
             for name, training in self.config.trainings.items()
             if wants(_objective(training), answers)
         )
+
+    def _keeping(self) -> tuple[str, ...]:
+        """Return the names of the trainings that use retain rows."""
+        trainings = self.config.trainings.items()
+        return tuple(name for name, training in trainings if needs_retain(training))
 
     @cached_property
     def _base(self) -> Path:
@@ -227,6 +237,33 @@ class Stages:
             reserved=reserved_questions(self.sets),
         )
 
+    def neighbours(self, serves: tuple[str, ...]) -> None:
+        """Let the target model think up further retain rows, for the trainings that it serves."""
+        target, model = target_folder(self.path), self.config.model
+        longest = min(self.config.trainings[training].max_length for training in serves)
+        found, summary = find_neighbours(
+            self.sets,
+            self.config.synthesis.neighbours,
+            self.config.seed,
+            think=thinker(target, model),
+            answer=answerer(target, model),
+            too_long=too_long(target, model, longest),
+        )
+        write_jsonl(self._neighbours, dumped(found))
+        write_json(self._neighbours.with_name("summary.json"), summary)
+        if not found:
+            note("synthesis.neighbours: the target model thought up none that could be used")
+
+    @property
+    def _neighbours(self) -> Path:
+        return self.path / NEIGHBOURS / f"{NEIGHBOURS}.jsonl"
+
+    def _retained(self) -> list[Record]:
+        """Return the retain rows: the set's, and what the target model thought up beside it."""
+        file = self._neighbours
+        found = map(Record.model_validate, read_jsonl(file) if file.is_file() else ())
+        return [*self.sets["retain"], *found]
+
     def _written(self, stage: str) -> list[NewAnswer]:
         """Return the new answers of `synthesis` or `alternatives`; none where nothing was."""
         return read_new_answers(self.path / stage / AUGMENTED)
@@ -296,7 +333,7 @@ class Stages:
             model,
             prompt_format.tokenizer,
             encode(forget),
-            encode(self.sets["retain"]),
+            encode(self._retained()),
             config,
             output,
             self.config.seed,

@@ -27,7 +27,7 @@ from relearn.models.loading import (
 )
 from relearn.objectives import OBJECTIVES
 from relearn.store.embedded import fetched_folder
-from relearn.synthesis.checks import check_synthesis, not_served
+from relearn.synthesis.checks import check_neighbours, check_synthesis, not_served
 from relearn.synthesis.pipeline import synthesize
 from relearn.text.languages import language_of, named
 from relearn.text.words import tokens
@@ -277,6 +277,8 @@ def _problems(
     checks: list[Callable[[], object]] = [partial(check_sets, sets), *lengths]
     if _synthesizes(config):
         checks.append(partial(check_synthesis, config.synthesis, config.seed, sets["forget"]))
+    if config.synthesis.neighbours and "retain" in sets:
+        checks.append(partial(check_neighbours, sets["retain"]))
     yield from filter(None, map(_refusal, checks))
 
 

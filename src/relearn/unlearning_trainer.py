@@ -29,7 +29,7 @@ from relearn.data.tokenization import Example, PromptFormat
 from relearn.models.given import tokenizer_of
 from relearn.models.loading import load_model, load_tokenizer, model_folder, position_limit
 from relearn.objectives import OBJECTIVES
-from relearn.synthesis.checks import check_synthesis, reserved_questions
+from relearn.synthesis.checks import check_synthesis, refuse_neighbours, reserved_questions
 from relearn.synthesis.pipeline import synthesize
 from relearn.training.answers import Answered, encode_rows, forget_rows, wants
 from relearn.training.arguments import UnlearningConfig, as_section
@@ -202,6 +202,7 @@ def _written(sets: dict[str, list[Record]], args: UnlearningConfig, kind: str) -
         if all(record.wrong_answers for record in records):
             return []
         config = config.alternatives
+    refuse_neighbours(config)
     check_synthesis(config, args.seed, records)
     reserved = reserved_questions(sets)
     return by_leader(lambda: synthesize(records, config, args.seed, reserved=reserved).augmented)

@@ -26,6 +26,8 @@ class SynthesisConfig(Section):
         generic: General-knowledge questions to mix in: any source of records.
         generic_ratio: Generic rows per other row; the paper uses 1.2.
         self_distilled: Have the target model answer the generic questions itself.
+        neighbours: Questions about each subject of the retain set that the target model thinks up
+            itself, so many tries a subject; with its own answers they are further retain rows.
         prompts: Folder with your own prompt files; None means the shipped ones.
         llm: The language model.
     """
@@ -41,6 +43,7 @@ class SynthesisConfig(Section):
     generic: str = "demo:common_knowledge"
     generic_ratio: Ratio = 1.2
     self_distilled: bool = False
+    neighbours: int = Field(0, ge=0, le=100)
     prompts: str | None = None
     llm: LLMConfig = LLMConfig()
 

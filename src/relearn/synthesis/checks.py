@@ -49,6 +49,34 @@ def not_served(config: SynthesisConfig, records: Sequence[Record]) -> dict[str, 
     return {id_: language for id_, language in languages.items() if language != "en"}
 
 
+def check_neighbours(retain: Sequence[Record]) -> None:
+    """Refuse a retain set beside which the target model could not be asked for neighbours.
+
+    Raises:
+        UserError: none of it is a question in English, as the prompt is.
+    """
+    asked = [record for record in retain if not record.continues]
+    if not any(language_of(record.question) == "en" for record in asked):
+        kind = "of questions in another language" if asked else "of passages"
+        raise UserError(
+            f"synthesis.neighbours needs questions in English; the retain set is {kind}.",
+            "Set synthesis.neighbours=0.",
+        )
+
+
+def refuse_neighbours(config: SynthesisConfig) -> None:
+    """Refuse neighbours where no run adds them to its retain set.
+
+    Raises:
+        UserError: they are asked for.
+    """
+    if config.neighbours:
+        raise UserError(
+            "synthesis.neighbours is part of a run: they are no new answers, but retain rows.",
+            "Use `relearn run`, or set synthesis.neighbours=0.",
+        )
+
+
 def reserved_questions(sets: RecordSets) -> list[str]:
     """Return the questions that no variant may repeat: the other sets', and paraphrases."""
     others = [r.question for name, records in sets.items() if name != "forget" for r in records]

@@ -12,7 +12,7 @@ from relearn.data.checks import check_sets
 from relearn.data.records import Record
 from relearn.data.sources import Source, load_sets
 from relearn.models.loading import model_folder, tokenizer_named
-from relearn.synthesis.checks import check_synthesis, reserved_questions
+from relearn.synthesis.checks import check_synthesis, refuse_neighbours, reserved_questions
 from relearn.synthesis.fluency import fluency
 from relearn.synthesis.folder import synthesize_into
 from relearn.synthesis.mixing import answerer
@@ -99,6 +99,7 @@ def run_synthesis(
 ) -> SynthesisResult:
     """Write new answers for sets that are loaded to the folder `output`; see `synthesize`."""
     records, config = sets["forget"], settings.synthesis
+    refuse_neighbours(config)
     check_synthesis(config, settings.seed, records)
     return synthesize_into(
         output,

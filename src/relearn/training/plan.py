@@ -15,6 +15,14 @@ from relearn.objectives import OBJECTIVES, Objective
 from relearn.training.wrappers import WRAPPERS, Wrapper
 
 
+def needs_retain(config: TrainingConfig) -> bool:
+    """Return whether anything of a training is about the retain rows."""
+    objective = OBJECTIVES.named(config.objective)
+    of_wrapper = config.wrapper is not None and WRAPPERS.named(config.wrapper).needs_retain
+    regularizer = config.retain_regularizer or objective.regularizer
+    return objective.needs_retain or of_wrapper or regularizer != "none"
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """All that a training is, besides the model.
@@ -76,8 +84,7 @@ class TrainingPlan:
     @property
     def needs_retain(self) -> bool:
         """Whether anything is about the retain rows."""
-        of_wrapper = self.wrapper is not None and self.wrapper.needs_retain
-        return self.objective.needs_retain or of_wrapper or self.regularizer != "none"
+        return needs_retain(self.config)
 
     @cached_property
     def rows(self) -> list[TrainingRow]:
