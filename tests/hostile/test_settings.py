@@ -128,6 +128,7 @@ FILES = {
     "deep": "[" * 1500, "deep mapping": "{a: " * 3000,
     "wide": "".join(f"k{i}: 1\n" for i in range(5001)),
     "large": f"model:\n  name: {'x' * 2**20}\n", "twice": "seed: 1\nseed: 2\n", "a list": "- 1\n",
+    "text of a number": "'8'\n", "text of settings": "'seed: 3'\n",
     "text": "hello\n", "number": "3\n", "NUL": "seed: 1\0\n", "escape": "model: {name: \"\\e[2J\"}",
     "object": "seed: !!python/object/apply:os.system ['true']\n", "tag": "seed: !foo 1\n",
     "binary tag": "seed: !!binary aGVsbG8=\n", "interpolation": "seed: ${nope}\n",

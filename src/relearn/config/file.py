@@ -6,10 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
-from yaml import YAMLError
 
 from relearn.base.errors import UserError
 from relearn.base.yaml_files import yaml_stream
@@ -70,7 +70,7 @@ def load_config(
         raise UserError(
             f"configuration field {field!r}: {reason}.", hint or "See `relearn list settings`."
         ) from error
-    except (YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
         raise UserError(
             f"configuration {path or ' '.join(overrides)}: {reason}.",
@@ -80,7 +80,11 @@ def load_config(
 
 def _read(path: Path) -> DictConfig:
     """Return what is in a YAML file."""
-    settings = OmegaConf.load(yaml_stream(path))
+    stream = yaml_stream(path)
+    if isinstance(yaml.safe_load(stream), str):  # OmegaConf would read it as YAML once more
+        raise ValueError("it is a text, not settings by name")
+    stream.seek(0)
+    settings = OmegaConf.load(stream)
     if not isinstance(settings, DictConfig):
         raise ValueError("it is a list, not settings by name")
     return settings
@@ -143,7 +147,7 @@ def _settings_of_run(folder: Path) -> DictConfig:
         raise UserError(
             f"after: {folder} is no run folder.", "Name the --output folder of an earlier run."
         )
-    settings = OmegaConf.load(file)
+    settings = _read(file)
     own = {"after", "baselines", "benchmark", "data", "memorize"}
     kept = {
         name: str(records)
