@@ -44,20 +44,15 @@ import yaml
 
 from relearn.audit.pipeline import run_audit
 from relearn.audit.sources import from_run
-from relearn.base.storage import content_hash, read_json, write_json, write_text
+from relearn.base.storage import read_json, write_json, write_text
 from relearn.config import RunConfig, TrainingConfig, load_config
-from relearn.data.records import dumped
-from relearn.data.run_sets import read_run_sets
 from relearn.experiment import figures_of, over_seeds, table
-from relearn.models.loading import tokenizer_named
-from relearn.run_folder import RunFolder
-from relearn.stages import Stages
+from relearn.run import stages_of
 
 CONTROLS = "controls"
 """Name of the job that evaluates and attacks what the trained models are compared with."""
 ENOUGH = 5
 """So many failures at the beginning are a mistake that the rest would make as well."""
-BEFORE_TRAINING = {"data", "target", "synthesis", "alternatives", "control"}
 
 
 def trainings(grid: Mapping[str, Any], best: Mapping[str, str]) -> dict[str, TrainingConfig]:
@@ -80,21 +75,14 @@ def _method(name: str) -> str:
     return name.rsplit("__", 1)[0]
 
 
-def _stages(folder: Path, config: RunConfig) -> Stages:
-    found, model = read_run_sets(config.data, config.model, tokenizer_named)
-    sets = {name: each.records for name, each in found.items()}
-    config = config.model_copy(update={"model": model})
-    hashes = {name: content_hash(dumped(records)) for name, records in sets.items()}
-    return Stages(config, sets, RunFolder(folder, config, hashes))
-
-
 def prepare(folder: Path, config: RunConfig) -> None:
     """Do what comes before the trainings of one seed."""
-    stages = _stages(folder, config)
+    stages = stages_of(config, folder)
     stages.preflight()
     with stages.folder as held:
         for stage in stages:
-            if stage.name in BEFORE_TRAINING:
+            # Trainings and evaluations are named after their model: training/npo.
+            if "/" not in stage.name and stage.name != "audit":
                 held.do(stage)
 
 
@@ -107,7 +95,7 @@ def work(folder: Path, config: RunConfig, name: str) -> dict[str, Any]:
         seconds[what] = round(time.perf_counter() - start - sum(seconds.values()), 2)
 
     try:
-        stages = _stages(folder, config)
+        stages = stages_of(config, folder)
         # The other trainings are made elsewhere, and not compared with.
         stages.failed |= {other: "" for other in config.trainings if other != name}
         lap("reading")
@@ -158,7 +146,7 @@ def run_grid(
         jobs = [(f, c, name) for f, c in runs.items() for name in config.baselines]
         _all_done(pool, jobs, deadline)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=time.monotonic() < deadline, cancel_futures=True)
 
 
 def _all_done(
@@ -288,9 +276,9 @@ def main() -> None:
     print((chosen.output / "table.md").read_text())
     for name, value in sorted(results["scores"].items(), key=lambda each: -each[1]):
         print(f"{value:.3f} {name}")
-    # Workers may still be at it when the time is over.
-    for worker in psutil.Process().children(recursive=True):
-        worker.kill()
+    if time.monotonic() >= deadline:  # workers may still be at it
+        for worker in psutil.Process().children(recursive=True):
+            worker.kill()
 
 
 if __name__ == "__main__":

@@ -45,18 +45,7 @@ def run(
     Raises:
         UserError: bad configuration, data, model or folder; nothing is written in these cases.
     """
-    load_extensions(config.extensions)
-    before = EarlierRun(Path(config.after)) if config.after else None
-    found, model = read_run_sets(config.data, config.model, tokenizer_named, given=given or {})
-    sets: dict[str, list[Record]] = {name: each.records for name, each in found.items()}
-    config = config.model_copy(update={"model": model})
-    hashes = {}
-    if before:
-        before.check(config, output)
-        sets = _further(sets, before)
-        hashes["after"] = before.fingerprint()
-    hashes |= {name: content_hash(dumped(records)) for name, records in sets.items()}
-    stages = Stages(config, sets, RunFolder(output, config, hashes), before)
+    stages = stages_of(config, output, given)
     by_leader(stages.preflight)
     with stages.folder as folder:
         for stage in stages:
@@ -76,6 +65,33 @@ def run(
 
         by_leader(finish)
     return summary
+
+
+def stages_of(
+    config: RunConfig, output: Path, given: Mapping[RunSet, Source] | None = None
+) -> Stages:
+    """Return the stages of a run, its sets read and validated; nothing is written.
+
+    Args:
+        config: The configuration.
+        output: The run folder.
+        given: See `run`.
+
+    Raises:
+        UserError: bad data or model.
+    """
+    load_extensions(config.extensions)
+    before = EarlierRun(Path(config.after)) if config.after else None
+    found, model = read_run_sets(config.data, config.model, tokenizer_named, given=given or {})
+    sets: dict[str, list[Record]] = {name: each.records for name, each in found.items()}
+    config = config.model_copy(update={"model": model})
+    hashes = {}
+    if before:
+        before.check(config, output)
+        sets = _further(sets, before)
+        hashes["after"] = before.fingerprint()
+    hashes |= {name: content_hash(dumped(records)) for name, records in sets.items()}
+    return Stages(config, sets, RunFolder(output, config, hashes), before)
 
 
 def metrics_by_model(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
