@@ -16,6 +16,7 @@ from relearn.run_folder import read_manifest
 EVALUATED: Mapping[str, str] = {
     "KFR": "forget/kfr",
     "KFR unseen": "forget_unseen/kfr",
+    "made up": "forget/hallucination",
     "KRR": "retain/krr",
     "KRR unseen": "retain_unseen/krr",
     "LS forget": "forget/ls",

@@ -160,9 +160,12 @@ class Stages:
         )
 
     def _keeping(self) -> tuple[str, ...]:
-        """Return the names of the trainings that use retain rows."""
-        trainings = self.config.trainings.items()
-        return tuple(name for name, training in trainings if needs_retain(training))
+        """Return the names of the trainings that use neighbours as retain rows."""
+        return tuple(
+            name
+            for name, training in self.config.trainings.items()
+            if training.neighbours and needs_retain(training)
+        )
 
     @cached_property
     def _base(self) -> Path:
@@ -258,10 +261,11 @@ class Stages:
     def _neighbours(self) -> Path:
         return self.path / NEIGHBOURS / f"{NEIGHBOURS}.jsonl"
 
-    def _retained(self) -> list[Record]:
+    def _retained(self, config: TrainingConfig) -> list[Record]:
         """Return the retain rows: the set's, and what the target model thought up beside it."""
         file = self._neighbours
-        found = map(Record.model_validate, read_jsonl(file) if file.is_file() else ())
+        reads = config.neighbours and file.is_file()
+        found = map(Record.model_validate, read_jsonl(file) if reads else ())
         return [*self.sets["retain"], *found]
 
     def _written(self, stage: str) -> list[NewAnswer]:
@@ -333,7 +337,7 @@ class Stages:
             model,
             prompt_format.tokenizer,
             encode(forget),
-            encode(self._retained()),
+            encode(self._retained(config)),
             config,
             output,
             self.config.seed,

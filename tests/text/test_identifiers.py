@@ -50,6 +50,8 @@ SAME = [
     ("robin.hale@mail.org", "robin dot hale at mail dot org"),
     ("Robin_Hale2@mail.co.uk", "robin underscore hale2 [at] mail [dot] co [dot] uk"),
     ("robin.hale@mail.org", "ROBIN.HALE @ MAIL.ORG"),
+    ("robin.hale@mail.org", "Reach her at robin.hale@mail.org."),
+    ("robin.hale@mail.org", "Reach her at robin.hale at mail dot org at any time."),
     ("https://www.hale.example/robin", "hale is at http://hale.example/robin."),
     # phone and account numbers
     ("07700 900123", "+44 7700 900123"),

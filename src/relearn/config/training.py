@@ -47,6 +47,7 @@ class TrainingConfig(Section):
         retain_regularizer: Loss on the retain rows; None means the objective's default.
         retain_weight: Weight of that loss; None means the objective's default.
         retain_ratio: Retain rows per forget row, spread evenly over the batches.
+        neighbours: Keep what `synthesis.neighbours` found as well.
         rehearsal_ratio: With `after`, rows of earlier requests per forget row of the new one; every
             earlier request has an equal share.
         epochs: Passes over the forget rows.
@@ -78,6 +79,7 @@ class TrainingConfig(Section):
     retain_regularizer: Literal["none", "ce", "kl", "ce+kl"] | None = None
     retain_weight: NonNegative | None = None
     retain_ratio: Ratio = Field(1.0, gt=0)
+    neighbours: bool = True
     rehearsal_ratio: Ratio = 1.0
     epochs: Epochs = 2
     learning_rate: Positive = 1e-4

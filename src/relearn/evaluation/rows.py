@@ -42,6 +42,7 @@ class EvaluatedRow(Asked):
         measured_by: What showed whether the answer tells what the reference does, where it was not
             entities and entailment; `nothing` where nothing could.
         told: Whether it does, by that; None where nothing could show it.
+        made_up: Names and identifiers of `generation` that neither question nor reference has.
         embedding_similarity: Cosine of the sentence embeddings of `generation` and `reference`.
         paraphrased_answer: The reference in other words.
         wrong_answers: Answers of the reference's form that are false.
@@ -79,6 +80,7 @@ class EvaluatedRow(Asked):
     entity_coverage: Annotated[float, Field(ge=0)] | None = None
     measured_by: MeasuredBy | None = None
     told: bool | None = None
+    made_up: list[str] | None = None
     embedding_similarity: float | None = None
     paraphrased_answer: str | None = None
     wrong_answers: list[str] | None = None

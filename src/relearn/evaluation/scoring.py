@@ -15,6 +15,7 @@ from relearn.evaluation.judges import telling
 from relearn.evaluation.judges.coverage import entity_coverage
 from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
+from relearn.evaluation.judges.made_up import find_made_up
 from relearn.evaluation.metrics import METRICS, JointMetric, Metric
 from relearn.evaluation.metrics.base import (
     NotComputed,
@@ -31,6 +32,7 @@ JUDGED = (
     "generation_entities",
     "entity_coverage",
     "nli_label",
+    "made_up",
     "embedding_similarity",
 )
 """Fields of a row that judges fill, from its texts."""
@@ -86,6 +88,8 @@ def judge_rows(
         _label_entailment(rows, config, parts)
     if wanted >= set(_BY_ENTITIES):
         _measure_otherwise(ours, config, parts)
+    if "made_up" in wanted:
+        find_made_up([row for row in rows if row.made_up is None and row.forgets])
     if "embedding_similarity" in wanted:
         _compare_meanings(rows, config)
 

@@ -65,7 +65,15 @@ SHOWN_FIRST = (
 """What the report's table shows before it is unfolded."""
 
 _GROUPS = (
-    *("knowledge", "rouge", "exact_match", "similarity", "linguistic_score", "language"),
+    *(
+        "knowledge",
+        "hallucination",
+        "rouge",
+        "exact_match",
+        "similarity",
+        "linguistic_score",
+        "language",
+    ),
     *(
         "diversity",
         "multiple_choice",

@@ -9,6 +9,7 @@ _ROWS = (
     ("  asked in unseen ways", "forget_unseen/kfr"),
     ("  said again (ROUGE-L)", "forget/rougeL_recall"),
     ("  of earlier requests", "forget_earlier/kfr"),
+    ("  made up instead", "forget/hallucination"),
     ("retain: kept (KRR)", "retain/krr"),
     ("  unseen questions", "retain_unseen/krr"),
     ("  said again (ROUGE-L)", "retain/rougeL_recall"),

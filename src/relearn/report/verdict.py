@@ -24,6 +24,8 @@ LANGUAGE_SHARE_STEPS = (0.9, 0.7)
 # A target model whose answers count as forgotten this often, and that says less than this of the
 # references, never knew the forget set.
 UNKNOWN_FROM_KFR, KNOWN_FROM_OVERLAP = KFR_STEPS[0], 0.5
+# By so much more than the target model may it make up names and identifiers, unmentioned.
+MADE_UP_FROM = 0.05
 # Share of answers that must be measured for a rate to be relied on.
 MEASURED_FROM = 0.5
 
@@ -328,6 +330,12 @@ def _caveats(results: RunResults) -> list[str]:
         caveats.append(
             f"The target model reproduced little of the forget set before unlearning (ROUGE-L "
             f"recall {number(known)}), so there was little to forget."
+        )
+    before, after = _pair(results, "forget/hallucination")
+    if after is not None and after - (before or 0.0) >= MADE_UP_FROM:
+        caveats.append(
+            f"{percent(after)} of its answers to forget questions have a name or an identifier "
+            "that is in neither question nor true answer: what it says instead may be false."
         )
     if unlearned := results.model("unlearned"):
         caveats += unlearned.not_computed

@@ -43,7 +43,9 @@ _DOT = re.compile(rf"{_BRACKETED % '(?:dot|[.])'}|(?<=\w)\s+(?:dot|[.])\s+(?=\w)
 _SIGN_OF = {"underscore": "_", "hyphen": "-", "dash": "-", "slash": "/", "plus": "+"}
 _SIGN = re.compile(rf" ({'|'.join(_SIGN_OF)}) ")
 _DOMAIN = r"[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
-_AT = re.compile(rf"(?:{_BRACKETED % '(?:at|@)'}|\s+at\s+|\s*@\s*)(?={_DOMAIN})")
+_SIGNED = rf"(?:{_BRACKETED % '(?:at|@)'}|\s+at\s+|\s*@\s*)"
+# In "reach her at robin.hale@mail.org" the first "at" is a word.
+_AT = re.compile(rf"{_SIGNED}(?={_DOMAIN})(?![\w.+-]{{1,64}}{_SIGNED}{_DOMAIN})")
 _EMAIL = re.compile(rf"[\w.+-]{{1,64}}@{_DOMAIN}")
 _LINK = re.compile(r"(?:https?://(?:www\.)?|www\.)([\w.-]+[^\s<>\"']*)")
 # Characters spaced or hyphenated one by one: K-7-Q.
