@@ -161,6 +161,12 @@ def test_answers_that_could_not_be_measured_are_told(verdict_with):
     assert "none of 12 answers could be measured" in none.evidence
 
 
+@pytest.mark.parametrize(("share", "told"), [(0.3, True), (0.04, False)])
+def test_what_is_made_up_instead_is_a_caveat(verdict_with, share, told):
+    caveats = verdict_with(**{"forget/hallucination": share}).caveats
+    assert any(f"{share:.0%} of its answers" in caveat for caveat in caveats) == told
+
+
 def test_what_was_not_computed_is_a_caveat(tmp_path):
     folder = write_sample_run(tmp_path)
     reasons = {"overall/forget_quality": "needs a retain model", "overall/ks_statistic": "x"}

@@ -319,3 +319,11 @@ def test_by_default_and_where_no_training_keeps_anything_nothing_is_thought_up(r
     assert "neighbours" in planned(**NAMED)
     alone = {"training.objective": "ga", "training.retain_regularizer": "none"}
     assert "neighbours" not in planned(**NAMED, **alone)
+    assert "neighbours" not in planned(**NAMED, **{"training.neighbours": False})
+
+
+def test_a_training_may_leave_the_neighbours_out(run: Run) -> None:
+    other = {"baselines.alone.objective": "grad_diff", "baselines.alone.neighbours": False}
+    names = run(Model(GOOD), **NAMED, **other)
+    assert names[2:] == ["neighbours", "training/unlearned", "training/alone"]
+    assert run.trained == [len(SETS["retain"]) + 1, len(SETS["retain"])]
