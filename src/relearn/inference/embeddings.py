@@ -9,6 +9,8 @@ from sentence_transformers import SentenceTransformer
 
 from relearn.models.loading import load_errors, model_folder
 
+_PAIRS = 8192  # compared together, so that memory does not grow with their number
+
 
 class Embedder:
     """Sentence embeddings, each distinct text of a call embedded once.
@@ -35,12 +37,16 @@ class Embedder:
         The last digits of an embedding depend on the texts beside it in a batch. Were those of
         earlier calls reused, a resumed evaluation would differ from an uninterrupted one.
         """
+        self._known |= self._embedded(texts)
+
+    def _embedded(self, texts: Iterable[str]) -> dict[str, np.ndarray]:
         distinct = sorted(set(texts))
-        if distinct:
-            embeddings = self._model.encode(
-                distinct, batch_size=64, normalize_embeddings=True, show_progress_bar=False
-            )
-            self._known |= dict(zip(distinct, embeddings, strict=True))
+        if not distinct:
+            return {}
+        embeddings = self._model.encode(
+            distinct, batch_size=64, normalize_embeddings=True, show_progress_bar=False
+        )
+        return dict(zip(distinct, embeddings, strict=True))
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Return (texts, dimension) embeddings of length 1; what is known is not embedded again."""
@@ -48,9 +54,13 @@ class Embedder:
         return np.array([self._known[text] for text in texts])
 
     def similarities(self, first: Sequence[str], second: Sequence[str]) -> np.ndarray:
-        """Return the (pairs,) cosine of each pair, -1 to 1."""
-        self.know([*first, *second])
-        cosines = np.einsum("ij,ij->i", self.embed(first), self.embed(second))
+        """Return the (pairs,) cosine of each pair, -1 to 1; no embedding is kept."""
+        cosines = np.empty(len(first), np.float32)
+        for start in range(0, len(first), _PAIRS):
+            some = slice(start, start + _PAIRS)
+            found = self._embedded([*first[some], *second[some]])
+            a, b = ([found[text] for text in side[some]] for side in (first, second))
+            cosines[some] = np.einsum("ij,ij->i", np.array(a), np.array(b))
         return cosines.clip(-1, 1)  # rounding goes beyond
 
 

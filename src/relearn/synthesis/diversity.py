@@ -14,12 +14,14 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 
     Source: Li et al. 2016, A Diversity-Promoting Objective Function (arXiv 1510.03055).
     """
-    grams = [
-        tuple(words[i : i + n])
-        for words in (text.lower().split() for text in texts)
-        for i in range(len(words) - n + 1)
-    ]
-    return len(set(grams)) / len(grams) if grams else 0.0
+    distinct: set[tuple[str, ...]] = set()
+    count = 0
+    for text in texts:
+        words = text.lower().split()
+        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+        distinct.update(grams)
+        count += len(grams)
+    return len(distinct) / count if count else 0.0
 
 
 def self_bleu(texts: Sequence[str]) -> float:

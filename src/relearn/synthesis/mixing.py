@@ -79,17 +79,19 @@ def generic_rows(
         answers = dict(zip(questions, answer(questions), strict=True))
     else:
         answers = {record.question: record.answer for record in chosen}
-    return [
-        NewAnswer(
+    # A row that comes in several passes is one object.
+    rows_of = {
+        record.id: NewAnswer(
             source_id=record.id,
             source_question=record.question,
             question=record.question,
             answer=text,
             kind="generic",
         )
-        for record in chosen
-        if (text := answers[record.question])
-    ]
+        for record in records
+        if (text := answers.get(record.question))
+    }
+    return [rows_of[record.id] for record in chosen if record.id in rows_of]
 
 
 def _passes(records: Sequence[Record], rng: random.Random) -> Iterator[Record]:
