@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from relearn import (
@@ -39,6 +38,7 @@ from relearn.cli_common import (
     Output,
     Overrides,
     RunPath,
+    Table,
     TrainedName,
     console,
     end_with,
