@@ -151,6 +151,17 @@ def test_a_command_that_relearn_does_not_take_is_found() -> None:
             parsed(wrong)
 
 
+def test_help_lists_the_commands_in_the_readmes_order() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").partition("## Commands")[2]
+    in_readme = list(dict.fromkeys(re.findall(r"^\| `relearn ([a-z-]+)", table, re.M)))
+    commands: Any = typer.main.get_command(app)
+    listed = list(commands.commands)
+    assert sorted(listed) == sorted(in_readme)
+    # Commands with commands of their own come last.
+    plain = [name for name in listed if not hasattr(commands.commands[name], "commands")]
+    assert plain == [name for name in in_readme if name in plain]
+
+
 def test_every_yaml_example_is_read(tmp_path: Path) -> None:
     kinds = []
     for page in PAGES:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from relearn import (
+    __version__,
     cli_analyze,
     cli_audit,
     cli_check,
@@ -38,6 +38,7 @@ from relearn.cli_common import (
     Output,
     Overrides,
     RunPath,
+    Table,
     TrainedName,
     console,
     end_with,
@@ -53,17 +54,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_judge.app, name="judge")
-app.command("audit")(cli_audit.audit)
-app.command("reproduce")(cli_reproduce.reproduce)
-app.command("results")(cli_results.results)
-app.command("check")(cli_check.check)
-app.command("forget-run")(cli_forget_run.forget_run)
 app.add_typer(cli_recipes.app, name="recipes")
-app.command("env")(cli_env.env)
 
 
 # Commands that may be started in several processes.
 _IN_SEVERAL = ("run", "compare", "memorize", "evaluate", "audit", "analyze")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"relearn {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -75,6 +76,10 @@ def before_a_command(
             help="Python file with objectives, metrics, ... of your own; repeat for more."
         ),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     """Load the user's own code; refuse several processes for a command that works in one."""
     given_extensions[:] = extension or []
@@ -125,6 +130,9 @@ def run(
     end_with(summary["unanswered"].get("unlearned", []), allow_unanswered)
 
 
+app.command("check")(cli_check.check)
+
+
 @app.command()
 def compare(
     output: Output,
@@ -165,6 +173,7 @@ def compare(
     end_with(sorted({id_ for ids in unanswered for id_ in ids}), allow_unanswered)
 
 
+app.command("reproduce")(cli_reproduce.reproduce)
 app.command()(cli_synthesize.synthesize)
 
 
@@ -270,15 +279,17 @@ def evaluate(
     _print_not_computed(output)
 
 
+app.command("results")(cli_results.results)
+app.command("audit")(cli_audit.audit)
+app.command()(cli_analyze.analyze)
+
+
 @app.command()
 def report(run: RunPath) -> None:
     """Rewrite the report of a finished run."""
     from relearn.finished_run import load_run
 
     console.print(f"report: {load_run(run).report()}", soft_wrap=True, highlight=False)
-
-
-app.command()(cli_analyze.analyze)
 
 
 app.command()(cli_handover.merge)
@@ -308,7 +319,9 @@ def chat(
         console.print(table)
 
 
+app.command("forget-run")(cli_forget_run.forget_run)
 app.command("list")(cli_list.list_)
+app.command("env")(cli_env.env)
 
 
 @app.command()

@@ -8,12 +8,11 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from relearn.base.errors import listed
 from relearn.base.visible import visible
-from relearn.cli_common import Config, ModelName, Overrides, console, settings_of
+from relearn.cli_common import Config, ModelName, Overrides, Table, console, settings_of
 
 if TYPE_CHECKING:
     from relearn.data.records import Record

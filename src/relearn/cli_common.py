@@ -1,9 +1,12 @@
 """What the commands share: options, the terminal, and how a command ends."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import rich.table
 import typer
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.text import Text
 
 from relearn.base.distributed import is_leader
@@ -15,6 +18,29 @@ from relearn.config import RunConfig, load_config
 console = Terminal(quiet=not is_leader())
 given_extensions: list[str] = []
 """Files of `--extension`, which comes before the command; a run keeps them in its settings."""
+
+
+_FIGURE = 11  # characters of a column with figures, with its edges
+
+
+class Table(rich.table.Table):
+    """A table that cuts no name or figure short, in however narrow a terminal.
+
+    The first column, of names, stays whole if that leaves room for figures in the others; what
+    does not fit goes on in the next line.
+    """
+
+    def add_column(self, *args: Any, **kwargs: Any) -> None:
+        """Add a column as rich does, that folds."""
+        super().add_column(*args, **{"overflow": "fold", **kwargs})
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names = [cell.renderable for cell in self._get_cells(console, 0, self.columns[0])]
+        widest = max(Measurement.get(console, options, name).maximum for name in names)
+        others = (len(self.columns) - 1) * _FIGURE
+        self.columns[0].width = min(widest, max(options.max_width - others, _FIGURE))
+        yield from super().__rich_console__(console, options)
+
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="YAML file, or the name of a recipe.")

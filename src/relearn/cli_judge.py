@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from relearn.cli_common import BackendModel, BaseUrl, Config, Overrides, console, settings_of
+from relearn.cli_common import BackendModel, BaseUrl, Config, Overrides, Table, console, settings_of
 
 app = typer.Typer(help="Ask a judge about any text.", no_args_is_help=True)
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from relearn.base.errors import UserError
-from relearn.cli_common import console
+from relearn.cli_common import Table, console
 from relearn.config import benchmark_names, describe_settings, load_benchmark
 
 _KINDS = (
@@ -35,6 +34,9 @@ def list_(
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+    # A place is to be copied: in one piece, however long.
+    for line in _PLACES.get(kind, dict)().items():
+        console.print(Text(": ".join(line)), soft_wrap=True)
 
 
 def _objectives() -> Rows:
@@ -107,14 +109,20 @@ def _suites() -> Rows:
 
 
 def _tasks() -> Rows:
-    from relearn.evaluation.harnesses import INSPECT_TASKS, LM_EVAL_TASKS
+    from relearn.evaluation.harnesses import LM_EVAL_TASKS
 
     lm_eval = sorted(f"relearn_{file.stem}" for file in LM_EVAL_TASKS.glob("*.yaml"))
     return [
         ("tasks for", "names", "how"),
-        ("lm-evaluation-harness", "\n".join(lm_eval), f"lm_eval --include_path {LM_EVAL_TASKS}"),
-        ("Inspect", "tofu\nknowundo\nrecords", f"inspect eval {INSPECT_TASKS}@NAME"),
+        ("lm-evaluation-harness", "\n".join(lm_eval), "lm_eval run --include_path FOLDER"),
+        ("Inspect", "tofu\nknowundo\nrecords", "inspect eval FILE@NAME"),
     ]
+
+
+def _task_places() -> dict[str, str]:
+    from relearn.evaluation.harnesses import INSPECT_TASKS, LM_EVAL_TASKS
+
+    return {"FOLDER": str(LM_EVAL_TASKS), "FILE": str(INSPECT_TASKS)}
 
 
 def _judges() -> Rows:
@@ -152,3 +160,6 @@ LISTS: Mapping[str, Callable[[], Rows]] = {
     "settings": _settings,
 }
 """By the name on the command line, what returns the headings and rows of a list."""
+
+_PLACES: Mapping[str, Callable[[], dict[str, str]]] = {"tasks": _task_places}
+"""What a list's placeholders stand for on this machine."""

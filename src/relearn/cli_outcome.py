@@ -1,4 +1,4 @@
-"""What a run prints at its end: the verdict, then ten figures; the files have all of them."""
+"""What a run prints at its end: the verdict, then the main figures; the files have all of them."""
 
 from pathlib import Path
 

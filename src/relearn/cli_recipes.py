@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from relearn.cli_common import console
+from relearn.cli_common import Table, console
 from relearn.config import copy_recipe, recipe_summaries, recipes
 
 app = typer.Typer(help="List the recipes, or copy one to change it.")

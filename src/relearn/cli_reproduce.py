@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from relearn.base.errors import UserError
-from relearn.cli_common import Output, Overrides, console, settings_of
+from relearn.cli_common import Output, Overrides, Table, console, settings_of
 
 
 def reproduce(

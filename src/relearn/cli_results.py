@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from relearn.cli_common import console
+from relearn.cli_common import Table, console
 
 
 def results(

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from relearn.cli_common import (
@@ -14,6 +13,7 @@ from relearn.cli_common import (
     ModelName,
     Output,
     Overrides,
+    Table,
     console,
     end_with,
     settings_of,

@@ -354,7 +354,7 @@ class Stages:
 
     def _metrics(self) -> list[str]:
         suite, retain_model = self.config.evaluation.suite, self.config.evaluation.retain_model
-        return load_suite(suite).metric_names(self.sets, retain_model)
+        return load_suite(suite).metric_names(self.sets, retain_model, in_run=True)
 
     def _check_evaluation(self) -> None:
         check_evaluation(self.sets, self._metrics(), self.config.evaluation)

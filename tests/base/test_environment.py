@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import relearn
 from relearn import cli_env
 from relearn.base.environment import by_extra, settings
 from relearn.cli import app
@@ -51,3 +52,10 @@ def test_a_bug_report_has_versions_and_nothing_private(monkeypatch: pytest.Monke
     assert "HF_TOKEN" in shown.output
     private = ["hf_secret", platform.node(), str(Path.home()), os.getcwd(), "/"]
     assert [each for each in private if each and each in shown.output] == []
+
+
+def test_the_version_alone_is_the_packages() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert shown.exit_code == 0
+    assert shown.output == f"relearn {relearn.__version__}\n"
+    assert relearn.__version__ == version("relearn")

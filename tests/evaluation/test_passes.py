@@ -16,6 +16,7 @@ from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl
 from relearn.cli import app
 from relearn.config import DataConfig, EvaluationConfig, ModelConfig, load_config
+from relearn.data.openings import Opening
 from relearn.data.records import Record
 from relearn.data.sources import load_sets
 from relearn.data.tokenization import Example
@@ -305,6 +306,17 @@ def test_a_suites_files_may_be_packed(tmp_path: Path) -> None:
         "real_authors": str(tmp_path / "real_authors_perturbed.json"),
         "world_facts": str(tmp_path / "world_facts_perturbed.parquet"),
     }
+
+
+def test_a_run_measures_what_its_verdict_rests_on_whatever_the_benchmark() -> None:
+    for name in ("knowundo", "lume", "muse", "relearn", "rwku", "tofu", "wmdp"):
+        suite = load_suite(name)
+        assert {"kfr", "krr", "ls"} <= set(suite.metric_names(in_run=True)), name
+        assert set(suite.metric_names()) <= set(suite.metric_names(in_run=True)), name
+    # The benchmark's own figures stay its own.
+    assert load_suite("wmdp").metric_names() == ["multiple_choice_accuracy"]
+    corpus = {"forget": [Record(id="1", question=Opening("Once"), answer="there was")]}
+    assert "extraction_strength" in load_suite("wmdp").metric_names(corpus, in_run=True)
 
 
 def test_suites_name_metrics_and_files(data_files: Path, knowundo: Path, tmp_path: Path) -> None:

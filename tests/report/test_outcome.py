@@ -39,6 +39,20 @@ def test_what_was_not_done_takes_no_line(printed):
     assert "audit" not in printed(lambda folder: shutil.rmtree(folder / "audit")).splitlines()[-1]
 
 
+def test_a_row_names_its_set_where_none_above_does(printed):
+    def by_a_benchmark(folder):
+        for path in folder.glob("evaluation/*/metrics.json"):
+            metrics = read_json(path)
+            kept = {key: value for key, value in metrics.items() if "rougeL" in key}
+            write_json(path, kept | {"overall/forget_quality": 3.2e-19})
+
+    text = printed(by_a_benchmark)
+    assert "forget: said again (ROUGE-L)" in text
+    assert "retain: said again (ROUGE-L)" in text
+    assert "3.20e-19" in text
+    assert "forget: said again (ROUGE-L)" not in printed()
+
+
 def test_many_models_show_the_two_that_matter(printed):
     def prepare(folder):
         for i in range(4):

@@ -102,6 +102,14 @@ def test_a_run_without_what_may_be_absent_has_a_report(tmp_path):
     assert "<mark>" not in text.split("<main>")[1]  # one model has no rival to be better than
 
 
+def test_a_run_of_which_nothing_was_measured_has_a_report(tmp_path):
+    folder = write_sample_run(tmp_path / "demo")
+    assert "No figure was measured" not in visible_page(folder)
+    for path in folder.glob("evaluation/*/metrics.json"):
+        write_json(path, {})
+    assert "No figure was measured" in visible_page(folder)
+
+
 def test_only_the_best_of_the_unlearned_models_is_marked(tmp_path):
     text = page(write_sample_run(tmp_path / "demo"))
     marked = re.findall(r"<mark>([\d.,]+)<span", text)

@@ -184,6 +184,11 @@ def _add_tokenizer(
     ids = tokenizer("a")["input_ids"]
     begins = tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
     special_words.add_special_token = {"bos": begins, "eos": False}
+    # From the tokenizer: gguf before 0.18 does not read the file that transformers 5 writes it to.
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = [{"name": name, "template": text} for name, text in template.items()]
+    special_words.chat_template = template
     special_words.add_to_gguf(writer, quiet=True)
 
 

@@ -1,21 +1,25 @@
-"""A run's main figures in ten rows, for the terminal and for notebooks; the files have all."""
+"""A run's main figures in a few rows, for the terminal and for notebooks; the files have all."""
 
 from dataclasses import dataclass
 
+from relearn.report.glossary import number
 from relearn.report.results import RunResults
 
 _ROWS = (
-    ("forget: forgotten (KFR)", "forget/kfr"),
-    ("  asked in unseen ways", "forget_unseen/kfr"),
-    ("  said again (ROUGE-L)", "forget/rougeL_recall"),
-    ("  of earlier requests", "forget_earlier/kfr"),
-    ("  made up instead", "forget/hallucination"),
-    ("retain: kept (KRR)", "retain/krr"),
-    ("  unseen questions", "retain_unseen/krr"),
-    ("  said again (ROUGE-L)", "retain/rougeL_recall"),
-    ("language, forget (LS)", "forget/ls"),
-    ("language, retain (LS)", "retain/ls"),
+    ("forget", "forgotten (KFR)", "forget/kfr"),
+    ("forget", "asked in unseen ways", "forget_unseen/kfr"),
+    ("forget", "said again (ROUGE-L)", "forget/rougeL_recall"),
+    ("forget", "of earlier requests", "forget_earlier/kfr"),
+    ("forget", "made up instead", "forget/hallucination"),
+    ("retain", "kept (KRR)", "retain/krr"),
+    ("retain", "unseen questions", "retain_unseen/krr"),
+    ("retain", "said again (ROUGE-L)", "retain/rougeL_recall"),
+    ("", "language, forget (LS)", "forget/ls"),
+    ("", "language, retain (LS)", "retain/ls"),
+    ("", "model utility", "overall/model_utility"),
+    ("", "forget quality", "overall/forget_quality"),
 )
+"""Set, which the first of its rows names; label; figure."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,16 @@ def outcome(results: RunResults, most: int | None = None) -> Outcome:
     models = [model.key for model in results.models]
     if most is not None and len(models) > most:
         models = models[:2]
-    rows = []
-    for label, key in _ROWS:
+    rows: list[list[str]] = []
+    begun = {""}
+    for of, label, key in _ROWS:
         values = [results.metric(model, key) for model in models]
         if any(value is not None for value in values):
-            rows.append([label, *("" if v is None else f"{v:.3f}" for v in values)])
+            # Forget quality is a chance, often a tiny one.
+            write = number if key == "overall/forget_quality" else "{:.3f}".format
+            label = (f"  {label}" if of else label) if of in begun else f"{of}: {label}"
+            begun.add(of)
+            rows.append([label, *("" if v is None else write(v) for v in values)])
     if results.audit:
         rows.append(_audit_row(results, models))
     return Outcome(models, rows)

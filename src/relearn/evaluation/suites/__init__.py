@@ -30,25 +30,29 @@ class Suite(Section):
         optional_sets: Likewise, of sets that may be absent.
         metrics: By name, with an option as `mia_min_k_auc(k=0.4)`; empty means all.
         further: Metrics to compute as well where there is such a set, a retain model, or
-            passages of plain text in any set.
+            passages of plain text in any set; and in a `run`, whose verdict rests on some.
     """
 
     description: str = ""
     sets: dict[SetName, str] = Field({})
     optional_sets: dict[SetName, str] = Field({})
     metrics: list[str] = Field([])
-    further: dict[SetName | Literal["retain_model", "passages"], list[str]] = Field({})
+    further: dict[SetName | Literal["retain_model", "passages", "run"], list[str]] = Field({})
 
     def metric_names(
-        self, sets: RecordSets = MappingProxyType({}), retain_model: str | None = None
+        self,
+        sets: RecordSets = MappingProxyType({}),
+        retain_model: str | None = None,
+        in_run: bool = False,
     ) -> list[str]:
         """Return the names of the metrics.
 
         Args:
             sets: The sets that there are.
             retain_model: The retain model, if there is one.
+            in_run: Whether a run evaluates, and not a command for this alone.
         """
-        given = {*sets, *(["retain_model"] if retain_model else [])}
+        given = {*sets, *(["retain_model"] if retain_model else []), *(["run"] if in_run else [])}
         if any(record.continues for records in sets.values() for record in records):
             given.add("passages")
         further = [name for key, names in self.further.items() if key in given for name in names]
