@@ -39,6 +39,8 @@ def test_generic_rows_come_in_the_number_asked_for() -> None:
     assert len(rows) == len(shipped) + 5
     assert {row.question for row in rows} == {record.question for record in shipped}
     assert generic_rows(7, "demo:retain", 0) == generic_rows(7, "demo:retain", 0)
+    # However often it comes, a row takes the memory of one.
+    assert len({id(row) for row in rows}) == len(shipped)
 
 
 def test_a_generic_question_that_is_to_be_forgotten_is_left_out() -> None:
