@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 
 from relearn.models.loading import load_errors, model_folder
 
-_PAIRS = 8192  # compared together, so that memory does not grow with their number
+_PAIRS = 1024  # compared together, so that memory does not grow with their number
 
 
 class Embedder:
