@@ -35,6 +35,10 @@ def merged(tiny_model: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def client(merged: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[openai.OpenAI]:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # The oldest transformers fails to list models where there is no cache.
+    cache = merged.parent / "hub"
+    cache.mkdir()
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
