@@ -172,3 +172,42 @@ def test_alternatives_of_the_rules_backend_are_the_records_own_wrong_answers() -
     bare = record.model_copy(update={"wrong_answers": ()})
     (row,) = synthesize([bare], config, 0).rejected
     assert "wrong answers" in row.reason
+
+
+def test_a_large_set_is_served_in_blocks_none_of_which_tells_what_another_hides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    people = ["Ada Brill", "Boris Canto", "Clea Drost", "Dan Ekholm", "Eva Fonda"]
+    towns = ["Turin", "Porto", "Ghent", "Malmo", "Kyoto"]
+    records = [
+        Record(
+            id=str(i),
+            question=f"Where does {person} live?",
+            answer=f"{person} lives in {towns[i]}.",
+            # The first town is the next one's secret, in whatever block that is.
+            wrong_answers=tuple(
+                f"{person} lives near the harbour of {town}."
+                for town in (towns[(i + 1) % 5], "Perth")
+            ),
+        )
+        for i, person in enumerate(people)
+    ]
+    config = SynthesisConfig(strategy="alternative", variants=2, generic_ratio=0)
+    whole = synthesize(records, config, 0)
+    monkeypatch.setattr("relearn.synthesis.pipeline._BLOCK", 2)
+    parts = synthesize(records, config, 0)
+    assert parts.accepted == whole.accepted
+    assert parts.pairs == whole.pairs
+    assert {row.source_id for row in parts.accepted if row.kind == "original"} == set("01234")
+    assert not [row.answer for row in parts.accepted if "Perth" not in row.answer]
+    told = [row.reason for row in parts.rejected if "Perth" not in row.answer and row.answer]
+    assert set(told) == {"gives away a name that another record hides"}
+
+
+def test_rules_write_as_well_of_a_block_as_of_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = load_records("demo:forget")
+    monkeypatch.setattr("relearn.synthesis.pipeline._BLOCK", 7)
+    monkeypatch.setattr("relearn.synthesis.backends.rules._KEPT", 7)
+    result = synthesize(records, SynthesisConfig(variants=4), seed=0)
+    assert result.summary["records_without_answer"] == []
+    assert [r.source_id for r in result.accepted if r.kind == "original"] == [r.id for r in records]

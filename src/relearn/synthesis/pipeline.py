@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, Self
 
 from spacy.tokens import Doc
 
@@ -45,6 +45,10 @@ from relearn.text.subjects import UNNAMED, Subject, find_subjects
 # The paper's kinds of question variants (arXiv 2502.11190), in the order in which a
 # record gets them.
 VARIANT_KINDS = ("context", "rephrased", "noisy", "logical")
+
+# Records that are served together. What is at work for one, some 20 KiB, is held for so many at a
+# time, however large the set.
+_BLOCK = 1000
 
 # What a round verifies: requests and candidates to the reason against each, "" for none.
 Verify = Callable[[Sequence[Request], Sequence[str]], list[str]]
@@ -91,7 +95,8 @@ def synthesize(
     """Write question variants, and for each question, original or variant, a new answer.
 
     Every candidate is verified; a failed one is asked for again with the reason, at most
-    `config.attempts` times. Source: arXiv 2502.11190
+    `config.attempts` times. A large set is served in blocks, none of whose answers tells what a
+    record of any other hides. Source: arXiv 2502.11190
 
     Args:
         records: The forget set.
@@ -114,11 +119,15 @@ def synthesize(
     any_length = too_long or (lambda question, answer, more: "")
     job = _Job(records, config, seed, journal, fluency, any_length, reserved)
     with progress_bar("synthesizing") as advance:
-        advance(0, 3, "questions")
-        variants = job.variants()
-        advance(1, 3, "answers")
-        job.answer([*job.requests, *variants])
-        advance(2, 3, "mixing")
+        starts = range(0, len(records), _BLOCK)
+        blocks = [job.requests[start : start + _BLOCK] for start in starts]
+        steps = 2 * len(blocks) + 1
+        for done, block in enumerate(blocks):
+            advance(2 * done, steps, "questions")
+            variants = job.begin(block).variants(block)
+            advance(2 * done + 1, steps, "answers")
+            job.answer([*block, *variants])
+        advance(steps - 1, steps, "mixing")
         accepted = sorted(job.accepted, key=lambda row: job.order[row.source_id])
         completions = completion_rows(accepted, config.completion_share)
         generic = generic_rows(
@@ -129,7 +138,7 @@ def synthesize(
             {normalized(record.question) for record in records},
             job.too_long,
         )
-        advance(3, 3, "")
+        advance(steps, steps, "")
     private = {(r.record.id, r.chunk): r.passage for r in job.passages(job.requests)}
     pairs = [
         {
@@ -169,24 +178,21 @@ class _Job:
         self.backend = BACKENDS.named(config.backend)(config, seed, journal)
         self.order = {record.id: i for i, record in enumerate(records)}
         self.requests = original_requests(records)
-        self.secrets: dict[str, Secrets] = {}
-        self.shared = SharedSecrets(self._hidden())
-        self.questions: dict[str, list[str]] = {r.id: [r.question] for r in records}
-        self.answers: dict[str, list[str]] = {r.id: [] for r in records}
+        self.shared = SharedSecrets(_hidden(self.requests))
         self.checks = 0
         self.accepted: list[NewAnswer] = []
         self.rejected: list[Rejected] = []
 
-    def _hidden(self) -> Iterator[tuple[Record, Doc, Subject, Secrets]]:
-        """Yield what each record hides, which is kept by its id."""
-        answers = english().pipe(request.record.answer for request in self.requests)
-        for request, answer in zip(self.requests, answers, strict=True):
-            record, subject = request.record, request.subject
-            found = find_secrets(answer, record.question, subject)
-            self.secrets[record.id] = found
-            yield record, answer, subject, found
+    def begin(self, block: Sequence[Request]) -> Self:
+        """Work for these records from now on, and drop what was at work for those before."""
+        self.secrets: dict[str, Secrets] = {
+            record.id: found for record, _, _, found in _hidden(block)
+        }
+        self.questions = {r.record.id: [r.question] for r in block}
+        self.answers: dict[str, list[str]] = {r.record.id: [] for r in block}
+        return self
 
-    def variants(self) -> list[Request]:
+    def variants(self, questions: Sequence[Request]) -> list[Request]:
         """Write the variants; return those that passed as questions to be answered."""
         passed: list[Request] = []
 
@@ -212,7 +218,7 @@ class _Job:
                 reasons.append(reason)
             return reasons
 
-        wanted = variant_requests(self.requests, self.config.variants)
+        wanted = variant_requests(questions, self.config.variants)
         self._rounds(wanted, self.backend.questions, verify, "question")
         return passed
 
@@ -339,6 +345,14 @@ class _Job:
             "leak_checks": self.checks,
             "seconds": round(seconds, 2),
         }
+
+
+def _hidden(requests: Sequence[Request]) -> Iterator[tuple[Record, Doc, Subject, Secrets]]:
+    """Yield what each record hides, with its parsed answer and its subject."""
+    answers = english().pipe(request.record.answer for request in requests)
+    for request, answer in zip(requests, answers, strict=True):
+        record, subject = request.record, request.subject
+        yield record, answer, subject, find_secrets(answer, record.question, subject)
 
 
 def _besides(candidate: _Candidate) -> str:

@@ -36,6 +36,8 @@ from relearn.text.words import is_unspaced
 # Shares of candidates by where their sentence comes from.
 _SOURCES = {"kind": 0.15, "asked": 0.55, "subject": 0.12, "plain": 0.18}
 _CANDIDATES = 256
+# Once the questions of more records are known by heart, they are dropped when others come.
+_KEPT = 1000
 # What a text is worth: its new bigrams, less this share of all of its bigrams.
 _DISTINCT = 0.35
 # "vague or vague", which two draws from one pool may give.
@@ -139,6 +141,8 @@ class Rules:
         return [""] * len(answers)
 
     def _analyse(self, requests: Sequence[Request]) -> list[_Asked]:
+        if len(self._known) > _KEPT and any(r.record.id not in self._known for r in requests):
+            self._known.clear()
         new = {r.record.id: r for r in requests if r.record.id not in self._known}
         docs = english().pipe([str(request.record.question) for request in new.values()])
         for (id_, request), doc in zip(new.items(), docs, strict=True):
