@@ -118,12 +118,18 @@ def find_subjects(questions: Iterable[Doc], known: Sequence[str | None]) -> list
 def _with_known_names(
     questions: Sequence[_Question], known: Sequence[str | None]
 ) -> list[_Question]:
-    cased = (name for one in questions if not one.uncased for name, _ in one.names)
+    cased = (
+        name
+        for one in questions
+        if not one.uncased
+        for name, label in one.names
+        if label not in _PLACES_AND_TIMES
+    )
     names = KnownNames([*filter(None, known), *cased])
-    found = [names.find(question.text) if question.uncased else "" for question in questions]
+    found = [names.find(question.text) if question.uncased else [] for question in questions]
     return [
-        replace(question, names=[(name, "")]) if name else question
-        for question, name in zip(questions, found, strict=True)
+        replace(question, names=[(name, "") for name in known_ones]) if known_ones else question
+        for question, known_ones in zip(questions, found, strict=True)
     ]
 
 

@@ -66,18 +66,15 @@ class KnownNames:
         }
         self._lengths = sorted({len(words) for words in self._by_words}, reverse=True)
 
-    def find(self, question: str) -> str:
-        """Return the longest known name that a question has in any case; "" if it has none."""
+    def find(self, question: str) -> list[str]:
+        """Return the known names that a question has in any case."""
         words = [POSSESSIVE.sub("", word) for word in _WORD.findall(question.lower())]
-        return next(
-            (
-                self._by_words[run]
-                for length in self._lengths
-                for run in zip(*(words[i:] for i in range(length)), strict=False)
-                if run in self._by_words
-            ),
-            "",
-        )
+        return [
+            self._by_words[run]
+            for length in self._lengths
+            for run in zip(*(words[i:] for i in range(length)), strict=False)
+            if run in self._by_words
+        ]
 
 
 def _score(
