@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import pairwise
 
 from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.tokens import Token
 
 from relearn.text.askable import askable
-from relearn.text.english import english
+from relearn.text.english import english, parts_of_speech
 from relearn.text.stems import stem
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
@@ -123,15 +122,8 @@ def _is_said(word: str, place: int) -> bool:
     Surnames may be English words, such as Price and Young, but rarely adjectives alone; a third
     word that English has is taken for no surname.
     """
-    kinds = [kind for kind, known in _english().items() if word in known]
+    kinds = parts_of_speech(word)
     return bool(kinds) and (place > 2 or kinds == ["adj"])
-
-
-@cache
-def _english() -> dict[str, frozenset[str]]:
-    """Return the words of English by their part of speech, inflected ones not among them."""
-    tables = english().get_pipe("lemmatizer").lookups.get_table("lemma_index")  # type: ignore[attr-defined]
-    return {kind: frozenset(tables[kind]) for kind in ("adj", "noun", "verb")}
 
 
 def _with_capitals(name: str) -> str:
