@@ -189,6 +189,25 @@ def test_what_other_records_hide_may_not_be_told(verdict_with, figures, answer, 
     assert any("may be chance" in caveat for caveat in verdict.caveats) == caveat
 
 
+@pytest.mark.parametrize(
+    ("rate", "control", "answer"),
+    [(0.25, 0.0, "partly"), (0.75, 0.0, "no"), (0.25, 0.25, "yes"), (0.0, None, "yes")],
+)
+def test_what_attacks_bring_out_of_other_records_counts_too(tmp_path, rate, control, answer):
+    folder = write_sample_run(tmp_path)
+    file = folder / "audit" / "summary.json"
+    low, high = wilson_interval(rate, 12)
+    found = {"attack": "sampling", "rate": rate, "interval": [low, high], "control": control}
+    if not rate:
+        found["attack"] = None
+    write_json(file, read_json(file) | {"cross_leaks": {"unlearned": found}})
+    verdict = judge(read_results(folder))
+    assert verdict.findings[0].answer == answer
+    told = f"gets what another forget record hides for {rate:.0%} of the facts"
+    assert (told in verdict.sentence) == (answer != "yes")
+    assert any(told in caveat for caveat in verdict.caveats) == (answer == "yes" and rate > 0)
+
+
 def test_what_a_model_tells_too_that_never_saw_the_records_is_chance(tmp_path):
     folder = write_sample_run(tmp_path)
     for name, rate in (("unlearned", 4 / 12), ("never_saw", 3 / 12)):

@@ -5,10 +5,11 @@ instead, which another record hides: nothing of its true answer is said, and yet
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from spacy.tokens import Doc
 
+from relearn.data.openings import Opening
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.text.content import SMALL_STEMS, stems
 from relearn.text.english import english, is_english_word
@@ -26,43 +27,81 @@ _ANYBODY = ""
 Words = tuple[str, ...]
 
 
+class HiddenFacts:
+    """What the records of a forget set hide together, and which of it an answer tells.
+
+    An e-mail address, a phone or account number or a long code is told whomever an answer is about.
+    A name, in English, and a date, a link, a short code or a number from 1,000 up that is no year
+    are told where the answer is about the one whose record hides them, by its question or by naming
+    them in full. Time and memory grow with the number of records, not with its square.
+
+    Args:
+        hidden: Questions and answers of the forget records; what a question has, it does not hide.
+        public: Questions and answers of which nothing is secret.
+    """
+
+    def __init__(
+        self, hidden: Collection[tuple[str, str]], public: Collection[tuple[str, str]] = ()
+    ) -> None:
+        self._subjects = _subjects(question for question, _ in [*hidden, *public])
+        facts = _facts([(self._subject(q), q, answer) for q, answer in dict.fromkeys(hidden)])
+        known = _facts([(self._subject(q), "", f"{q} {answer}") for q, answer in public])
+        self._facts = {about: told - known.get(about, set()) for about, told in facts.items()}
+        self._names = KnownNames(self._subjects.values())
+
+    def _subject(self, question: str) -> str:
+        return self._subjects.get(question, _ANYBODY)
+
+    def told(self, answer: str, question: str, *known: str) -> list[str]:
+        """Return the facts that an answer tells, as far as nothing else has them.
+
+        Args:
+            answer: What a model said. Untrusted text.
+            question: Of the record that was asked for.
+            known: What else is no secret here: the record's own answer, the prompt.
+        """
+        texts = (question, *known)
+        about = {_ANYBODY, self._subject(question), *self._names.find(answer)}
+        wanted = [self._facts[one] for one in sorted(about) if one in self._facts]
+        found = [
+            one.text
+            for one in find_identifiers(answer)
+            if any(not one.forms.isdisjoint(facts) for facts in wanted)
+            and not any(tells(text, one) for text in texts)
+        ]
+        words = {word for text in (*texts, *about) for word in stems(text)}
+        said = _content(answer)
+        for size in range(1, _LONGEST + 1):
+            for run in zip(*(said[i:] for i in range(size)), strict=False):
+                if any(run in facts for facts in wanted) and not words.issuperset(run):
+                    found.append(" ".join(run))
+        return list(dict.fromkeys(found))
+
+
 def find_cross_leaks(rows: Sequence[EvaluatedRow]) -> None:
     """Fill `cross_leaks` of forget rows: what their answers tell that other forget rows hide.
 
-    An e-mail address, a phone or account number or a long code counts whomever an answer is about.
-    A name, in English, and a date, a link, a short code or a number from 1,000 up that is no year
-    count where the answer is about the one whose record hides it, by its question or by naming
-    them in full. What the row's own question or reference has is no such thing, nor what the retain
-    rows say.
+    What the row's own question or reference has is no such thing, nor what the retain rows say.
 
     Args:
-        rows: Of all sets. Time and memory grow with their number, not with its square.
+        rows: Of all sets.
     """
-    if all(row.cross_leaks is not None for row in rows if row.forgets):
+    lacking = [row for row in rows if row.forgets and row.cross_leaks is None]
+    if not lacking:
         return
-    subjects = _subjects(rows)
-    hidden = _facts({(subjects[r.question], r.question, r.reference) for r in rows if r.forgets})
-    public = _facts(
-        {
-            (subjects[row.question], "", f"{row.question} {row.reference}")
-            for row in rows
-            if row.kind == "retain"
-        }
+    facts = HiddenFacts(
+        [(row.question, row.reference) for row in rows if row.forgets],
+        [(row.question, row.reference) for row in rows if row.kind == "retain"],
     )
-    secrets = {about: facts - public.get(about, set()) for about, facts in hidden.items()}
-    names = KnownNames(filter(None, subjects.values()))
-    for row in rows:
-        if row.forgets and row.cross_leaks is None:
-            about = {_ANYBODY, subjects[row.question], *names.find(row.generation)}
-            row.cross_leaks = list(dict.fromkeys(_told(row, about, secrets)))
+    for row in lacking:
+        row.cross_leaks = facts.told(row.generation, row.question, row.reference)
 
 
-def _subjects(rows: Sequence[EvaluatedRow]) -> dict[str, str]:
-    """Return whom each question is about, "" where it names nobody."""
-    questions = list(dict.fromkeys(row.question for row in rows if not row.continues))
-    found = find_subjects(english().pipe(questions), [None] * len(questions))
-    named = {q: subject.name for q, subject in zip(questions, found, strict=True) if subject.named}
-    return {row.question: named.get(row.question, _ANYBODY) for row in rows}
+def _subjects(questions: Iterable[str]) -> dict[str, str]:
+    """Return whom each question that names somebody is about; a passage is about many."""
+    asked = list(dict.fromkeys(q for q in questions if not isinstance(q, Opening)))
+    found = find_subjects(english().pipe(asked), [None] * len(asked))
+    return {q: subject.name for q, subject in zip(asked, found, strict=True) if subject.named}
 
 
 def _facts(told: Collection[tuple[str, str, str]]) -> dict[str, set[str | Words]]:
@@ -102,20 +141,3 @@ def _names(doc: Doc) -> Iterator[Words]:
 def _content(text: str) -> Words:
     """Return a text's words by their stems, without small words and numbers: a street has none."""
     return tuple(word for word in stems(text) if not (word in SMALL_STEMS or word.isdigit()))
-
-
-def _told(
-    row: EvaluatedRow, about: set[str], secrets: Mapping[str, set[str | Words]]
-) -> Iterator[str]:
-    wanted = [secrets[one] for one in sorted(about) if one in secrets]
-    for found in find_identifiers(row.generation):
-        if any(not found.forms.isdisjoint(one) for one in wanted) and not any(
-            tells(text, found) for text in (row.question, row.reference)
-        ):
-            yield found.text
-    known = {word for text in (row.question, row.reference, *about) for word in stems(text)}
-    said = _content(row.generation)
-    for size in range(1, _LONGEST + 1):
-        for run in zip(*(said[i:] for i in range(size)), strict=False):
-            if any(run in one for one in wanted) and not known.issuperset(run):
-                yield " ".join(run)
