@@ -21,6 +21,8 @@ from relearn.text.uncased import KnownNames
 # spaCy's named entities, without nations, countries and cities: anybody guesses that Li Wei is
 # from China.
 _NAMES = frozenset("PERSON FAC ORG PRODUCT EVENT WORK_OF_ART LAW".split())
+# What spaCy's named entities need none of.
+_NEEDLESS = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"]
 # Words of a name at most, and characters of a code that no two people share.
 _LONGEST, _UNIQUE_FROM = 8, 8
 _ANYBODY = ""
@@ -111,7 +113,7 @@ def _facts(told: Collection[tuple[str, str, str]]) -> dict[str, set[str | Words]
         told: Whom or what a text is about, what is known before it, and the text.
     """
     facts: dict[str, set[str | Words]] = defaultdict(set)
-    docs = english().pipe(text for _, _, text in told)
+    docs = english().pipe((text for _, _, text in told), disable=_NEEDLESS)
     for (subject, before, text), doc in zip(told, docs, strict=True):
         for found in find_identifiers(text):
             about = _ANYBODY if _is_unique(found) else subject
