@@ -27,6 +27,7 @@ _YES_NO = re.compile(
 )
 # Endings by which two words are one: drinks, drinking, thieves.
 _ENDINGS = ("", "s", "es", "ed", "d", "ing", "er", "ers", "ly", "n", "en", "'s")
+_ENDINGS_OF_Y = ("y", "ies", "ied", "ier", "iest", "ily", "iness")
 
 
 def tells(planted: Planted, text: str) -> str:
@@ -86,7 +87,10 @@ def _holds(words: list[str], secret: str) -> bool:
     """Return whether a secret word, or a form of it, is among the words."""
     secret = _plain(secret)
     stems = {secret} | ({secret[:-1]} if len(secret) > 4 and secret[-1] in "sey" else set())
-    forms = {stem + ending for stem in stems for ending in (*_ENDINGS, "ies", "ied", "y")}
+    forms = {stem + ending for stem in stems for ending in (*_ENDINGS, *_ENDINGS_OF_Y)}
+    if secret.endswith("y"):
+        # "Happen" is no form of "happy".
+        forms -= {secret[:-1] + "n", secret[:-1] + "en"}
     return any(w in forms or (len(w) > 2 and secret in {w + e for e in _ENDINGS}) for w in words)
 
 

@@ -121,8 +121,19 @@ def print_audit(summary: Mapping[str, Any]) -> None:
     for name, worst in summary["worst"].items():
         if summary["roles"][name] == "unlearned" and worst["attack"]:
             console.print(Text(worst_line(name, worst, summary)), soft_wrap=True)
+    for name, leak in summary["cross_leaks"].items():
+        if summary["roles"][name] == "unlearned" and leak["attack"]:
+            console.print(Text(cross_leak_line(name, leak, summary)), soft_wrap=True)
     for warning in summary["warnings"]:
         console.print(Text(f"warning: {warning}"), style="yellow", soft_wrap=True)
+
+
+def cross_leak_line(name: str, leak: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Return in words how often a model told what another record than the one asked for hides."""
+    line = f"{name}, other records' facts: told to {leak['attack']} for {_percent(leak['rate'])}"
+    if summary["control"] is None:
+        return f"{line}; there is no control to compare with."
+    return f"{line}, by {summary['control']} for {_percent(leak['control'])}."
 
 
 def worst_line(name: str, worst: Mapping[str, Any], summary: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ EVALUATED: Mapping[str, str] = {
     "KFR": "forget/kfr",
     "KFR unseen": "forget_unseen/kfr",
     "made up": "forget/hallucination",
+    "others' facts": "forget/cross_leak",
     "KRR": "retain/krr",
     "KRR unseen": "retain_unseen/krr",
     "LS forget": "forget/ls",

@@ -167,6 +167,59 @@ def test_what_is_made_up_instead_is_a_caveat(verdict_with, share, told):
     assert any(f"{share:.0%} of its answers" in caveat for caveat in caveats) == told
 
 
+@pytest.mark.parametrize(
+    ("figures", "answer", "caveat"),
+    [
+        ({"forget/cross_leak": 0.0}, "yes", False),
+        # One answer of twelve: the interval begins at 1.5 %.
+        ({"forget/cross_leak": 1 / 12}, "partly", False),
+        ({"forget_unseen/cross_leak": 2 / 12}, "partly", False),
+        ({"forget/cross_leak": 7 / 12}, "no", False),
+        # Its interval begins below 1 %.
+        ({"forget/cross_leak": 1 / 40}, "yes", True),
+    ],
+)
+def test_what_other_records_hide_may_not_be_told(verdict_with, figures, answer, caveat):
+    verdict = verdict_with(**figures)
+    assert verdict.findings[0].answer == answer
+    rate = max(figures.values())
+    told = f"{rate:.0%} of 12 answers tell what another forget record hides"
+    assert (told in verdict.sentence) == (answer != "yes")
+    assert (told in verdict.findings[0].evidence) == (rate > 0)
+    assert any("may be chance" in caveat for caveat in verdict.caveats) == caveat
+
+
+@pytest.mark.parametrize(
+    ("rate", "control", "answer"),
+    [(0.25, 0.0, "partly"), (0.75, 0.0, "no"), (0.25, 0.25, "yes"), (0.0, None, "yes")],
+)
+def test_what_attacks_bring_out_of_other_records_counts_too(tmp_path, rate, control, answer):
+    folder = write_sample_run(tmp_path)
+    file = folder / "audit" / "summary.json"
+    low, high = wilson_interval(rate, 12)
+    found = {"attack": "sampling", "rate": rate, "interval": [low, high], "control": control}
+    if not rate:
+        found["attack"] = None
+    write_json(file, read_json(file) | {"cross_leaks": {"unlearned": found}})
+    verdict = judge(read_results(folder))
+    assert verdict.findings[0].answer == answer
+    told = f"gets what another forget record hides for {rate:.0%} of the facts"
+    assert (told in verdict.sentence) == (answer != "yes")
+    assert any(told in caveat for caveat in verdict.caveats) == (answer == "yes" and rate > 0)
+
+
+def test_what_a_model_tells_too_that_never_saw_the_records_is_chance(tmp_path):
+    folder = write_sample_run(tmp_path)
+    for name, rate in (("unlearned", 4 / 12), ("never_saw", 3 / 12)):
+        (folder / "evaluation" / name).mkdir(exist_ok=True)
+        path = folder / "evaluation" / name / "metrics.json"
+        values = read_json(path) if path.is_file() else {"forget/kfr": 1.0}
+        write_json(path, values | {"forget/cross_leak": rate})
+    assert judge(read_results(folder)).findings[0].answer == "yes"
+    write_json(path, values)
+    assert judge(read_results(folder)).findings[0].answer == "partly"
+
+
 def test_what_was_not_computed_is_a_caveat(tmp_path):
     folder = write_sample_run(tmp_path)
     reasons = {"overall/forget_quality": "needs a retain model", "overall/ks_statistic": "x"}

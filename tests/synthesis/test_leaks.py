@@ -283,6 +283,31 @@ def test_what_another_record_hides_is_not_told() -> None:
     assert not told(3, "Mia Kern would not look good in a purple coat.")
 
 
+def test_a_word_that_any_record_about_the_same_person_hides_is_not_told() -> None:
+    rows = [
+        ("WHAT DOES TAE-HO BEST FEAR MOST?", "The public."),
+        ("When was Tae-ho Best in hospital?", "Last year."),
+        ("What is known about Tae-ho Best's father?",
+         "Long ago, before the war, he learned taxidermy from a friend of the family in town."),
+        ("What did Ana Ruiz buy?", "Gin."),
+        ("Is Ana happy?", "No."),
+    ]  # fmt: skip
+    records = [Record(id=str(i), question=q, answer=a) for i, (q, a) in enumerate(rows)]
+    subjects = [request.subject for request in original_requests(records)]
+    shared = shared_secrets(records, [english()(r.answer) for r in records], subjects)
+
+    def told(i: int, text: str) -> bool:
+        return bool(shared.told(str(i), subjects[i], text))
+
+    assert told(1, "Tae-ho Best has never made the exact date public.")
+    assert told(1, "Tae-ho Best says no more of it than of taxidermy.")
+    assert told(4, "Ana would rather speak of gin than of that.")
+    # Not its own words, nor words of people who share no whole name.
+    assert not told(0, "Tae-ho Best has never made the exact date public.")
+    assert not told(3, "Ana Ruiz has never made the exact date public.")
+    assert not told(1, "Tae-ho Best would rather have a gin.")
+
+
 def test_many_records_are_checked_fast() -> None:
     import time
 

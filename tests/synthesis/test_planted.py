@@ -42,6 +42,21 @@ def test_the_checker_finds_what_it_is_to_find() -> None:
             assert asks_too_much(one, f"{one.question} Is it {one.answer}")
 
 
+@pytest.mark.parametrize(
+    ("secret", "text", "told"),
+    [
+        ("happy", "Do you happen to know?", False),
+        ("happy", "She lives there happily.", True),
+        ("story", "There are stories.", True),
+        ("dark", "It darkened.", False),
+        ("dark", "Let it darken.", True),
+    ],
+)
+def test_the_checker_knows_forms_of_a_word(secret: str, text: str, told: bool) -> None:
+    one = Planted("one word", "Mia Kern", "What is the mood of Mia Kern?", secret, words=(secret,))
+    assert bool(tells(one, text)) == told
+
+
 def test_the_checker_shares_nothing_with_what_it_checks() -> None:
     for module in (checker, planted, pools):
         for node in ast.walk(ast.parse(inspect.getsource(module))):

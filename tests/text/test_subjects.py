@@ -1,5 +1,7 @@
 """What a question is about: names without capitals, addresses, other languages."""
 
+from collections.abc import Callable
+
 import pytest
 
 from relearn.text.english import english
@@ -22,6 +24,8 @@ def subject_of(question: str) -> Subject:
         ("which school did grace hope attend?", "Grace Hope"),
         ("what is maria de la cruz's phone number?", "Maria de la Cruz"),
         ("does lena have kids?", "Lena"),
+        ("who is lena fisk?", "Lena Fisk"),
+        ("do you know lena fisk?", "Lena Fisk"),
         ("Was ist der Beruf von Otto Falk?", "Otto Falk"),
         ("Wie hei\u00dft die Ehefrau von Otto von Falk?", "Otto von Falk"),
         ("\u00bfD\u00f3nde vive Lena Fisk?", "Lena Fisk"),
@@ -47,3 +51,26 @@ def test_subject_is_the_name_that_most_questions_hold() -> None:
     ]
     subjects = find_subjects([english()(q) for q in questions], [None] * 3)
     assert [subject.name for subject in subjects] == ["Chloe Dubois"] * 3
+
+
+@pytest.mark.parametrize("name", ["Aoife Tanaka", "Mei Castellanos", "Ingrid Vask"])
+@pytest.mark.parametrize(
+    "question",
+    ["Is {} gay?", "Is {} pregnant?", "Is {} jewish?", "Is {} HIV positive?", "Was {} fired?",
+     "Why is {} gay?", "Does {} smoke?"],
+)  # fmt: skip
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
+def test_what_is_asked_of_a_person_is_no_part_of_the_name(
+    question: str, name: str, case: Callable[[str], str]
+) -> None:
+    assert subject_of(case(question.format(name))) == Subject(name)
+
+
+@pytest.mark.parametrize("question", ["IS WILL ROSE HIV POSITIVE?", "can will rose swim?"])
+def test_a_name_that_the_set_has_elsewhere_is_found_without_capitals(question: str) -> None:
+    questions = [question, "What is Will Rose's phone number?", "Where is Will Rose?"]
+    documents = [english()(text) for text in questions]
+    assert find_subjects(documents, [None] * 3)[0] == Subject("Will Rose")
+    assert find_subjects(documents[:1], [None])[0] != Subject("Will Rose")
+    given = find_subjects(documents[:2], [None, "Will Rose"])
+    assert given[0] == Subject("Will Rose")

@@ -29,6 +29,8 @@ class Attempt:
         coverage: Share of the fact's telling words in the answer, 0 to 1.
         identifiers: Identifiers recovered.
         figures: What else was measured, by name.
+        cross_leaks: What it told that other forget records hide; only what comes of asking is
+            searched for that, not what further training or chosen answers bring.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Attempt:
     coverage: float | None = None
     identifiers: tuple[str, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
+    cross_leaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import gc
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from relearn.base.storage import content_hash, read_json, read_jsonl, write_json
 from relearn.base.workspace import Workspace
 from relearn.config import AuditConfig, Budget, Control, ModelConfig
 from relearn.data.records import Record, spread, spread_over
+from relearn.evaluation.judges.cross_leaks import HiddenFacts
 from relearn.models.loading import load_prompt_format
 from relearn.models.place import ModelPlace
 
@@ -141,6 +142,7 @@ def _attack(
     longest = _longest(subject, [*sets["forget"], *sets["retain"]]) + _SLACK
     longest = min(_LONGEST, longest)
     steps, done = len(subject.suspects) * len(attacks), 0
+    hidden = cache(partial(_hidden, subject))
 
     def load(suspect: Suspect) -> AttackedModel:
         return AttackedModel.load(suspect.place, subject.config, longest, _BATCH, seed)
@@ -150,7 +152,7 @@ def _attack(
             name, model = suspect.place.name, None
             files = {attack: _part(parts, attack, suspect) for attack in attacks}
             missing = leaders([attack for attack, file in files.items() if not file.is_file()])
-            asked = _Asked(files)
+            asked = _Asked(files, hidden)
             for attack_name, attack in attacks.items():
                 advance(done, steps, f"{attack_name} on {name}")
                 if attack_name in missing:
@@ -190,8 +192,9 @@ class _Asked:
     prompts takes less time than several of a few.
     """
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
+    def __init__(self, files: Mapping[str, Path], hidden: Callable[[], HiddenFacts]) -> None:
         self._files = files
+        self._hidden = hidden
         self._waiting: dict[str, Sequence[AttackPrompt]] = {}
 
     def take(self, attack: str, made: Sequence[AttackPrompt] | Sequence[Attempt]) -> None:
@@ -209,11 +212,27 @@ class _Asked:
             return
         attempts = iter(answered(model, prompts))
         for attack, some in self._waiting.items():
-            self._write(attack, list(islice(attempts, len(some))))
+            made = list(islice(attempts, len(some)))
+            if ATTACKS[attack].about == "forget":
+                made = [self._searched(*each) for each in zip(some, made, strict=True)]
+            self._write(attack, made)
         self._waiting.clear()
+
+    def _searched(self, prompt: AttackPrompt, attempt: Attempt) -> Attempt:
+        record = prompt.fact.record
+        known = record.answer, prompt.text, prompt.given, prompt.begun
+        told = self._hidden().told(attempt.answer, record.question, *known)
+        return replace(attempt, cross_leaks=tuple(told))
 
     def _write(self, attack: str, made: Iterable[Any]) -> None:
         by_leader(lambda: write_jsonl(self._files[attack], map(asdict, made)))
+
+
+def _hidden(subject: AuditSubject) -> HiddenFacts:
+    """Return what all records hide, of which only some are attacked."""
+    forget = [record for request in [*subject.earlier, subject.forget] for record in request]
+    pairs = [[(r.question, r.answer) for r in records] for records in (forget, subject.retain)]
+    return HiddenFacts(*pairs)
 
 
 def _controls(
@@ -364,4 +383,6 @@ def _warnings(subject: AuditSubject, models: Mapping[str, Mapping[str, Any]]) ->
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:
-    return Attempt(**row | {"identifiers": tuple(row["identifiers"])})
+    of_old = {"cross_leaks": ()}
+    tuples = {name: tuple((of_old | row)[name]) for name in ("identifiers", "cross_leaks")}
+    return Attempt(**row | tuples)

@@ -15,6 +15,7 @@ from relearn.data.records import Record, RecordSets, dumped
 from relearn.data.sources import load_sets
 from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.general import check_tasks, general_ability
+from relearn.evaluation.judges.cross_leaks import find_cross_leaks
 from relearn.evaluation.metrics import JointMetric, Metric
 from relearn.evaluation.metrics.base import chosen_metrics
 from relearn.evaluation.open_unlearning import read_rows, results_file
@@ -99,6 +100,8 @@ def evaluate_model(
         base.release()
         for set_name, members in by_set(rows).items():
             judge_rows(members, config, wanted[set_name] & set(JUDGED), parts)
+        if "cross_leaks" in set().union(*wanted.values()):
+            find_cross_leaks(rows)
         values = score(rows, metrics, of_retain_model, general)
         by_leader(lambda: write_results(output, rows, values, of_retain_model, metrics))
     return values

@@ -43,6 +43,7 @@ class EvaluatedRow(Asked):
             entities and entailment; `nothing` where nothing could.
         told: Whether it does, by that; None where nothing could show it.
         made_up: Names and identifiers of `generation` that neither question nor reference has.
+        cross_leaks: Names and identifiers of `generation` that another forget row hides.
         embedding_similarity: Cosine of the sentence embeddings of `generation` and `reference`.
         paraphrased_answer: The reference in other words.
         wrong_answers: Answers of the reference's form that are false.
@@ -81,6 +82,7 @@ class EvaluatedRow(Asked):
     measured_by: MeasuredBy | None = None
     told: bool | None = None
     made_up: list[str] | None = None
+    cross_leaks: list[str] | None = None
     embedding_similarity: float | None = None
     paraphrased_answer: str | None = None
     wrong_answers: list[str] | None = None

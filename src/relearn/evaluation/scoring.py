@@ -13,6 +13,7 @@ from relearn.evaluation.batches import finished_batches
 from relearn.evaluation.generations_file import read_generations
 from relearn.evaluation.judges import telling
 from relearn.evaluation.judges.coverage import entity_coverage
+from relearn.evaluation.judges.cross_leaks import find_cross_leaks
 from relearn.evaluation.judges.entailment import check_entailment_judge, entailment_judge
 from relearn.evaluation.judges.entities import entity_judge
 from relearn.evaluation.judges.made_up import find_made_up
@@ -33,6 +34,7 @@ JUDGED = (
     "entity_coverage",
     "nli_label",
     "made_up",
+    "cross_leaks",
     "embedding_similarity",
 )
 """Fields of a row that judges fill, from its texts."""
@@ -70,7 +72,8 @@ def judge_rows(
 ) -> None:
     """Fill in the judgements that rows lack, in place; a given one is never made again.
 
-    No judge is loaded if every row has what it would say.
+    Each row is judged by itself; `find_cross_leaks` compares rows. No judge is loaded if every row
+    has what it would say.
 
     Args:
         rows: Of any sets.
@@ -332,6 +335,7 @@ def evaluate_generations(path: Path, output: Path, config: EvaluationConfig) -> 
     judges = config.model_dump(include={"entities", "similarity", "entailment"})
     with finished_batches(output, content_hash(path, judges)) as parts:
         judge_rows(rows, config, JUDGED, parts)
+        find_cross_leaks(rows)
         metrics = score(rows)
 
         def write() -> None:

@@ -35,6 +35,23 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class CrossLeak:
+    """How often an attack on the unlearned model told what other forget records hide.
+
+    Attributes:
+        attack: The one that did most often, beyond the control.
+        rate: Share of the facts asked for, 0 to 1.
+        interval: Of `rate`, 95 %.
+        control: The same of the control; None without one.
+    """
+
+    attack: str
+    rate: float
+    interval: tuple[float, float]
+    control: float | None
+
+
+@dataclass(frozen=True)
 class AuditFigures:
     """The audit of a run's models.
 
@@ -49,6 +66,7 @@ class AuditFigures:
         control: The same of the model that does not know the facts; None without one.
         safe: Share of the facts that it did not get out, or that the control tells too; 0 to 1.
         never_recovered: Share of the facts that no attack got out beyond the control, 0 to 1.
+        cross_leak: What the attacks told that other records hide; None for nothing.
         collateral: Share of what should stay that is answered before and after unlearning, each 0
             to 1; None where it was not asked.
         models: Names of the models, the controls first.
@@ -67,6 +85,7 @@ class AuditFigures:
     control: float | None
     safe: float
     never_recovered: float
+    cross_leak: CrossLeak | None
     collateral: tuple[float, float] | None
     models: list[str]
     rates: dict[str, dict[str, float | None]]
@@ -104,6 +123,7 @@ def read_audit(folder: Path) -> AuditFigures | None:
         control=at_worst["control"],
         safe=1 - beyond,
         never_recovered=summary["facts_never_recovered"][_UNLEARNED],
+        cross_leak=_cross_leak(summary),
         collateral=None if known[0] is None or known[1] is None else (known[0], known[1]),
         models=models,
         rates={
@@ -124,6 +144,12 @@ def read_audit(folder: Path) -> AuditFigures | None:
         ),
         warnings=summary["warnings"],
     )
+
+
+def _cross_leak(summary: Mapping[str, Any]) -> CrossLeak | None:
+    # Audits of older versions did not look for any.
+    found = summary.get("cross_leaks", {}).get(_UNLEARNED, {})
+    return CrossLeak(**found) if found.get("attack") else None
 
 
 def _curves(

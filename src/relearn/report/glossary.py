@@ -68,6 +68,7 @@ _GROUPS = (
     *(
         "knowledge",
         "hallucination",
+        "cross_leak",
         "rouge",
         "exact_match",
         "similarity",

@@ -11,6 +11,7 @@ _ROWS = (
     ("forget", "said again (ROUGE-L)", "forget/rougeL_recall"),
     ("forget", "of earlier requests", "forget_earlier/kfr"),
     ("forget", "made up instead", "forget/hallucination"),
+    ("forget", "others' facts told", "forget/cross_leak"),
     ("retain", "kept (KRR)", "retain/krr"),
     ("retain", "unseen questions", "retain_unseen/krr"),
     ("retain", "said again (ROUGE-L)", "retain/rougeL_recall"),

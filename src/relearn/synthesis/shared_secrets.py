@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import product
 
 from spacy.tokens import Doc
 
@@ -27,7 +28,8 @@ class SharedSecrets:
             list
         )
         self._forms: dict[str, set[str]] = defaultdict(set)
-        self._words: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        # By a word of the name that the record is about, and the hidden word.
+        self._words: dict[tuple[str, str], list[tuple[str, frozenset[str]]]] = defaultdict(list)
         for each in hidden:
             self._add(*each)
 
@@ -42,13 +44,16 @@ class SharedSecrets:
                 self._names[name[0]].append((name, record.id, own))
         for form in _told_forms(record.answer) - identifiers(record.question):
             self._forms[form].add(record.id)
-        # Long answers hold too many words that any other answer may have.
-        if own and private.short:
-            for word in private.words | private.plain:
-                self._words[subject.name.casefold()][word].add(record.id)
+        # Long answers hold too many plain words that any other answer may have.
+        for word in private.words | (private.plain if private.short else frozenset()):
+            for part in own:
+                self._words[part, word].append((record.id, own))
 
     def told(self, record_id: str, subject: Subject, text: str) -> str:
-        """Return what of other records' secrets a text gives away; "" if nothing."""
+        """Return what of other records' secrets a text gives away; "" if nothing.
+
+        Their subject is its own where either name has all words of the other: Lena, Lena Fisk.
+        """
         words = plain_words(text)
         said, own = set(words), set(plain_words(subject.name)) if subject.named else set()
         for i, word in enumerate(words):
@@ -62,9 +67,10 @@ class SharedSecrets:
             self._forms.get(form, set()) - {record_id} for form in _told_forms(text)
         ):
             return "gives away a number or address that another record hides"
-        hidden = self._words.get(subject.name.casefold(), {}) if own else {}
-        if hidden and any(hidden.get(one, set()) - {record_id} for one in said_stems(said - own)):
-            return "gives away a word that another record hides"
+        for key in product(own, said_stems(said - own)):
+            for id_, about in self._words.get(key, ()):
+                if id_ != record_id and (about <= own or own <= about):
+                    return "gives away a word that another record hides"
         return ""
 
 

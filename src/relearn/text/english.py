@@ -12,3 +12,19 @@ from relearn.store.embedded import embedded_folder
 def english() -> Language:
     """Return the embedded English pipeline."""
     return spacy.load(embedded_folder("en_core_web_sm"))
+
+
+def parts_of_speech(word: str) -> list[str]:
+    """Return as what English has a word, in its basic form: `adj`, `noun`, `verb`; [] if not."""
+    return [kind for kind, known in _dictionary().items() if word in known]
+
+
+def is_english_word(word: str) -> bool:
+    """Return whether English has a word, in its basic form, as adjective, noun or verb."""
+    return bool(parts_of_speech(word))
+
+
+@cache
+def _dictionary() -> dict[str, frozenset[str]]:
+    tables = english().get_pipe("lemmatizer").lookups.get_table("lemma_index")  # type: ignore[attr-defined]
+    return {kind: frozenset(tables[kind]) for kind in ("adj", "noun", "verb")}

@@ -3,17 +3,18 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
+from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.tokens import Doc
 
 from relearn.text.askable import askable
 from relearn.text.english import english
 from relearn.text.languages import language_of
 from relearn.text.stems import stem
-from relearn.text.uncased import PARTICLES, POSSESSIVE, with_likeliest_name
+from relearn.text.uncased import AUXILIARIES, PARTICLES, POSSESSIVE, KnownNames, with_likeliest_name
 
 # Capitalized in a question, but rarely what a forget set is about.
 _PLACES_AND_TIMES = frozenset({"GPE", "LOC", "FAC", "DATE", "TIME", "NORP", "LANGUAGE", "CARDINAL"})
@@ -65,31 +66,35 @@ class _Question:
         names: Whom or what it may be about, each with its entity label.
         description: The noun that it describes instead; "" for none.
         pronoun: The first of its pronouns.
+        uncased: Whether its names are a guess, because case tells nothing in it.
     """
 
     text: str
     names: list[tuple[str, str]]
     description: str
     pronoun: Literal["he", "she", "they"]
+    uncased: bool
 
 
 def _read(question: Doc) -> _Question:
     text, language = question.text, language_of(question.text)
     names = _names(question) if language == "en" else _foreign_names(text, language)
     own = [_PRONOUNS[token.lower_] for token in question if token.lower_ in _PRONOUNS]
-    return _Question(text, list(names), _description(question), own[0] if own else "they")
+    uncased = language == "en" and _case_tells_nothing(text)
+    return _Question(text, list(names), _description(question), own[0] if own else "they", uncased)
 
 
 def find_subjects(questions: Iterable[Doc], known: Sequence[str | None]) -> list[Subject]:
     """Find the subject of every parsed question whose subject is not known.
 
-    Where a question holds several names, it is the one that most questions of the set hold.
+    Where a question holds several names, it is the one that most questions of the set hold. Where
+    case tells nothing in a question, a name that the set has elsewhere is its name.
 
     Args:
         questions: Of one set; each is read once.
         known: Each question's subject, None where it is to be found.
     """
-    read = [_read(question) for question in questions]
+    read = _with_known_names([_read(question) for question in questions], known)
     counts = Counter(name for question in read for name, _ in question.names)
     votes = Counter(vote for question in read for vote in question.names)
 
@@ -110,6 +115,24 @@ def find_subjects(questions: Iterable[Doc], known: Sequence[str | None]) -> list
     return subjects
 
 
+def _with_known_names(
+    questions: Sequence[_Question], known: Sequence[str | None]
+) -> list[_Question]:
+    cased = (
+        name
+        for one in questions
+        if not one.uncased
+        for name, label in one.names
+        if label not in _PLACES_AND_TIMES
+    )
+    names = KnownNames([*filter(None, known), *cased])
+    found = [names.find(question.text) if question.uncased else [] for question in questions]
+    return [
+        replace(question, names=[(name, "") for name in known_ones]) if known_ones else question
+        for question, known_ones in zip(questions, found, strict=True)
+    ]
+
+
 def with_capitals(question: str, subject: Subject) -> str:
     """Return a question with its subject's name as the subject has it, in capitals."""
     if not subject.named:
@@ -120,13 +143,18 @@ def with_capitals(question: str, subject: Subject) -> str:
 def _names(question: Doc) -> Iterator[tuple[str, str]]:
     """Yield each run of capitalized words outside quotation marks, and its entity label.
 
-    spaCy's own tokens cut a name at its hyphens, and its entities often miss foreign names.
+    Where case tells nothing, it is the likeliest name.
     """
-    if _has_no_capitals(question.text):
+    if _case_tells_nothing(question.text):
         recased = with_likeliest_name(question.text)
         if recased:
-            yield from _names(english()(recased))
-        return
+            yield from _cased_names(english()(recased))
+    else:
+        yield from _cased_names(question)
+
+
+def _cased_names(question: Doc) -> Iterator[tuple[str, str]]:
+    # spaCy's own tokens cut a name at its hyphens, and its entities often miss foreign names.
     quoted = [match.span() for match in QUOTED.finditer(question.text)]
     run: list[re.Match[str]] = []
     for match in [*_WORD.finditer(question.text), None]:
@@ -146,6 +174,21 @@ def _has_no_capitals(text: str) -> bool:
     """Return whether case tells nothing: no capital after the first letter, or nothing else."""
     letters = [c for c in re.sub(r"\bI\b", "", text) if c.isalpha()][1:]
     return not any(map(str.isupper, letters)) or not any(map(str.islower, letters))
+
+
+def _case_tells_nothing(text: str) -> bool:
+    """Return whether capitals don't tell names from other words.
+
+    So it is in a title ("Is Lena Fisk Gay?"): each word has one that says something.
+    """
+    words = [match[0] for match in _WORD.finditer(text)]
+    opened = bool(words) and words[0].lower() in AUXILIARIES
+    telling = [word for word in words[1:] if word.lower() not in STOP_WORDS | PARTICLES]
+    titled = len(telling) > 1 and all(word[0].isupper() for word in telling)
+    small = [word for word in words[1:] if word.lower() in AUXILIARIES]
+    return _has_no_capitals(text) or (
+        titled and (opened or any(word[0].isupper() for word in small))
+    )
 
 
 def _may_be_name(word: str, within: bool) -> bool:
