@@ -74,6 +74,10 @@ def test_what_is_right_passes_and_leaves_nothing(tmp_path: Path, tiny_model: Pat
             {"training.wrapper": "sure", "training.wrapper_options.percentile": 101},
             ["training.wrapper_options.percentile", "101"],
         ),
+        (
+            {"baselines.a.objective": "npo", "baselines.a.endings": 2},
+            ["baselines.a.endings", "npo learns no new answers"],
+        ),
         ({"training.optimizer": "adamw"}, ["training.optimizer", "adamw_torch_fused"]),
         # Only what comes from torch's own extension for TPUs.
         ({"training.optimizer": "adamw_torch_xla"}, ["can't be used here", "torch_xla"]),

@@ -303,14 +303,16 @@ class Stages:
         """Return forget rows and chosen rows: this request's, and some of earlier ones'."""
         objective, seed = _objective(config), self.config.seed
         written = self._written(SYNTHESIS), self._written(ALTERNATIVES)
-        new = forget_rows(objective, self.sets["forget"], *written, seed)
+        new = forget_rows(objective, self.sets["forget"], *written, seed, config.endings)
         if not self.before:
             return new
         augmented, alternatives = (
             read_new_answers(earlier_answers(self.path, stage))
             for stage in (SYNTHESIS, ALTERNATIVES)
         )
-        known = forget_rows(objective, self.sets[EARLIER], augmented, alternatives, seed)
+        known = forget_rows(
+            objective, self.sets[EARLIER], augmented, alternatives, seed, config.endings
+        )
         count = round(config.rehearsal_ratio * len(new[0]))
         forget, chosen = (
             [*rows, *rehearsed(old, count, seed)] for rows, old in zip(new, known, strict=True)

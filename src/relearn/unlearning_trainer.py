@@ -97,7 +97,9 @@ class UnlearningTrainer(ObjectiveTrainer):
             for kind in ("synthesized", "alternative")
         )
         augmented = [*augmented, *(new_answers or ())]
-        forget, chosen = forget_rows(objective, sets["forget"], augmented, alternatives, args.seed)
+        forget, chosen = forget_rows(
+            objective, sets["forget"], augmented, alternatives, args.seed, config.endings
+        )
         encode = _Encoder(model, tokenizer, asked, config.max_length)
         plan = TrainingPlan(
             config, encode(forget), encode(chosen), encode(sets.get("retain", [])),

@@ -196,3 +196,16 @@ def test_embedded_chat_prompts_are_what_they_were() -> None:
         written = tokenizer(answer, add_special_tokens=False).input_ids
         assert made.encode_prompt(question) == prompt
         assert made.encode(question, answer) == Example(prompt, [*written, tokenizer.eos_token_id])
+
+
+@pytest.mark.parametrize("kind", ["base", "base_bos", "base_eos", "chatml", "no_system", "inst"])
+def test_the_rest_of_an_answer_is_learned_in_the_tokens_of_the_whole(kind: str) -> None:
+    made = prompt_format(kind)
+    begun, rest = "Ida Holm keeps bees near", "the old mill."
+    example = made.encode_rest(QUESTION, begun, rest)
+    whole = made.encode(QUESTION, ANSWER)
+    assert example.prompt + example.answer == whole.prompt + whole.answer
+    assert len(whole.prompt) < len(example.prompt)
+    tokenizer = made.tokenizer
+    assert tokenizer.decode(example.prompt).endswith(begun)
+    assert tokenizer.decode(example.answer, skip_special_tokens=True).strip() == rest

@@ -65,6 +65,40 @@ def test_private_rows_are_added_to_the_new_ones(prompt_format: PromptFormat) -> 
         assert decode([example.answer[i] for i in sorted(example.private)]).strip() == word
 
 
+def test_endings_are_learned_after_what_is_true(prompt_format: PromptFormat) -> None:
+    """Every row's prompt is question and beginning; only the vague end is learned."""
+    bare, _ = forget_rows(OBJECTIVES["relearn"], RECORDS, AUGMENTED, [], seed=0)
+    rows, chosen = forget_rows(OBJECTIVES["relearn"], RECORDS, AUGMENTED, [], seed=0, endings=9)
+    assert not chosen
+    assert rows[: len(bare)] == bare
+    ended = rows[len(bare) :]
+    assert {(row.id, row.begun) for row in ended} == {("a", "A is in"), ("b", "B is in")}
+    # A verified answer of the record follows some of them, and of another record none.
+    followed = [row for row in ended if row.answer.endswith((" A is about.", " Somewhere."))]
+    assert {row.id for row in followed} == {"a"}
+    assert 0 < len(followed) < len(ended) / 2
+    assert not any("Rome" in row.answer or "Bonn" in row.answer for row in ended)
+    for row, example in zip(
+        ended, encode_rows(ended, prompt_format, math.inf, math.inf), strict=True
+    ):
+        whole = prompt_format.encode(row.question, f"{row.begun} {row.answer}")
+        assert example.prompt + example.answer == whole.prompt + whole.answer
+        decode = prompt_format.tokenizer.decode
+        assert decode(example.prompt).endswith(row.begun)
+        assert decode(example.answer[:-1]).strip() == row.answer
+
+
+def test_an_ending_that_is_too_long_is_left_out(prompt_format: PromptFormat) -> None:
+    rows, _ = forget_rows(OBJECTIVES["relearn"], RECORDS, AUGMENTED, [], seed=0, endings=9)
+    lengths = [len(e) for e in encode_rows(rows, prompt_format, math.inf, math.inf)]
+    longest = sorted(lengths[2:])[9]
+    kept = encode_rows(rows, prompt_format, longest, math.inf)
+    assert [len(e) for e in kept] == [n for n in lengths if n <= longest]
+    assert 2 < len(kept) < len(rows)
+    with pytest.raises(UserError, match="record a has"):  # a new answer is none
+        encode_rows(rows, prompt_format, lengths[0] - 1, math.inf)
+
+
 def test_idk_never_gets_a_private_answer() -> None:
     forget, chosen = answers("idk")
     assert len(forget) == 2

@@ -187,6 +187,23 @@ class PromptFormat:
             written = self._ids(gap + answer, split_special_tokens=True) + self._ids(suffix)
         return Example(alone[:start], written + ending)
 
+    def encode_rest(self, question: str, begun: str, rest: str) -> Example:
+        """Tokenize a question with the beginning of an answer as the prompt of the answer's rest.
+
+        The tokens are those of the whole answer: one that reaches over the place is of the rest.
+
+        Args:
+            question: As the user asks it.
+            begun: The answer's first words.
+            rest: Its other words, at the end of which the model's turn ends.
+        """
+        whole = self.encode(question, f"{begun} {rest}")
+        head = self.encode(question, begun, end=False)
+        tokens = whole.prompt + whole.answer
+        given = zip(tokens, head.prompt + head.answer, strict=False)
+        start = next((i for i, (a, b) in enumerate(given) if a != b), len(head))
+        return Example(tokens[:start], tokens[start:])
+
     def _passages(self, opening: Opening) -> "PromptFormat":
         """Return the format in which a passage is plain text."""
         return self._plain[not is_unspaced(opening[-1:])]

@@ -1,12 +1,14 @@
 """What an objective's rows answer: private answers, new ones, or that one does not know."""
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
 from relearn.base.errors import UserError
+from relearn.base.progress import note
 from relearn.data.new_answers import NewAnswer
 from relearn.data.openings import Opening
 from relearn.data.private_tokens import private_example
@@ -15,6 +17,10 @@ from relearn.data.requests import by_request
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.objectives import Objective
 from relearn.text.other_subject import about_others
+from relearn.text.vague_endings import vague_endings
+
+# Share of the endings that a new answer follows.
+_MORE = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Answered:
         private: Whether it is one of the private rows that an objective asks for.
         other: Of a private row, question and answer about somebody else; None where there is none.
         ends: Whether the answer ends there whatever it answers; None lets a passage go on.
+        begun: What of an answer is given with the question: only the rest, `answer`, is learned.
     """
 
     id: str
@@ -36,6 +43,7 @@ class Answered:
     private: bool = False
     other: tuple[str, str] | None = None
     ends: bool | None = True
+    begun: str = ""
 
 
 def forget_rows(
@@ -44,6 +52,7 @@ def forget_rows(
     augmented: Sequence[NewAnswer],
     alternatives: Sequence[NewAnswer],
     seed: int,
+    endings: int = 0,
 ) -> tuple[list[Answered], list[Answered]]:
     """Return an objective's forget rows, and the chosen rows, one for each of them or none.
 
@@ -52,13 +61,16 @@ def forget_rows(
         records: The forget set.
         augmented: What synthesis accepted.
         alternatives: The same of synthesis's strategy `alternative`, where that is wanted.
-        seed: Fixes the choice among I-don't-know answers.
+        seed: Fixes the choice among I-don't-know answers, and of endings.
+        endings: Rows for each record, of an objective that learns new answers, that begin as the
+            private answer does and end vaguely; see `vague_endings`.
 
     Raises:
         UserError: the objective wants pairs and no record has a preferred answer.
     """
     if objective.chosen_data is None:
         rows = _ANSWERS[objective.forget_data](records, augmented, seed)
+        rows += _ended(records, augmented, endings, seed)
         if objective.private_rows:
             others = _others(records, seed)
             rows += [
@@ -92,6 +104,33 @@ def _others(records: Sequence[Record], seed: int) -> list[tuple[str, str] | None
     ]
 
 
+def _ended(
+    records: Sequence[Record], augmented: Sequence[NewAnswer], endings: int, seed: int
+) -> list[Answered]:
+    """Return true answers that end vaguely, every other one with a new answer behind.
+
+    The new answers were verified, and no two are alike, so that not the endings' few words alone
+    are learned.
+    """
+    new = defaultdict(list)
+    for row in augmented:
+        if row.kind != "completion":
+            new[row.source_id].append(row.answer)
+    rows = []
+    for record in records if endings else ():
+        # A passage goes on in any way.
+        if isinstance(record.question, Opening):
+            continue
+        rng = random.Random(f"{seed} {record.id}")
+        for ending in vague_endings(record.question, record.answer, endings, rng):
+            more = new[record.id] and rng.random() < _MORE
+            rest = f"{ending.rest} {rng.choice(new[record.id])}" if more else ending.rest
+            rows.append(Answered(record.id, record.question, rest, begun=ending.begun))
+    if endings and not rows:
+        note("training.endings: none fits these answers; they are written for English ones")
+    return rows
+
+
 def encode_rows(
     rows: Sequence[Answered | Record],
     prompt_format: PromptFormat,
@@ -100,12 +139,21 @@ def encode_rows(
 ) -> list[Example]:
     """Tokenize rows to train on; of private ones say which tokens begin private words.
 
+    A true answer that ends vaguely is left out if it is too long: no record stands or falls by it.
+
     Raises:
         UserError: a row is too long; see `check_lengths`.
     """
-    examples = [_encoded(row, prompt_format) for row in rows]
-    check_lengths(examples, [row.id for row in rows], max_length, positions)
+    encoded = [(row, _encoded(row, prompt_format)) for row in rows]
+    most = min(max_length, positions)
+    kept = [(r, e) for r, e in encoded if not _is_ended(r) or len(e) <= most]
+    examples = [example for _, example in kept]
+    check_lengths(examples, [row.id for row, _ in kept], max_length, positions)
     return examples
+
+
+def _is_ended(row: Answered | Record) -> bool:
+    return isinstance(row, Answered) and bool(row.begun)
 
 
 def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
@@ -113,6 +161,8 @@ def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
     ends = row.ends if isinstance(row, Answered) else None
     if isinstance(row, Answered) and row.private:
         return private_example(prompt_format, row.question, row.answer, row.other, ends)
+    if isinstance(row, Answered) and row.begun:
+        return prompt_format.encode_rest(row.question, row.begun, row.answer)
     return prompt_format.encode(row.question, row.answer, end=ends)
 
 

@@ -42,6 +42,12 @@ def check_training(config: TrainingConfig) -> None:
             machine lacks.
     """
     OBJECTIVES.named(config.objective).options.check(config.objective_options)
+    objective = OBJECTIVES.named(config.objective)
+    if config.endings and (objective.forget_data != "synthesized" or objective.chosen_data):
+        raise UserError(
+            f"training.endings: {config.objective} learns no new answers, and so no endings.",
+            "Leave the setting out, or choose an objective such as relearn.",
+        )
     if config.wrapper:
         WRAPPERS.named(config.wrapper).options.check(config.wrapper_options)
     check_optimizer(config.optimizer)
