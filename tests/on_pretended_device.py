@@ -166,7 +166,7 @@ def analysis() -> None:
     names = (f"target={MODEL}", f"unlearned={FOLDER / 'unlearned'}")
     small = replace(SMALL, prompts=2, keys=1, traced=1, max_new_tokens=2)
     sets = [str(FOLDER / f"{name}.jsonl") for name in ("forget", "retain")]
-    with patch("relearn.analysis.command.write_files"):
+    with patch("relearn.drawing.write_files"):
         summary = run_analysis(from_options(names, *sets), FOLDER / "analysis", small)
     assert summary["figures"]
 

@@ -7,7 +7,8 @@ import xml.etree.ElementTree as ElementTree
 import altair as alt
 import pytest
 
-from relearn.chart import COLOURS, FIXED_COLOURS, Chart, specifications, write_files
+from relearn.chart import Chart
+from relearn.drawing import COLOURS, FIXED_COLOURS, specifications, write_files
 
 LABELS = {"target": "Target", "unlearned": "Unlearned (ReLearn)", "ga": "GA", "base": "Base"}
 EDGE = {"source": "subject", "sink": "mlp.0", "share": 0.3, "x": -0.6, "y": -1.5, "x2": 1, "y2": 0}

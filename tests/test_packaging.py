@@ -1,6 +1,7 @@
 """What is installed: every data file, and versions with a lower bound."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import typer
 import yaml
 
 from helpers.lowest_versions import PROJECT, lowest
+from relearn.base.extras import DISTRIBUTION
 from relearn.cli import app
 
 ROOT = PROJECT.parent
@@ -30,9 +32,11 @@ def test_every_dependency_has_a_lower_bound_that_the_lane_installs() -> None:
     project = PYPROJECT["project"]
     pins = lowest(project, {"torch": "9.9"})
     extras = project["optional-dependencies"]
-    brought = extras["dev"][1:] + extras["excel"] + extras["synthesis"]
-    assert extras["dev"][0] == "relearn[excel,synthesis]"
-    assert len(pins) == len(project["dependencies"] + brought)
+    own = re.fullmatch(rf"{DISTRIBUTION}\[([\w,]+)\]", extras["dev"][0])
+    assert own
+    brought = [each for name in own[1].split(",") for each in extras[name]]
+    assert {"excel", "report", "synthesis"} < set(own[1].split(","))
+    assert len(pins) == len(project["dependencies"] + extras["dev"][1:] + brought)
     assert "torch==9.9" in pins
     (spacy,) = (pin for pin in pins if pin.startswith("spacy"))
     assert "," not in spacy
@@ -67,3 +71,37 @@ def test_a_model_is_pushed_only_after_the_audit_has_passed() -> None:
     assert not any(
         {"continue-on-error", "if"} & step.keys() for step in release["jobs"]["unlearn"]["steps"]
     )
+
+
+# `relearn` on PyPI is a stranger's: nobody is to be sent there, for the package or for an extra.
+STRANGERS = re.compile(
+    r"(?<![\w-])relearn\[[a-z]"
+    r"|(?<![\w-])(?:pip3?|pipx|uv)\s[^\n`#|&]*\b(?:install|add|download)\b[^\n`#|&]*[\s'\"]relearn(?![\w-])"
+    r"|(?<![\w-])(?:uvx|pipx run|uv tool run)\s(?![^\n`]*--(?:from|spec))[^\n`]*\brelearn(?![\w-])"
+)
+
+
+def test_no_text_sends_anybody_to_a_strangers_package() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    found = []
+    for name in listed:
+        if not (ROOT / name).exists():
+            continue
+        for line in (ROOT / name).read_text(encoding="utf-8", errors="replace").splitlines():
+            found += [f"{name}: {line}"] * bool(STRANGERS.search(line))
+    assert len(listed) > 300
+    assert found == []
+
+
+def test_what_sends_to_a_strangers_package_is_seen() -> None:
+    for name, seen in (("relearn", True), (DISTRIBUTION, False)):
+        for command in (
+            "pip install {}", "pip install --upgrade '{}[gpu]'", "needs {}[vllm]", "uv add {}",
+            "uv pip install {}==0.1", "uvx {} run", "`pipx install {}`", "uv tool install {}",
+        ):  # fmt: skip
+            assert bool(STRANGERS.search(command.format(name))) is seen, command
+    for command in ("uvx --from . relearn run", "pip install . # then `relearn` is there",
+                    "pip install . && relearn fetch", "~/.cache/relearn"):  # fmt: skip
+        assert not STRANGERS.search(command), command

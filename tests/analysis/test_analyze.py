@@ -19,6 +19,7 @@ from relearn.analysis import analyze
 from relearn.analysis.command import run_analysis
 from relearn.analysis.findings import claims, curve_shift, findings
 from relearn.analysis.inputs import ModelSource, from_options
+from relearn.base import progress
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json
 from relearn.cli import app
@@ -107,6 +108,26 @@ def test_an_adapter_and_its_merged_model_give_the_same_figures(analysed):
         for step in path:
             a, b = a[step], b[step]
         assert a == pytest.approx(b, rel=2e-2, abs=1e-4), path
+
+
+def test_without_what_draws_charts_the_rest_is_written(
+    models, analysed, tmp_path, monkeypatch, capsys
+):
+    """From the parts of the finished analysis, so that nothing is computed."""
+    output, summary = analysed
+    again = tmp_path / "again"
+    shutil.copytree(output, again, ignore=shutil.ignore_patterns("figures", "charts.json"))
+    subject = from_options(
+        named(models, "base", "target", "unlearned", "ga"),
+        str(models / "forget.jsonl"),
+        str(models / "retain.jsonl"),
+    )
+    monkeypatch.setattr(progress, "_told", set())
+    monkeypatch.setitem(sys.modules, "altair", None)
+    assert run_analysis(subject, again, SMALL) == summary
+    assert "pip install 'relearn-llm[report]'" in capsys.readouterr().err
+    assert not (again / "figures").exists()
+    assert (again / "charts.json").read_bytes() == (output / "charts.json").read_bytes()
 
 
 def test_keys_are_words_that_the_question_does_not_hold(analysed):

@@ -11,19 +11,20 @@ from typer.testing import CliRunner
 import relearn
 from relearn import cli_env
 from relearn.base.environment import by_extra, settings
+from relearn.base.extras import DISTRIBUTION
 from relearn.cli import app
 
 
 def test_versions_are_sorted_by_extra() -> None:
     requirements = [
         "torch>=2.10", "spacy<3.9,>=3.8.2", 'openai>=2.0; extra == "synthesis"',
-        'relearn[excel]; extra == "dev"', "no-such-package>=1; extra == 'vllm'",
+        'relearn-llm[excel]; extra == "dev"', "no-such-package>=1; extra == 'vllm'",
     ]  # fmt: skip
-    known = {"torch": "2.13", "spacy": "3.8.18", "openai": "3.1", "relearn": "0.1"}
+    known = {"torch": "2.13", "spacy": "3.8.18", "openai": "3.1", "relearn-llm": "0.1"}
     assert by_extra(requirements, known.get) == {
         "": {"torch": "2.13", "spacy": "3.8.18"},
         "synthesis": {"openai": "3.1"},
-        "dev": {"relearn": "0.1"},
+        "dev": {"relearn-llm": "0.1"},
         "vllm": {"no-such-package": None},
     }
 
@@ -58,4 +59,4 @@ def test_the_version_alone_is_the_packages() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert shown.exit_code == 0
     assert shown.output == f"relearn {relearn.__version__}\n"
-    assert relearn.__version__ == version("relearn")
+    assert relearn.__version__ == version(DISTRIBUTION)

@@ -70,7 +70,7 @@ def rows_read(
     `rows` gets what `method` is called with, and returns them.
     """
     harness = pytest.importorskip(
-        "lm_eval.models.huggingface", reason="the extra relearn[lm-eval] is not installed"
+        "lm_eval.models.huggingface", reason="the extra relearn-llm[lm-eval] is not installed"
     )
     read: list[list[int]] = []
     original = getattr(harness.HFLM, method)
@@ -138,7 +138,7 @@ def test_written_answers_begin_where_the_format_s_do(
 def test_an_unknown_task_is_named_before_the_model_is_loaded(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("lm_eval", reason="the extra relearn[lm-eval] is not installed")
+    pytest.importorskip("lm_eval", reason="the extra relearn-llm[lm-eval] is not installed")
     model = loaded_when_needed(tiny_model, ModelConfig())
     config = EvaluationConfig(lm_eval_tasks=["no_such_task"])
     with pytest.raises(UserError, match="no_such_task"):

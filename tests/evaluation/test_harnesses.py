@@ -68,7 +68,9 @@ def test_every_task_has_its_set_and_its_metrics() -> None:
 
 
 def test_lm_eval_finds_what_relearn_finds(tiny_model: Path, tmp_path: Path) -> None:
-    harness = pytest.importorskip("lm_eval", reason="the extra relearn[lm-eval] is not installed")
+    harness = pytest.importorskip(
+        "lm_eval", reason="the extra relearn-llm[lm-eval] is not installed"
+    )
     from lm_eval.tasks import TaskManager
 
     file = tmp_path / "mine.jsonl"
@@ -98,7 +100,7 @@ def test_lm_eval_finds_what_relearn_finds(tiny_model: Path, tmp_path: Path) -> N
 
 def test_inspect_finds_what_relearn_finds(tmp_path: Path) -> None:
     inspect_ai = pytest.importorskip(
-        "inspect_ai", reason="the extra relearn[inspect] is not installed"
+        "inspect_ai", reason="the extra relearn-llm[inspect] is not installed"
     )
     from inspect_ai.model import ModelOutput, ModelUsage, get_model
 

@@ -319,7 +319,7 @@ def test_an_answer_that_is_only_thought_is_asked_for_again(tmp_path: Path) -> No
 
 @pytest.mark.skipif(VLLM, reason="vLLM is installed")
 def test_vllm_is_optional() -> None:
-    with pytest.raises(UserError, match=r"relearn\[vllm\]"):
+    with pytest.raises(UserError, match=r"relearn-llm\[vllm\]"):
         make_llm("vllm", LLMConfig(model="smollm2-135m"))
 
 

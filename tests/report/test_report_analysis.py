@@ -2,13 +2,14 @@
 
 import html
 import re
+import sys
 
 import pytest
 
 from helpers.browser import drive, needs_chromium
 from helpers.sample_run import write_sample_run
 from relearn.base.storage import write_json
-from relearn.chart import drawing_script
+from relearn.drawing import drawing_script
 from relearn.report.html import write_report
 
 MODELS = ["target", "base", "unlearned", "ga"]
@@ -79,6 +80,16 @@ def test_the_section_tells_claims_findings_figures_and_candidates(tmp_path):
                   "<mark>Lisbon</mark>", "A figure of circuits"):  # fmt: skip
         assert words in text
     assert len(re.findall(r'id="chart-(?:distribution|memory|circuits|language)-', text)) == 6
+
+
+def test_without_what_draws_charts_the_sentences_and_tokens_are_there(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    text = html.unescape(page(write_analysis(write_sample_run(tmp_path / "demo"))))
+    for words in ("Probability goes astray.", "ga gives the private token 20%.",
+                  "<mark>Lisbon</mark>"):  # fmt: skip
+        assert words in text
+    for words in ("Which parts carry it", "A figure of", 'id="chart-memory'):
+        assert words not in text
 
 
 def test_a_redacted_section_shows_figures_and_no_token(tmp_path):

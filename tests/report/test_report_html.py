@@ -1,16 +1,20 @@
+import base64
+import hashlib
 import html
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from helpers.browser import drive, needs_chromium
 from helpers.sample_run import evaluated, generation, records, write_audit, write_sample_run
+from relearn.base import progress
 from relearn.base.errors import UserError
 from relearn.base.storage import read_json, read_jsonl, write_json, write_jsonl
-from relearn.chart import drawing_script
 from relearn.config import load_config
+from relearn.drawing import drawing_script
 from relearn.report.html import write_report
 
 SETS = ("forget", "retain", "forget_unseen", "retain_unseen")
@@ -100,6 +104,48 @@ def test_a_run_without_what_may_be_absent_has_a_report(tmp_path):
     assert "No training history" in text
     assert "No manifest" in text
     assert "<mark>" not in text.split("<main>")[1]  # one model has no rival to be better than
+
+
+@pytest.mark.parametrize("module", ["altair", "vl_convert"])
+def test_without_what_draws_charts_the_page_has_all_else_and_says_so_once(
+    tmp_path, monkeypatch, capsys, module
+):
+    run = write_sample_run(tmp_path / "demo")
+    drawn = visible_page(run)
+    monkeypatch.setattr(progress, "_told", set())
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(sys.modules, module, None)
+    text = html.unescape(write_report(run).read_text(encoding="utf-8"))
+    write_report(run)
+    command = "pip install 'relearn-llm[report]'"
+    told = capsys.readouterr().err
+    assert told.count("no charts") == told.count("\n") == told.count(command) == 1
+    assert text.count("has no charts") == text.count(command) == 1
+    assert "has no charts" not in drawn
+    assert 'id="chart-rates"' in drawn
+    for of_charts in ("vegaEmbed =", "<figure ", '"figure-grid"'):
+        assert of_charts not in text
+    assert '"figure-grid"' in drawn
+    # What is left is the page as it is, but for the places of charts and the data drawn there.
+    assert text.count("<section ") == drawn.count("<section ")
+    assert re.findall("<table.*?</table>", text, re.S) == re.findall(
+        "<table.*?</table>", drawn, re.S
+    )
+    assert "history.jsonl" in text
+    assert "No training history" not in text
+    assert '<script type="application/json" id="chart-data">{"config":{},"panels":{}}' in text
+    # Its policy lets the one script run that is left.
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert re.findall("'sha256-(.*?)'", text) == [digest]
+
+
+@needs_chromium
+def test_without_charts_the_answers_are_still_shown(tmp_path, monkeypatch):
+    run = write_sample_run(tmp_path / "demo")
+    monkeypatch.setitem(sys.modules, "altair", None)
+    script = "return page.querySelectorAll('#rows .example').length;"
+    assert drive(write_report(run), script, tmp_path) == (6, "")
 
 
 def test_a_run_of_which_nothing_was_measured_has_a_report(tmp_path):

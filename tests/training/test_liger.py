@@ -48,7 +48,7 @@ def test_kernels_that_cannot_run_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         check_kernels(["rope"])
 
 
-@pytest.mark.skipif(not INSTALLED, reason="the extra relearn[gpu] is not installed")
+@pytest.mark.skipif(not INSTALLED, reason="the extra relearn-llm[gpu] is not installed")
 def test_training_is_the_same(tiny_model: Path, tmp_path: Path) -> None:
     curves = []
     for name, kernels in (("plain", []), ("liger", ["rope"])):

@@ -13,9 +13,11 @@ from relearn.analysis.inputs import AnalysisInputs
 from relearn.analysis.observe import Tables
 from relearn.analysis.summary import summarize
 from relearn.base.distributed import by_leader, together
+from relearn.base.extras import present
 from relearn.base.private import private_files
+from relearn.base.progress import note
 from relearn.base.storage import write_json, write_text
-from relearn.chart import write_files
+from relearn.chart import UNDRAWN, Chart
 
 _SHOWN_PROMPTS = 3
 
@@ -50,7 +52,7 @@ def _write(inputs: AnalysisInputs, tables: Tables, output: Path) -> dict[str, An
     judged = claims(figures, inputs.models)
     said = findings(figures, inputs.models)
     drawn = charts(tables, figures, models)
-    write_files(drawn, {model: model for model in models}, output / "figures")
+    _draw(drawn, models, output / "figures")
     write_json(output / "charts.json", [chart.as_json() for chart in drawn])
     write_json(output / "candidates.json", shown_candidates(tables, inputs))
     conclusions = {
@@ -63,6 +65,15 @@ def _write(inputs: AnalysisInputs, tables: Tables, output: Path) -> dict[str, An
     # Written last: where it exists, the analysis is complete.
     write_json(output / "summary.json", summary)
     return summary
+
+
+def _draw(charts: list[Chart], models: list[str], folder: Path) -> None:
+    if not present("report"):
+        note(UNDRAWN)
+        return
+    from relearn.drawing import write_files
+
+    write_files(charts, {model: model for model in models}, folder)
 
 
 def shown_candidates(tables: Tables, inputs: AnalysisInputs) -> list[dict[str, Any]]:

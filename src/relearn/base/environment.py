@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
+from relearn.base.extras import DISTRIBUTION
+
 # `openai>=2.0; extra == "synthesis"`, as a package's metadata has it.
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)[^;]*(?:;.*extra == [\"'](?P<extra>[\w-]+)[\"'])?")
 
@@ -47,7 +49,7 @@ def packages() -> dict[str, dict[str, str | None]]:
     A version is None where the package is missing.
     """
     try:
-        requirements = requires("relearn") or []
+        requirements = requires(DISTRIBUTION) or []
     except PackageNotFoundError:  # a source tree on the path
         requirements = []
     return by_extra(requirements, installed)

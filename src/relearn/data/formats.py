@@ -133,7 +133,8 @@ def _shortest_floats(table: pyarrow.Table) -> pyarrow.Table:
 
 def _excel_rows(data: bytes, name: str) -> list[Row]:
     """Return the rows of the only sheet that holds any."""
-    need("openpyxl", f"{name}, an Excel workbook,", "save it as CSV (UTF-8)")
+    for module in ("openpyxl", "pandas"):
+        need(module, f"{name}, an Excel workbook,", "save it as CSV (UTF-8)")
     import pandas
 
     try:

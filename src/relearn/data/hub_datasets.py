@@ -1,7 +1,6 @@
-"""Rows of data sets that `datasets` loads: from a hub, from its cache, from a folder."""
+"""Rows of data sets that `datasets`, an extra, loads: from a hub, its cache, a folder."""
 
-import contextlib
-from collections.abc import Iterator
+import logging
 
 import datasets
 import pyarrow
@@ -14,6 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from relearn.base.errors import UserError
+from relearn.base.quiet import quiet
 from relearn.data.json_rows import object_row
 from relearn.data.rows import Row, shown
 
@@ -42,17 +42,6 @@ def _check_hub(name: str) -> None:
             f"{name} is not a local file, and no hub can be reached to look for a dataset.",
             "Give a local file; with HF_HUB_OFFLINE=1, a cached dataset is used.",
         ) from error
-
-
-@contextlib.contextmanager
-def quiet_datasets() -> Iterator[None]:
-    """Keep `datasets` from logging a file's values where it can't read them."""
-    level = datasets.logging.get_verbosity()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(level)
 
 
 def _refusal(name: str, error: Exception) -> UserError:
@@ -95,7 +84,8 @@ def dataset_rows(name: str, config: str | None, split: str | None, column: str |
             from.
     """
     try:
-        with quiet_datasets():
+        # Where it can't read a file, it would log the values there.
+        with quiet("datasets", below=logging.CRITICAL):
             loaded = datasets.load_dataset(name, config, split=split)
     except (
         OSError, ValueError, RuntimeError, ArithmeticError, pyarrow.ArrowException,

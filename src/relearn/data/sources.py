@@ -1,5 +1,6 @@
 """Sources: where records come from: a file, a hub dataset, a benchmark, the sample, or objects."""
 
+import logging
 import os
 import re
 import sys
@@ -14,11 +15,12 @@ from transformers import PreTrainedTokenizerBase
 
 from relearn.base.distributed import process_count
 from relearn.base.errors import UserError
+from relearn.base.extras import need
 from relearn.base.progress import note
+from relearn.base.quiet import quiet
 from relearn.config import EVALUATED_ONLY, ColumnsConfig, DataConfig, ModelConfig, hub_names
 from relearn.data.columns import RecordSet, columns_of, has_column, records_from_rows
 from relearn.data.formats import PROSE_SUFFIXES, SUFFIXES, prose_rows, read_rows
-from relearn.data.hub_datasets import hub_rows, quiet_datasets
 from relearn.data.json_rows import object_row
 from relearn.data.packed import check_size
 from relearn.data.passages import Cut, windows
@@ -275,14 +277,21 @@ def _whole(source: str) -> list[Row]:
     if kind == "demo":
         return _demo_rows(rest)
     if kind in hub_names():
-        return hub_rows(":".join(filter(None, (hub_names()[kind], rest))))
+        return _hub_rows(":".join(filter(None, (hub_names()[kind], rest))))
     looks_local = path.suffix.lower() in SUFFIXES or os.path.isdir(path.parent)
     if not looks_local and _HUB_NAME.fullmatch(source):
-        return hub_rows(source)
+        return _hub_rows(source)
     raise UserError(
         f"{source} does not exist.",
         f"Give a file, a hub dataset (org/name), demo:… or {':…, '.join(hub_names())}:….",
     )
+
+
+def _hub_rows(source: str) -> list[Row]:
+    need("datasets", f"{source}, a dataset of a hub,", "give a file")
+    from relearn.data.hub_datasets import hub_rows
+
+    return hub_rows(source)
 
 
 @cache
@@ -311,7 +320,8 @@ def _given_rows(source: Any) -> list[Row]:
             f"a set of records was given as {kind}.",
             "Give a file's name, a list of dicts, or one split of a dataset.",
         )
-    with quiet_datasets():
+    # A dataset would log the values that it can't read.
+    with quiet("datasets", below=logging.CRITICAL):
         return [
             object_row(f"row {i}", dict(value))
             if isinstance(value, Mapping)

@@ -1,4 +1,4 @@
-"""General ability, by EleutherAI's lm-evaluation-harness (the extra `relearn[lm-eval]`)."""
+"""General ability, by EleutherAI's lm-evaluation-harness (the extra `relearn-llm[lm-eval]`)."""
 
 from typing import Any
 

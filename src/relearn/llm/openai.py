@@ -1,4 +1,4 @@
-"""The backend of endpoints; its packages are the optional extra `relearn[synthesis]`."""
+"""The backend of endpoints; its packages are the optional extra `relearn-llm[synthesis]`."""
 
 from relearn.base.extras import need
 from relearn.config import LLMConfig

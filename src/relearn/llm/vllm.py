@@ -1,4 +1,4 @@
-"""A local model through vLLM's offline engine; the optional extra `relearn[vllm]`."""
+"""A local model through vLLM's offline engine; the optional extra `relearn-llm[vllm]`."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -20,7 +20,7 @@ _GROUP = 512
 
 @LLMS.register("vllm")
 class Vllm:
-    """A local model through vLLM's offline engine (`pip install relearn[vllm]`)."""
+    """A local model through vLLM's offline engine (`pip install relearn-llm[vllm]`)."""
 
     def __init__(self, config: LLMConfig) -> None:
         if not config.model:

@@ -17,10 +17,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from relearn.base.extras import installing, present
 from relearn.base.private import private_files
+from relearn.base.progress import note
 from relearn.base.storage import write_text
 from relearn.base.visible import visible
-from relearn.chart import CONFIG, drawing_script, specifications
+from relearn.chart import UNDRAWN, Chart
 from relearn.config import CONTROLS, NEVER_SAW, dump_config
 from relearn.report import glossary
 from relearn.report.analysis import read_analysis
@@ -37,7 +39,8 @@ def write_report(run_folder: Path) -> Path:
     """Write `report.html` into a run folder and return its path.
 
     Baselines, unseen sets, synthesis and training histories may be absent. With `report.redact`
-    in the run's configuration no question, answer or other text of the run is in the file.
+    in the run's configuration no question, answer or other text of the run is in the file. Without
+    the extra `report` it has no charts, and says so.
 
     Raises:
         UserError: `run_folder` is no run folder, nothing is evaluated in it, or the disk is full.
@@ -62,8 +65,16 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
     )
     environment.filters |= {"duration": glossary.duration, "size": glossary.size}
     environment.globals["percent"] = glossary.percent
+    environment.globals["drawable"] = drawable = present("report")
     style = _resource("report.css") + (_resource("analysis.css") if analysis else "")
-    scripts = [drawing_script(), _resource("report.js")]
+    drawn, labels = charts(results), _labels(results)
+    data: dict[str, Any] = {"config": {}, "panels": {}}
+    scripts = [_resource("report.js")]
+    if drawable:
+        script, data = _drawn([*drawn, *(analysis["charts"] if analysis else [])], labels)
+        scripts.insert(0, script)
+    else:
+        note(UNDRAWN)
     return environment.get_template("report.html.j2").render(
         run=results,
         policy=_security_policy(scripts),
@@ -73,18 +84,11 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
         verdict=judge(results),
         tables=_tables(results),
         comparison=_comparison(results),
-        labels=(labels := _labels(results)),
-        charts=(drawn := charts(results)),
+        labels=labels,
+        charts=drawn,
+        drawing_command=installing("report"),
         analysis=analysis,
-        chart_data=_embedded(
-            {
-                "config": CONFIG,
-                "panels": {
-                    chart.id: specifications(chart, labels)
-                    for chart in [*drawn, *(analysis["charts"] if analysis else [])]
-                },
-            }
-        ),
+        chart_data=_embedded(data),
         example_data=_embedded(_example_data(results)),
         sets=glossary.SETS | {"after": "Model of the run before"},
         samples=_samples(results),
@@ -92,6 +96,14 @@ def _render(results: RunResults, analysis: dict[str, Any] | None) -> str:
         configuration=dump_config(results.config),
         provenance=_provenance(results.manifest),
     )
+
+
+def _drawn(charts: Sequence[Chart], labels: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the script that draws charts, and what the page's own script gives it."""
+    from relearn.drawing import CONFIG, drawing_script, specifications
+
+    panels = {chart.id: specifications(chart, labels) for chart in charts}
+    return drawing_script(), {"config": CONFIG, "panels": panels}
 
 
 def _all_visible(value: Any) -> Any:

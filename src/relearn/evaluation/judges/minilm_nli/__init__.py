@@ -1,14 +1,12 @@
 """The offline entailment judge: its adapter and its data card; `tools/minilm_nli` trained it."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from peft import PeftModel
 from sentence_transformers import CrossEncoder
 from transformers import PreTrainedModel
 
+from relearn.base.quiet import quiet
 from relearn.evaluation.judges.entailment import LABELS
 from relearn.store.embedded import embedded_folder
 
@@ -20,7 +18,7 @@ LONGEST = 256  # word pieces of a pair; MiniLM was trained on no longer texts
 def untrained_encoder() -> CrossEncoder:
     """Return a cross-encoder on MiniLM's weights whose classification head is random."""
     # That the head is new, and the rest an embedding model's, is meant so and no news.
-    with _quiet():
+    with quiet("transformers", "sentence_transformers"):
         return CrossEncoder(
             str(embedded_folder("minilm")),
             num_labels=len(LABELS),
@@ -45,16 +43,3 @@ def trained_encoder(adapter: Path = Path(__file__).parent) -> CrossEncoder:
     model = PeftModel.from_pretrained(classifier(encoder), adapter)
     encoder[0].model = model.merge_and_unload()
     return encoder.eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
