@@ -39,7 +39,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_demo_sets_are_disjoint_and_of_the_stated_size() -> None:
     sets = {name: load_records(f"demo:{name}", set_name=name) for name in DEMO_SETS}
     assert [len(records) for records in sets.values()] == [
-        *(32, 32, 8, 8), *(400, 441, 110, 108), *(56, 56, 24, 24), 370,
+        *(32, 32, 44, 52), *(400, 441, 110, 108), *(56, 56, 24, 24), 370,
     ]  # fmt: skip
     assert sets["retain"][0].id == "retain-00001"
     for kind in ("", "knowundo_", "tofu_"):
@@ -52,11 +52,17 @@ def test_unknown_demo_set() -> None:
 
 
 def test_demo_is_cut_from_knowundo() -> None:
-    authors = ["evelyn smith", "Chloe Dubois", "Michael O'Connor", "Li Wei"]
+    """Four questions of an author are to be forgotten, four to be kept, and all others unseen."""
+    authors = ["evelyn smith", "Samuel Johnson", "Chloe Dubois", "Michael O'Connor", "Li Wei",
+               "Amina Mohammed", "Carlos Rivera", "Sven Eriksson"]  # fmt: skip
     sources = {name: f"demo:knowundo_{name}" for name in OWN_SETS}
     cut, _ = load_sets(sources, DataConfig(only=authors), ModelConfig())
-    for name in OWN_SETS:
-        assert pairs(load_records(f"demo:{name}")) == pairs(cut[name])
+    for name in ("forget", "retain"):
+        seen, unseen = (pairs(load_records(f"demo:{name}{more}")) for more in ("", "_unseen"))
+        assert sorted(seen + unseen) == sorted(pairs(cut[name]) + pairs(cut[f"{name}_unseen"]))
+        assert not {*seen} & {*pairs(cut[f"{name}_unseen"])}
+        told = [" ".join(pair).lower() for pair in seen]
+        assert [sum(author.lower() in text for text in told) for author in authors] == [4] * 8
 
 
 def test_a_set_of_which_nothing_is_wanted() -> None:
