@@ -13,7 +13,7 @@ from relearn.experiment import over_seeds, table, write_into
 
 RECIPE = """
 model: {name: MODEL, dtype: float32}
-data: {forget: "demo:forget", retain: "demo:retain", only: [Li Wei]}
+data: {forget: "demo:knowundo_forget", retain: "demo:knowundo_retain", only: [Li Wei]}
 synthesis: {variants: 0, completion_share: 0, generic_ratio: 0}
 memorize: {seed: 3, epochs: 1, learning_rate: 1.0e-3, lora: {rank: 4}}
 training: &training
