@@ -264,6 +264,17 @@ def test_requests_in_a_row_are_shown_in_order(tmp_path, redact):
     assert "forgotten of request 2" not in text  # nothing of it was measured
 
 
+@pytest.mark.parametrize("attack", ["phrasings", None])
+def test_what_other_records_hide_is_said_with_the_audit(tmp_path, attack):
+    folder = write_sample_run(tmp_path)
+    file = folder / "audit" / "summary.json"
+    told = {"attack": attack, "rate": 0.25, "interval": [0.1, 0.5], "control": 0.02}
+    write_json(file, read_json(file) | {"cross_leaks": {"unlearned": told}})
+    text = re.sub(r"<[^>]+>", "", page(folder).partition('<section id="audit"')[2])
+    said = "what other records hide: for 25% of the facts in answer to “phrasings”, and 2% with"
+    assert (said in text) == bool(attack)
+
+
 @needs_chromium
 def test_hostile_text_is_inert_and_visible_in_a_browser(tmp_path):
     folder = write_sample_run(tmp_path / "demo")
