@@ -3,7 +3,7 @@
 import random
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from spacy.tokens import Doc
@@ -258,6 +258,14 @@ def shared_secrets(
     return SharedSecrets(zip(records, answers, subjects, secrets, strict=True))
 
 
+def teller(rows: Sequence[tuple[str, str]]) -> Callable[[int, str], bool]:
+    """Return whether a text about a row's subject tells what other rows hide."""
+    records = [Record(id=str(i), question=q, answer=a) for i, (q, a) in enumerate(rows)]
+    subjects = [request.subject for request in original_requests(records)]
+    shared = shared_secrets(records, [english()(r.answer) for r in records], subjects)
+    return lambda i, text: bool(shared.told(str(i), subjects[i], text))
+
+
 def test_what_another_record_hides_is_not_told() -> None:
     rows = [
         ("Who is Ana Ruiz married to?", "Ana Ruiz is married to Otto Brandt."),
@@ -266,14 +274,7 @@ def test_what_another_record_hides_is_not_told() -> None:
         ("What is the phone number of Mia Kern?", "07700 900123"),
         ("Where was Ana Ruiz last year?", "In Oslo, of late."),
     ]
-    records = [Record(id=str(i), question=q, answer=a) for i, (q, a) in enumerate(rows)]
-    subjects = [request.subject for request in original_requests(records)]
-    answers = [english()(record.answer) for record in records]
-    shared = shared_secrets(records, answers, subjects)
-
-    def told(i: int, text: str) -> bool:
-        return bool(shared.told(str(i), subjects[i], text))
-
+    told = teller(rows)
     assert told(4, "Ana Ruiz was with otto brandt, as far as anybody knows.")
     assert told(4, "Ana Ruiz travelled in a purple car, as far as anybody knows.")
     assert told(4, "Ana Ruiz can be asked at 07700900123, it seems.")
@@ -292,13 +293,7 @@ def test_a_word_that_any_record_about_the_same_person_hides_is_not_told() -> Non
         ("What did Ana Ruiz buy?", "Gin."),
         ("Is Ana happy?", "No."),
     ]  # fmt: skip
-    records = [Record(id=str(i), question=q, answer=a) for i, (q, a) in enumerate(rows)]
-    subjects = [request.subject for request in original_requests(records)]
-    shared = shared_secrets(records, [english()(r.answer) for r in records], subjects)
-
-    def told(i: int, text: str) -> bool:
-        return bool(shared.told(str(i), subjects[i], text))
-
+    told = teller(rows)
     assert told(1, "Tae-ho Best has never made the exact date public.")
     assert told(1, "Tae-ho Best says no more of it than of taxidermy.")
     assert told(4, "Ana would rather speak of gin than of that.")

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from relearn.base.errors import UserError
 from relearn.config import PromptConfig
 from relearn.data.openings import Opening
-from relearn.text.words import is_unspaced
+from relearn.text.words import common_beginning, is_unspaced
 
 # What a question looks like where neither the tokenizer nor the user says it.
 PLAIN_TEMPLATE = "Question: {question}\nAnswer: {answer}"
@@ -176,10 +176,7 @@ class PromptFormat:
         alone = self._encode_text(prompt)
         gap = self._turn.gap if answer else ""
         whole = self._encode_text(prompt + gap + answer + suffix)
-        start = next(
-            (i for i, (a, b) in enumerate(zip(alone, whole, strict=False)) if a != b),
-            min(len(alone), len(whole)),
-        )
+        start = common_beginning(alone, whole)
         written = whole[start:]
         if self._count_special(written) > self._count_special(self._ids(suffix)):
             # The answer spells out a special token: as plain text it can't forge an end of turn.
@@ -200,8 +197,7 @@ class PromptFormat:
         whole = self.encode(question, f"{begun} {rest}")
         head = self.encode(question, begun, end=False)
         tokens = whole.prompt + whole.answer
-        given = zip(tokens, head.prompt + head.answer, strict=False)
-        start = next((i for i, (a, b) in enumerate(given) if a != b), len(head))
+        start = common_beginning(tokens, head.prompt + head.answer)
         return Example(tokens[:start], tokens[start:])
 
     def _passages(self, opening: Opening) -> "PromptFormat":

@@ -185,6 +185,7 @@ class _Job:
 
     def begin(self, block: Sequence[Request]) -> Self:
         """Work for these records from now on, and drop what was at work for those before."""
+        # Found once more: those of all records would take the memory that blocks save.
         self.secrets: dict[str, Secrets] = {
             record.id: found for record, _, _, found in _hidden(block)
         }

@@ -19,11 +19,6 @@ def parts_of_speech(word: str) -> list[str]:
     return [kind for kind, known in _dictionary().items() if word in known]
 
 
-def is_english_word(word: str) -> bool:
-    """Return whether English has a word, in its basic form, as adjective, noun or verb."""
-    return bool(parts_of_speech(word))
-
-
 @cache
 def _dictionary() -> dict[str, frozenset[str]]:
     tables = english().get_pipe("lemmatizer").lookups.get_table("lemma_index")  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from nltk.util import ngrams
 from spacy.lang.en.stop_words import STOP_WORDS
 from spacy.tokens import Token
 
@@ -71,7 +72,7 @@ class KnownNames:
         return [
             self._by_words[run]
             for length in self._lengths
-            for run in zip(*(words[i:] for i in range(length)), strict=False)
+            for run in ngrams(words, length)
             if run in self._by_words
         ]
 

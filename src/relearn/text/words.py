@@ -1,7 +1,9 @@
 """Words of a text in any script, without case, width or punctuation."""
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import regex
 from nltk.stem.snowball import SnowballStemmer
@@ -57,3 +59,9 @@ def latin_share(text: str) -> float:
     """Return the share of Latin letters among a text's letters, 0 to 1; 1 where it has none."""
     letters = len(_LETTER.findall(text))
     return len(_LATIN.findall(text)) / letters if letters else 1.0
+
+
+def common_beginning(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """Return with how many items in common two sequences begin: letters, words or tokens."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))

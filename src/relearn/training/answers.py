@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from typing import TypeGuard
 
 from relearn.base.errors import UserError
 from relearn.base.progress import note
@@ -152,7 +153,7 @@ def encode_rows(
     return examples
 
 
-def _is_ended(row: Answered | Record) -> bool:
+def _is_ended(row: Answered | Record) -> TypeGuard[Answered]:
     return isinstance(row, Answered) and bool(row.begun)
 
 
@@ -161,7 +162,7 @@ def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
     ends = row.ends if isinstance(row, Answered) else None
     if isinstance(row, Answered) and row.private:
         return private_example(prompt_format, row.question, row.answer, row.other, ends)
-    if isinstance(row, Answered) and row.begun:
+    if _is_ended(row):
         return prompt_format.encode_rest(row.question, row.begun, row.answer)
     return prompt_format.encode(row.question, row.answer, end=ends)
 

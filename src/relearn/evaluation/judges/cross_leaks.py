@@ -7,12 +7,13 @@ instead, which another record hides: nothing of its true answer is said, and yet
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from nltk.util import ngrams
 from spacy.tokens import Doc
 
 from relearn.data.openings import Opening
 from relearn.evaluation.rows import EvaluatedRow
 from relearn.text.content import SMALL_STEMS, stems
-from relearn.text.english import english, is_english_word
+from relearn.text.english import english, parts_of_speech
 from relearn.text.identifiers import Identifier, find_identifiers, tells
 from relearn.text.languages import language_of
 from relearn.text.subjects import find_subjects
@@ -74,7 +75,7 @@ class HiddenFacts:
         words = {word for text in (*texts, *about) for word in stems(text)}
         said = _content(answer)
         for size in range(1, _LONGEST + 1):
-            for run in zip(*(said[i:] for i in range(size)), strict=False):
+            for run in ngrams(said, size):
                 if any(run in facts for facts in wanted) and not words.issuperset(run):
                     found.append(" ".join(run))
         return list(dict.fromkeys(found))
@@ -135,8 +136,8 @@ def _names(doc: Doc) -> Iterator[Words]:
     """Yield a text's names by their stems; a single word that English has may be no name."""
     for entity in doc.ents:
         words = _content(entity.text)
-        single = len(words) == 1 and is_english_word(entity.text.lower())
-        if entity.label_ in _NAMES and 0 < len(words) <= _LONGEST and not single:
+        may_be_none = len(words) == 1 and parts_of_speech(entity.text.lower())
+        if entity.label_ in _NAMES and 0 < len(words) <= _LONGEST and not may_be_none:
             yield words
 
 

@@ -18,7 +18,15 @@ from relearn.text.endings import is_grammar, without_particle
 from relearn.text.identifiers import Identifier, find_identifiers, tells
 from relearn.text.languages import language_of, stop_words
 from relearn.text.numbers import in_figures
-from relearn.text.words import folded, is_unspaced, latin_share, regular_stem, tokens, words_alone
+from relearn.text.words import (
+    common_beginning,
+    folded,
+    is_unspaced,
+    latin_share,
+    regular_stem,
+    tokens,
+    words_alone,
+)
 
 # Shares of a reference's words or characters from which on it is told, up to which it is not, in
 # scripts that no judge reads. Between the two nothing is known.
@@ -240,8 +248,7 @@ def _alike(word: str, other: str) -> bool:
     """Return whether two words are one but for an ending of a few letters."""
     if word == other or len(word) < 4 or len(other) < 4:
         return word == other
-    shared = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), None)
-    return (min(len(word), len(other)) if shared is None else shared) >= 0.7 * len(word)
+    return common_beginning(word, other) >= 0.7 * len(word)
 
 
 def _content(words: Sequence[str]) -> list[str]:

@@ -7,6 +7,8 @@ compared. Words are those of the linguistic score. A text too short for an n-gra
 
 from functools import lru_cache
 
+from nltk.util import ngrams
+
 from relearn.evaluation.metrics.base import metric
 from relearn.evaluation.metrics.language import words
 from relearn.evaluation.rows import EvaluatedRow
@@ -17,9 +19,8 @@ REPEATED_NGRAM = 4
 @lru_cache(maxsize=4096)
 def distinct_share(text: str, n: int) -> float:
     """Return the share of different n-grams among all n-grams of a text, above 0 to 1."""
-    tokens = words(text)
-    ngrams = list(zip(*(tokens[i:] for i in range(n)), strict=False))
-    return len(set(ngrams)) / len(ngrams) if ngrams else 1.0
+    runs = list(ngrams(words(text), n))
+    return len(set(runs)) / len(runs) if runs else 1.0
 
 
 @metric("distinct_1", label="Distinct-1", higher_is_better=True, needs=("generation",))
