@@ -238,6 +238,7 @@ class Stages:
             fluency=fluency(self._base, model) if config.max_perplexity else None,
             too_long=too_long(self._base, model, longest),
             reserved=reserved_questions(self.sets),
+            model=model,
         )
 
     def neighbours(self, serves: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from relearn.base.errors import UserError
 
@@ -127,6 +127,26 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read the JSON lines at `path`, ones that relearn wrote."""
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def read_appended(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the JSON lines that were appended to `path`, which need not exist.
+
+    A line that a killed process left torn is cut off.
+    """
+    if not path.is_file():
+        return
+    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    if torn:
+        with path.open("r+b") as file:
+            file.truncate(len(whole) + 1 if whole else 0)
+    yield from map(json.loads, whole.splitlines())
+
+
+def append_line(file: TextIO, row: Mapping[str, Any]) -> None:
+    """Append `row` to an open file of JSON lines; it survives a kill from now on."""
+    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    file.flush()
 
 
 def content_hash(*parts: Any) -> str:

@@ -1,6 +1,5 @@
 """Work in batches, each on disk the moment it is done, so that a killed evaluation loses one."""
 
-import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,7 +9,14 @@ from typing import Any, TypeVar
 from relearn.base.distributed import by_leader, everyones, is_leader, share
 from relearn.base.errors import UserError
 from relearn.base.progress import progress_bar
-from relearn.base.storage import content_hash, disk_errors, read_json, write_json
+from relearn.base.storage import (
+    append_line,
+    content_hash,
+    disk_errors,
+    read_appended,
+    read_json,
+    write_json,
+)
 from relearn.base.workspace import Workspace
 from relearn.inference.length_batches import within_memory
 
@@ -64,8 +70,7 @@ def in_batches(
         for number, key in enumerate(mine, 1):
             made[key] = within_memory(work, list(missing[key]))
             if kept:
-                kept.write(json.dumps({"batch": key, "values": made[key]}) + "\n")
-                kept.flush()
+                append_line(kept, {"batch": key, "values": made[key]})
             advance(len(batches) - len(mine) + number, len(batches), "")
         for each in everyones(made):
             done |= each
@@ -73,25 +78,13 @@ def in_batches(
 
 
 def _finished(file: Path | None) -> dict[str, list[Any]]:
-    """Return the batches in `file` and the other processes' files beside it.
-
-    A line that a killed process left torn is cut off.
-    """
+    """Return the batches in `file` and the other processes' files beside it."""
     if file is None:
         return {}
     done: dict[str, list[Any]] = {}
     for each in (file, *file.parent.glob(f"{file.stem}.*{file.suffix}")):
-        if each.is_file():
-            done |= {line["batch"]: line["values"] for line in _whole_lines(each)}
+        done |= {line["batch"]: line["values"] for line in read_appended(each)}
     return done
-
-
-def _whole_lines(file: Path) -> Iterator[dict[str, Any]]:
-    whole, _, torn = file.read_bytes().rpartition(b"\n")
-    if torn:
-        with file.open("r+b") as stream:
-            stream.truncate(len(whole) + 1 if whole else 0)
-    yield from map(json.loads, whole.splitlines())
 
 
 @contextmanager

@@ -109,4 +109,5 @@ def run_synthesis(
         answer=answerer(model_folder(base.name), base) if config.self_distilled else None,
         fluency=fluency(model_folder(base.name), base) if config.max_perplexity else None,
         reserved=reserved_questions(sets),
+        model=base,
     )

@@ -20,6 +20,7 @@ from relearn.inference.embeddings import embedder
 from relearn.llm import Journal
 from relearn.synthesis.backends import BACKENDS, Failure, Request
 from relearn.synthesis.backends.base import VARIANT_OF_PASSAGE
+from relearn.synthesis.blocks import Block, FinishedBlocks
 from relearn.synthesis.chunks import sentence_chunks
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.diversity import distinct_n, self_bleu
@@ -91,12 +92,14 @@ def synthesize(
     fluency: Fluency | None = None,
     too_long: TooLong | None = None,
     reserved: Collection[str] = (),
+    finished: FinishedBlocks | None = None,
 ) -> SynthesisResult:
     """Write question variants, and for each question, original or variant, a new answer.
 
     Every candidate is verified; a failed one is asked for again with the reason, at most
-    `config.attempts` times. A large set is served in blocks, none of whose answers tells what a
-    record of any other hides. Source: arXiv 2502.11190
+    `config.attempts` times. A large set is served in blocks. What is written for one does not
+    depend on what was written for those before, and tells nothing that a record of any hides.
+    Source: arXiv 2502.11190
 
     Args:
         records: The forget set.
@@ -107,11 +110,12 @@ def synthesize(
         fluency: Perplexity under the base model, for `config.max_perplexity`.
         too_long: What is wrong with a row's length; None lets rows be of any length.
         reserved: Questions that no variant may repeat, such as those kept for evaluation.
+        finished: Keeps the blocks that are done; a job that is done again does the others.
 
     Raises:
         UserError: the backend can't work, or a setting names nothing.
     """
-    start = time.perf_counter()
+    began = time.perf_counter()
     if config.self_distilled and answer is None:
         raise UserError("synthesis.self_distilled needs the target model.", "Name it or leave it.")
     if config.max_perplexity and fluency is None:
@@ -120,15 +124,24 @@ def synthesize(
     job = _Job(records, config, seed, journal, fluency, any_length, reserved)
     with progress_bar("synthesizing") as advance:
         starts = range(0, len(records), _BLOCK)
-        blocks = [job.requests[start : start + _BLOCK] for start in starts]
-        steps = 2 * len(blocks) + 1
-        for done, block in enumerate(blocks):
-            advance(2 * done, steps, "questions")
-            variants = job.begin(block).variants(block)
-            advance(2 * done + 1, steps, "answers")
-            job.answer([*block, *variants])
+        steps = 2 * len(starts) + 1
+        blocks: list[Block] = []
+        for number, start in enumerate(starts):
+            block = finished.get(number) if finished else None
+            if block is None:
+                requests = job.requests[start : start + _BLOCK]
+                advance(2 * number, steps, "questions")
+                variants = job.begin(requests).variants(requests)
+                advance(2 * number + 1, steps, "answers")
+                block = job.answer([*requests, *variants])
+                if finished:
+                    finished.add(number, block)
+            blocks.append(block)
         advance(steps - 1, steps, "mixing")
-        accepted = sorted(job.accepted, key=lambda row: job.order[row.source_id])
+        accepted = sorted(
+            (row for block in blocks for row in block.accepted),
+            key=lambda row: job.order[row.source_id],
+        )
         completions = completion_rows(accepted, config.completion_share)
         generic = generic_rows(
             round(config.generic_ratio * (len(accepted) + len(completions))),
@@ -149,8 +162,13 @@ def synthesize(
         }
         for row in accepted
     ]
-    result = SynthesisResult(accepted, job.rejected, {}, completions, generic, pairs)
-    return replace(result, summary=job.summary(result, time.perf_counter() - start))
+    rejected = [row for block in blocks for row in block.rejected]
+    result = SynthesisResult(accepted, rejected, {}, completions, generic, pairs)
+    summary = job.summary(result) | {
+        "leak_checks": sum(block.checks for block in blocks),
+        "seconds": round(time.perf_counter() - began, 2),
+    }
+    return replace(result, summary=summary)
 
 
 @dataclass(frozen=True)
@@ -179,12 +197,11 @@ class _Job:
         self.order = {record.id: i for i, record in enumerate(records)}
         self.requests = original_requests(records)
         self.shared = SharedSecrets(_hidden(self.requests))
-        self.checks = 0
-        self.accepted: list[NewAnswer] = []
-        self.rejected: list[Rejected] = []
 
     def begin(self, block: Sequence[Request]) -> Self:
         """Work for these records from now on, and drop what was at work for those before."""
+        self.made = Block()
+        self.backend.begin()
         # Found once more: those of all records would take the memory that blocks save.
         self.secrets: dict[str, Secrets] = {
             record.id: found for record, _, _, found in _hidden(block)
@@ -227,8 +244,8 @@ class _Job:
         """Return a request for each question and chunk of its private answer."""
         return answer_requests(questions, self.config.chunk_words)
 
-    def answer(self, questions: Sequence[Request]) -> None:
-        """Write a verified answer to each question."""
+    def answer(self, questions: Sequence[Request]) -> Block:
+        """Write a verified answer to each question; return all that was made for the records."""
 
         def verify(requests: Sequence[Request], texts: Sequence[str]) -> list[str]:
             cosines = embedder("minilm").similarities([r.question for r in requests], texts)
@@ -252,6 +269,7 @@ class _Job:
             for request in self.passages(questions)
         ]
         self._rounds(wanted, self.backend.answers, verify, "answer")
+        return self.made
 
     def _objection(self, request: Request, text: str) -> str:
         """Return what the rules have against the words of an answer, "" for nothing."""
@@ -289,7 +307,7 @@ class _Job:
             return "is a near-duplicate"
         known.append(candidate.text)
         about = _origin(candidate.request)
-        self.accepted.append(NewAnswer(**about, answer=candidate.text, **candidate.scores))
+        self.made.accepted.append(NewAnswer(**about, answer=candidate.text, **candidate.scores))
         return ""
 
     def _rounds(
@@ -306,7 +324,7 @@ class _Job:
                 return
             written = list(zip(pending, write(pending), strict=True))
             # Where nothing came, the backend has tried again itself.
-            self.rejected += [
+            self.made.rejected += [
                 Rejected(**_origin(r), reason=text.reason)
                 for r, text in written
                 if isinstance(text, Failure)
@@ -316,16 +334,16 @@ class _Job:
                 return
             pending = [r for r, _ in candidates]
             texts = [text for _, text in candidates]
-            self.checks += len(texts)
+            self.made.checks += len(texts)
             reasons = verify(pending, texts)
             failed = [x for x in zip(pending, texts, reasons, strict=True) if x[2]]
-            self.rejected += [
+            self.made.rejected += [
                 Rejected(**_origin(r) | {field: text}, reason=why) for r, text, why in failed
             ]
             pending = [replace(r, attempt=attempt + 1, feedback=why) for r, _, why in failed]
 
-    def summary(self, result: SynthesisResult, seconds: float) -> dict[str, Any]:
-        """Return counts, diversity and time; see `SynthesisResult`."""
+    def summary(self, result: SynthesisResult) -> dict[str, Any]:
+        """Return counts and diversity; see `SynthesisResult`."""
         answers = [row.answer for row in result.accepted]
         answered = {row.source_id for row in result.accepted if row.kind == "original"}
         return {
@@ -343,8 +361,6 @@ class _Job:
             "mean_similarity": round(
                 sum(row.similarity or 0 for row in result.accepted) / max(len(answers), 1), 4
             ),
-            "leak_checks": self.checks,
-            "seconds": round(seconds, 2),
         }
 
 

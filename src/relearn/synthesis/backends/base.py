@@ -74,6 +74,9 @@ class Backend(Protocol):
 
     attempts: int
 
+    def begin(self) -> None:
+        """Forget what was written: what comes now must not depend on it."""
+
     def questions(self, requests: Sequence[Request]) -> Sequence[str | Failure]:
         """Write one variant of each request's question, of its kind.
 

@@ -94,6 +94,10 @@ class Rules:
     def __init__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> None:
         self._strategy = config.strategy
         self._seed = seed
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was written."""
         self._seen: set[tuple[str, str]] = set()
         self._written: set[str] = set()
         # Questions are dealt like cards, not drawn: none comes again before all that fit have.
