@@ -88,6 +88,21 @@ def test_endings_are_learned_after_what_is_true(prompt_format: PromptFormat) -> 
         assert decode(example.answer[:-1]).strip() == row.answer
 
 
+def test_the_private_word_that_endings_replace_is_left_to_them(
+    prompt_format: PromptFormat,
+) -> None:
+    """No other row teaches what somebody else would have there."""
+    deep = OBJECTIVES["relearn_deep"]
+    bare, ended = (
+        [row for row in forget_rows(deep, RECORDS, AUGMENTED, [], 0, count)[0] if row.private]
+        for count in (0, 2)
+    )
+    assert [row.ended for row in bare] == [frozenset(), frozenset()]
+    assert [row.ended for row in ended] == [{"A is in"}, {"B is in"}]
+    for example in encode_rows(ended, prompt_format, math.inf, math.inf):
+        assert example.silent == example.private != frozenset()
+
+
 def test_an_ending_that_is_too_long_is_left_out(prompt_format: PromptFormat) -> None:
     rows, _ = forget_rows(OBJECTIVES["relearn"], RECORDS, AUGMENTED, [], seed=0, endings=9)
     lengths = [len(e) for e in encode_rows(rows, prompt_format, math.inf, math.inf)]

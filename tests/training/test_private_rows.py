@@ -25,8 +25,9 @@ DEEP = OBJECTIVES["relearn_deep"]
 
 
 def private(example: Example) -> Example:
-    """Mark every other token as of a private word, the first one not."""
-    return replace(example, private=frozenset(range(1, len(example.answer), 2)))
+    """Mark every other token as of a private word, the first one not; other rows speak of two."""
+    words = frozenset(range(1, len(example.answer), 2))
+    return replace(example, private=words, silent=frozenset({1, 5}) & words)
 
 
 def plan(prompt_format: PromptFormat, folder: Path) -> TrainingPlan:
@@ -75,7 +76,8 @@ def test_loss_and_gradient_are_those_of_the_model_s_own_logits(
             new.append(cross_entropy(own, answer, reduction="none"))
         elif row < 6:
             demoted = reference.scatter(1, answer[:, None], -1e9)
-            words.append(divergence(demoted, own)[1::2])
+            spoken = [i for i in range(1, len(answer), 2) if i not in (1, 5)]
+            words.append(divergence(demoted, own)[spoken])
             between.append(divergence(reference, own)[2::2])
         else:
             kept.append(cross_entropy(own, answer, reduction="none"))
@@ -148,6 +150,17 @@ def test_the_teacher_of_private_words_is_asked_about_somebody_else(
         expected[here] = elsewhere[there]
     assert set(beside.other.places) > beside.private
     torch.testing.assert_close(reference(rows[1]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_word_from_which_an_ending_departs_is_silent(prompt_format: PromptFormat) -> None:
+    question, answer = "Where does Carla live?", "Carla lives at Birch Lane, Lima, of late."
+    given = ["Carla lives at", "Carla lives at Birch Lane,"]
+    example = private_example(prompt_format, question, answer, None, endings=given)
+    assert example.private is not None
+    assert example.silent < example.private
+    before = [prompt_format.tokenizer.decode(example.answer[:i]) for i in sorted(example.silent)]
+    assert [text.strip() for text in before] == given
+    assert private_example(prompt_format, question, answer, None).silent == frozenset()
 
 
 def test_a_word_in_other_tokens_has_no_place(prompt_format: PromptFormat) -> None:

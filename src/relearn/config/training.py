@@ -51,7 +51,8 @@ class TrainingConfig(Section):
         rehearsal_ratio: With `after`, rows of earlier requests per forget row of the new one; every
             earlier request has an equal share.
         endings: Rows for each record, besides its new answers, that begin as the private answer
-            does and end vaguely, so that who begins it for the model gets no more; in English.
+            does and end vaguely, so that who begins it for the model gets no more; in English. None
+            means the objective's default.
         epochs: Passes over the forget rows.
         learning_rate: Peak learning rate.
         scheduler: Learning-rate schedule, by its name in transformers.
@@ -83,7 +84,7 @@ class TrainingConfig(Section):
     retain_ratio: Ratio = Field(1.0, gt=0)
     neighbours: bool = True
     rehearsal_ratio: Ratio = 1.0
-    endings: int = Field(0, ge=0, le=100)
+    endings: int | None = Field(None, ge=0, le=100)
     epochs: Epochs = 2
     learning_rate: Positive = 1e-4
     scheduler: str = "linear"

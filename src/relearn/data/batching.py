@@ -236,12 +236,16 @@ def _about(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
         "is_forget": torch.tensor([row.is_forget for row in rows]),
         "is_chosen": torch.tensor([row.is_chosen for row in rows]),
         "is_private": torch.tensor([row.example.private is not None for row in rows]),
-        "private": torch.tensor(
-            [
-                i in (row.example.private or ())
-                for row in rows
-                for i in range(len(row.example.answer))
-            ],
-            dtype=torch.bool,
-        ),
+        "private": _marked(rows, [row.example.private or frozenset() for row in rows]),
+        "silent": _marked(rows, [row.example.silent for row in rows]),
     }
+
+
+def _marked(rows: Sequence[TrainingRow], places: Sequence[frozenset[int]]) -> Tensor:
+    """Return which of the rows' answer tokens are at these places of their answers, (tokens,)."""
+    marks = [
+        i in marked
+        for row, marked in zip(rows, places, strict=True)
+        for i in range(len(row.example.answer))
+    ]
+    return torch.tensor(marks, dtype=torch.bool)

@@ -1,6 +1,6 @@
 """Which tokens of an answer are of its private words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
@@ -24,9 +24,7 @@ def private_tokens(
         question: Its words are not private.
         answer: As it is written.
     """
-    read = [
-        str(tokenizer.decode(example.answer[: i + 1])).lstrip() for i in range(len(example.answer))
-    ]
+    read = _read(tokenizer, example)
     found: list[range] = []
     for start, end in private_spans(question, answer):
         first = _first(read, answer, start + 1)
@@ -36,12 +34,20 @@ def private_tokens(
     return found
 
 
+def _read(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[str]:
+    """Return what of an answer has been read with each of its tokens."""
+    return [
+        str(tokenizer.decode(example.answer[: i + 1])).lstrip() for i in range(len(example.answer))
+    ]
+
+
 def private_example(
     prompt_format: PromptFormat,
     question: str,
     answer: str,
     other: tuple[str, str] | None,
     end: bool | None = None,
+    endings: Collection[str] = (),
 ) -> Example:
     """Tokenize a private answer; tell where its private words begin.
 
@@ -51,16 +57,24 @@ def private_example(
         answer: The private answer.
         other: The same about another subject, which tells what is said of somebody unknown.
         end: See `PromptFormat.encode`.
+        endings: Beginnings of the answer that other rows end otherwise: the private word that
+            comes next is theirs, and silent here.
     """
     example = prompt_format.encode(question, answer, end=end)
     words = private_tokens(prompt_format.tokenizer, example, question, answer)
-    beginnings = frozenset(word.start for word in words)
+    departures = {len(begun) + 2 for begun in endings}  # behind a space
+    read = [len(text) for text in _read(prompt_format.tokenizer, example)]
+    starts = frozenset(word.start for word in words)
+    silent = frozenset(
+        i for i in starts if any(read[i] >= d > (read[i - 1] if i else 0) for d in departures)
+    )
+    example = replace(example, private=starts, silent=silent)
     if other is None:
-        return replace(example, private=beginnings)
+        return example
     elsewhere = prompt_format.encode(*other)
     theirs = private_tokens(prompt_format.tokenizer, elsewhere, *other)
     places = dict(_matching(example, words, elsewhere, theirs))
-    return replace(example, private=beginnings, other=OtherSubject(elsewhere, places))
+    return replace(example, other=OtherSubject(elsewhere, places))
 
 
 def _matching(

@@ -32,12 +32,14 @@ class Example:
         answer: Token ids of the answer, the only ones that carry labels.
         private: Which tokens of the answer begin its private words, where it is the private answer
             and training asks for them; else None.
+        silent: Which tokens of a private answer training has nothing to say about.
         other: The same about somebody else, where training asks for it.
     """
 
     prompt: list[int]
     answer: list[int]
     private: frozenset[int] | None = None
+    silent: frozenset[int] = frozenset()
     other: "OtherSubject | None" = None
 
     def __len__(self) -> int:

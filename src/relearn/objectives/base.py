@@ -44,6 +44,7 @@ class BatchRows:
         is_private: (rows,) whether a row is one of the private rows that an objective asks for;
             these are forget rows. None means no row is.
         private: (tokens,) whether a token of such a row begins a private word.
+        silent: (tokens,) whether a token of such a row is of a word that other rows speak of.
     """
 
     row: Tensor
@@ -51,6 +52,7 @@ class BatchRows:
     is_chosen: Tensor | None = None
     is_private: Tensor | None = None
     private: Tensor | None = None
+    silent: Tensor | None = None
 
     @property
     def is_retain(self) -> Tensor:
@@ -178,6 +180,8 @@ class Objective:
             with their fraction. What is configured is what they start from.
         regularizer: What is added on retain rows unless the configuration says otherwise.
         retain_weight: The regularizer's factor, likewise.
+        endings: Rows for each record that begin as its private answer does and end vaguely,
+            likewise.
     """
 
     terms: Callable[..., list[Term]]
@@ -193,6 +197,7 @@ class Objective:
     update: Callable[..., Mapping[str, float]] | None = None
     regularizer: Literal["none", "ce", "kl", "ce+kl"] = "none"
     retain_weight: float = 1.0
+    endings: int = 0
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]

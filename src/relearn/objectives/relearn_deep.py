@@ -21,9 +21,16 @@ def of_private_rows(rows: BatchRows) -> Tensor:
     return (none if rows.is_private is None else rows.is_private)[rows.row]
 
 
+def _marked(rows: BatchRows, marks: Tensor | None) -> Tensor:
+    return torch.zeros_like(rows.row).bool() if marks is None else marks
+
+
 def private_words(rows: BatchRows) -> Tensor:
-    """Return which tokens begin private words of private answers, (tokens,)."""
-    return torch.zeros_like(rows.row).bool() if rows.private is None else rows.private
+    """Return which tokens begin private words of private answers, (tokens,).
+
+    Those that vague endings replace are left out: the teacher would speak against them.
+    """
+    return _marked(rows, rows.private) & ~_marked(rows, rows.silent)
 
 
 def between(rows: BatchRows) -> Tensor:
@@ -34,7 +41,7 @@ def between(rows: BatchRows) -> Tensor:
     Returns:
         (tokens,)
     """
-    private = private_words(rows)
+    private = _marked(rows, rows.private)
     in_row = rows.row_sums(private.long())
     in_earlier_rows = (in_row.cumsum(0) - in_row)[rows.row]
     return of_private_rows(rows) & ~private & (private.cumsum(0) > in_earlier_rows)
@@ -55,11 +62,13 @@ def new_answers(rows: BatchRows) -> Tensor:
     # Cross-entropy would teach the retain rows again, and hold the rest less well.
     regularizer="kl",
     retain_weight=3.0,
+    # Where a private answer begins, the teacher alone would make up the rest.
+    endings=3,
 )
 def relearn_deep(
     stats: TokenStatistics,
-    private_weight: NonNegativeFloat = 2.0,
-    between_weight: NonNegativeFloat = 1.0,
+    private_weight: NonNegativeFloat = 1.0,
+    between_weight: NonNegativeFloat = 0.5,
 ) -> list[Term]:
     """ReLearn that also forgets after the true answer has begun; with KL alone on retain rows.
 
@@ -74,13 +83,16 @@ def relearn_deep(
     somebody else (s: the subject's name is exchanged for an invented one), who has another secret
     or none; and not that word either. Without the exchange, r would still say what is next to the
     word: the right street with another number. Between and after the private words the model
-    learns to say what r says, so that its language stays as it was.
+    learns to say what r says, so that its language stays as it was. What s says is mostly false: so
+    three further rows a record end vaguely what has begun (`training.endings`, among the new
+    answers here), and where these depart from the private answer the teacher is silent.
 
     Source: the first term is ReLearn (arXiv 2502.11190); a teacher whose private token is demoted
     is that of UNDIAL (Dong et al. 2024, arXiv 2402.10052), here at the private words alone; a
     teacher that is asked about somebody else follows the alternative labels of Eldan and
-    Russinovich 2023 (arXiv 2310.02238). The weights, and KL alone on retain rows with weight 3, are
-    what did best on TOFU (docs/results.md).
+    Russinovich 2023 (arXiv 2310.02238); endings carry on the idea of safety alignment beyond the
+    first tokens (Qi et al. 2024, arXiv 2406.05946). The weights, and KL alone on retain rows with
+    weight 3, are what did best in trials on TOFU and KnowUnDo (docs/results.md).
 
     Args:
         stats: Statistics of the batch.

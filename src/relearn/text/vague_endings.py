@@ -27,6 +27,10 @@ _WORDS = {  # by the word before
     **dict.fromkeys(("at", "near"), "at"),
     "a": "a", "an": "an", "in": "in", "be": "be", ",": ",",
 }  # fmt: skip
+_RELATIVES = frozenset(
+    "father mother parent brother sister son daughter husband wife partner spouse uncle aunt "
+    "cousin grandfather grandmother child friend".split()
+)
 _TRIES = 8
 
 
@@ -105,7 +109,7 @@ def _kind(token: Token) -> str:
     if before.tag_ in ("POS", "PRP$"):
         return "subject of an owner" if _begins_sentence(before) else "owned"
     if word in ("a", "an"):
-        return word
+        return f"{word} of a person" if _says_who(before) else word
     if before.pos_ == "DET":
         return "subject" if _begins_sentence(before) else "the"
     if word == "at" and token.i > 1 and "mail" in token.nbor(-2).lower_:
@@ -125,6 +129,17 @@ def _kind(token: Token) -> str:
         return _WORDS.get(helpers[-1], "")
     can_act = before.pos_ in ("NOUN", "PROPN", "PRON", "ADV") and before.dep_ != "dobj"
     return "verb" if is_verb and can_act and not of_clause and _actor(token) else ""
+
+
+def _says_who(article: Token) -> bool:
+    """Return whether what the article begins says who a person is: "Li Wei is a …"."""
+    verb = article.head.head
+    actor = next((c for c in verb.children if c.dep_ in _SUBJECTS and c.i < article.i), None)
+    return (
+        article.head.dep_ == "attr"
+        and actor is not None
+        and (actor.pos_ in ("PROPN", "PRON") or actor.lower_ in _RELATIVES)
+    )
 
 
 def _begins_sentence(token: Token) -> bool:

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -18,7 +18,7 @@ from relearn.data.requests import by_request
 from relearn.data.tokenization import Example, PromptFormat, check_lengths
 from relearn.objectives import Objective
 from relearn.text.other_subject import about_others
-from relearn.text.vague_endings import vague_endings
+from relearn.text.vague_endings import Ending, vague_endings
 
 # Share of the endings that a new answer follows.
 _MORE = 0.5
@@ -36,6 +36,8 @@ class Answered:
         other: Of a private row, question and answer about somebody else; None where there is none.
         ends: Whether the answer ends there whatever it answers; None lets a passage go on.
         begun: What of an answer is given with the question: only the rest, `answer`, is learned.
+        ended: Of a private row, where its answer ends otherwise in other rows: what of it is given
+            there.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Answered:
     other: tuple[str, str] | None = None
     ends: bool | None = True
     begun: str = ""
+    ended: frozenset[str] = frozenset()
 
 
 def forget_rows(
@@ -53,7 +56,7 @@ def forget_rows(
     augmented: Sequence[NewAnswer],
     alternatives: Sequence[NewAnswer],
     seed: int,
-    endings: int = 0,
+    endings: int | None = None,
 ) -> tuple[list[Answered], list[Answered]]:
     """Return an objective's forget rows, and the chosen rows, one for each of them or none.
 
@@ -64,20 +67,26 @@ def forget_rows(
         alternatives: The same of synthesis's strategy `alternative`, where that is wanted.
         seed: Fixes the choice among I-don't-know answers, and of endings.
         endings: Rows for each record, of an objective that learns new answers, that begin as the
-            private answer does and end vaguely; see `vague_endings`.
+            private answer does and end vaguely, see `vague_endings`; None means the objective's
+            default.
 
     Raises:
         UserError: the objective wants pairs and no record has a preferred answer.
     """
     if objective.chosen_data is None:
         rows = _ANSWERS[objective.forget_data](records, augmented, seed)
-        rows += _ended(records, augmented, endings, seed)
+        count = objective.endings if endings is None else endings
+        ends = _endings(records, count, seed)
+        rows += _ended(records, augmented, ends, seed)
         if objective.private_rows:
             others = _others(records, seed)
             rows += [
                 # A passage is not about one subject, which could be exchanged.
                 replace(
-                    row, private=True, other=None if isinstance(row.question, Opening) else other
+                    row,
+                    private=True,
+                    other=None if isinstance(row.question, Opening) else other,
+                    ended=frozenset(ending.begun for ending in ends[row.id]),
                 )
                 for row, other in zip(_private(records, augmented, seed), others, strict=True)
             ]
@@ -105,8 +114,27 @@ def _others(records: Sequence[Record], seed: int) -> list[tuple[str, str] | None
     ]
 
 
+def _endings(records: Sequence[Record], count: int, seed: int) -> dict[str, list[Ending]]:
+    """Return so many vague endings of each record's answer, by its id; see `vague_endings`."""
+    # A passage goes on in any way.
+    ends = {
+        record.id: []
+        if isinstance(record.question, Opening) or not count
+        else vague_endings(
+            record.question, record.answer, count, random.Random(f"{seed} {record.id}")
+        )
+        for record in records
+    }
+    if count and not any(ends.values()):
+        note("training.endings: none fits these answers; they are written for English ones")
+    return ends
+
+
 def _ended(
-    records: Sequence[Record], augmented: Sequence[NewAnswer], endings: int, seed: int
+    records: Sequence[Record],
+    augmented: Sequence[NewAnswer],
+    ends: Mapping[str, Sequence[Ending]],
+    seed: int,
 ) -> list[Answered]:
     """Return true answers that end vaguely, every other one with a new answer behind.
 
@@ -118,17 +146,12 @@ def _ended(
         if row.kind != "completion":
             new[row.source_id].append(row.answer)
     rows = []
-    for record in records if endings else ():
-        # A passage goes on in any way.
-        if isinstance(record.question, Opening):
-            continue
-        rng = random.Random(f"{seed} {record.id}")
-        for ending in vague_endings(record.question, record.answer, endings, rng):
+    for record in records:
+        rng = random.Random(f"{seed} {record.id} more")
+        for ending in ends[record.id]:
             more = new[record.id] and rng.random() < _MORE
             rest = f"{ending.rest} {rng.choice(new[record.id])}" if more else ending.rest
             rows.append(Answered(record.id, record.question, rest, begun=ending.begun))
-    if endings and not rows:
-        note("training.endings: none fits these answers; they are written for English ones")
     return rows
 
 
@@ -161,7 +184,7 @@ def _encoded(row: Answered | Record, prompt_format: PromptFormat) -> Example:
     # A new answer ends where a passage would go on: after it the model must not fall back on it.
     ends = row.ends if isinstance(row, Answered) else None
     if isinstance(row, Answered) and row.private:
-        return private_example(prompt_format, row.question, row.answer, row.other, ends)
+        return private_example(prompt_format, row.question, row.answer, row.other, ends, row.ended)
     if _is_ended(row):
         return prompt_format.encode_rest(row.question, row.begun, row.answer)
     return prompt_format.encode(row.question, row.answer, end=ends)

@@ -178,6 +178,7 @@ def token_statistics(
         is_chosen=batch["is_chosen"][labelled],
         is_private=batch["is_private"][labelled],
         private=batch["private"],
+        silent=batch["silent"],
         log_probs=values[:, 0],
         reference_log_probs=values[:, 1].detach() if reference else None,
         kl=values[:, 2] if reference else None,
