@@ -50,7 +50,9 @@ def test_relearn_gets_every_synthesized_row() -> None:
 
 
 def test_private_rows_are_added_to_the_new_ones(prompt_format: PromptFormat) -> None:
-    rows, _ = forget_rows(OBJECTIVES["relearn_deep"], RECORDS, AUGMENTED, ALTERNATIVES, seed=0)
+    rows, _ = forget_rows(
+        OBJECTIVES["relearn_deep"], RECORDS, AUGMENTED, ALTERNATIVES, seed=0, endings=0
+    )
     assert [(row.answer, row.private) for row in rows] == [
         ("A is about.", False),
         ("Somewhere.", False),
