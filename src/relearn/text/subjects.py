@@ -26,6 +26,11 @@ _STREETS = (
     "street st road rd avenue ave lane ln drive dr boulevard blvd court ct square sq place way row "
     "terrace close crescent hill gardens"
 ).split()
+# What is written in capitals behind a name without being a part of it: "Is Li Wei HIV positive?"
+_ACRONYMS = frozenset(
+    "HIV AIDS ADHD ADD PTSD OCD STD STI HPV TB MS ALS COPD COVID BRCA DNA IVF IQ ID SSN NHS IBAN "
+    "PIN VAT CEO CFO CTO COO PHD MBA".split()
+)
 # Stands for a subject that the question does not name.
 UNNAMED = "the subject of this question"
 _GERMAN_ARTICLES = frozenset(
@@ -196,7 +201,7 @@ def _may_be_name(word: str, within: bool) -> bool:
 
 
 def _named(question: Doc, run: list[re.Match[str]]) -> Iterator[tuple[str, str]]:
-    while run and run[-1][0] in PARTICLES:
+    while run[1:] and run[-1][0] in PARTICLES | _ACRONYMS:
         run.pop()
     start, end = run[0].start(), run[-1].end()
     name = POSSESSIVE.sub("", question.text[start:end])
