@@ -17,7 +17,7 @@ from relearn.data.new_answers import NewAnswer, Rejected
 from relearn.data.openings import Opening
 from relearn.data.records import Record, normalized
 from relearn.inference.embeddings import embedder
-from relearn.llm import Journal
+from relearn.llm import LLMS, Journal
 from relearn.synthesis.backends import BACKENDS, Failure, Request
 from relearn.synthesis.backends.base import VARIANT_OF_PASSAGE
 from relearn.synthesis.blocks import Block, FinishedBlocks
@@ -193,7 +193,11 @@ class _Job:
         self.fluency = fluency
         self.too_long = too_long
         self.reserved = frozenset(map(normalized, reserved))
-        self.backend = BACKENDS.named(config.backend)(config, seed, journal)
+        make = BACKENDS.named(config.backend)
+        self.backend = make(config, seed, journal)
+        # A language model stays loaded, and remembers nothing.
+        kept = config.backend in LLMS
+        self.anew = lambda: self.backend if kept else make(config, seed, journal)
         self.order = {record.id: i for i, record in enumerate(records)}
         self.requests = original_requests(records)
         self.shared = SharedSecrets(_hidden(self.requests))
@@ -201,7 +205,7 @@ class _Job:
     def begin(self, block: Sequence[Request]) -> Self:
         """Work for these records from now on, and drop what was at work for those before."""
         self.made = Block()
-        self.backend.begin()
+        self.backend = self.anew()
         # Found once more: those of all records would take the memory that blocks save.
         self.secrets: dict[str, Secrets] = {
             record.id: found for record, _, _, found in _hidden(block)

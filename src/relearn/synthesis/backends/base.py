@@ -74,9 +74,6 @@ class Backend(Protocol):
 
     attempts: int
 
-    def begin(self) -> None:
-        """Forget what was written: what comes now must not depend on it."""
-
     def questions(self, requests: Sequence[Request]) -> Sequence[str | Failure]:
         """Write one variant of each request's question, of its kind.
 
@@ -91,7 +88,11 @@ class Backend(Protocol):
 
 
 class BackendFactory(Protocol):
-    """Makes a backend whose choices are fixed by a seed."""
+    """Makes a backend whose choices are fixed by a seed.
+
+    For every thousand records a new one is made, so that what is written for them does not depend
+    on what came before; a language model's is kept, which is loaded, and remembers nothing.
+    """
 
     def __call__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> Backend:
         """Make the backend; the journal keeps what a language model writes."""

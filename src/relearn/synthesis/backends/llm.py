@@ -29,9 +29,6 @@ class LanguageModelBackend:
         self._checks = config.privacy_check
         self._journal = journal
 
-    def begin(self) -> None:
-        """Nothing is remembered but what is in the journal."""
-
     def questions(self, requests: Sequence[Request]) -> list[str | Failure]:
         """Write one variant of each request's question, of its kind."""
         return self._written(requests, self._prompts.question, "question variants")

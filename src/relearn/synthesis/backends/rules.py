@@ -94,10 +94,6 @@ class Rules:
     def __init__(self, config: SynthesisConfig, seed: int, journal: Journal | None) -> None:
         self._strategy = config.strategy
         self._seed = seed
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget what was written."""
         self._seen: set[tuple[str, str]] = set()
         self._written: set[str] = set()
         # Questions are dealt like cards, not drawn: none comes again before all that fit have.
@@ -313,6 +309,7 @@ def _unsaid(request: Request) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@cache
 def _load(name: str) -> Any:
     file = resources.files("relearn.synthesis") / "rules" / name
     return yaml.safe_load(file.read_text(encoding="utf-8"))
