@@ -145,7 +145,7 @@ def read_appended(path: Path) -> Iterator[dict[str, Any]]:
 
 def append_line(file: TextIO, row: Mapping[str, Any]) -> None:
     """Append `row` to an open file of JSON lines; it survives a kill from now on."""
-    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    file.write(json.dumps(row) + "\n")
     file.flush()
 
 

@@ -175,7 +175,8 @@ def collate(rows: Sequence[TrainingRow], pad_token_id: int) -> dict[str, Tensor]
         `input_ids`, `attention_mask`, `labels` of shape (rows, length), where `labels` holds at
         each position the *next* token if that is an answer's, else -100; `index`, `is_forget`,
         `is_chosen` and `is_private` of shape (rows,); of shape (labels,) `row`, the row of each
-        label, and `private`, whether it is of a private word.
+        label, `private`, whether it begins a private word, and `silent`, whether nothing is
+        learned there.
     """
     length = max(len(row.example) for row in rows)
     input_ids = torch.full((len(rows), length), pad_token_id)

@@ -24,7 +24,11 @@ def private_tokens(
         question: Its words are not private.
         answer: As it is written.
     """
-    read = _read(tokenizer, example)
+    return _words(_read(tokenizer, example), question, answer)
+
+
+def _words(read: list[str], question: str, answer: str) -> list[range]:
+    """Return the tokens of each private word, from what has been read with each token."""
     found: list[range] = []
     for start, end in private_spans(question, answer):
         first = _first(read, answer, start + 1)
@@ -61,14 +65,11 @@ def private_example(
             comes next is theirs, and silent here.
     """
     example = prompt_format.encode(question, answer, end=end)
-    words = private_tokens(prompt_format.tokenizer, example, question, answer)
-    departures = {len(begun) + 2 for begun in endings}  # behind a space
-    read = [len(text) for text in _read(prompt_format.tokenizer, example)]
+    read = _read(prompt_format.tokenizer, example)
+    words = _words(read, question, answer)
     starts = frozenset(word.start for word in words)
-    silent = frozenset(
-        i for i in starts if any(read[i] >= d > (read[i - 1] if i else 0) for d in departures)
-    )
-    example = replace(example, private=starts, silent=silent)
+    departures = {_first(read, answer, len(begun) + 2) for begun in endings}  # behind a space
+    example = replace(example, private=starts, silent=starts & departures)
     if other is None:
         return example
     elsewhere = prompt_format.encode(*other)

@@ -57,10 +57,11 @@ def synthesize_into(
         UnansweredError: nothing passed the verification; the rejects are written even then.
     """
     with Workspace(folder, "a synthesis", _is_ours):
-        _check_same_records(folder, records)
+        digest = content_hash(dumped(records))
+        _check_same_records(folder, digest)
         by_llm = config.backend in LLMS
         settings = [each and each.model_dump(mode="json") for each in (config, model)]
-        key = content_hash(relearn.__version__, settings, seed, _hash(records), sorted(reserved))
+        key = content_hash(relearn.__version__, settings, seed, digest, sorted(reserved))
         with (
             Journal(folder / JOURNAL) if by_llm else nullcontext() as journal,
             nullcontext() if by_llm else FinishedBlocks(folder / _BLOCKS, key) as finished,
@@ -86,24 +87,20 @@ def synthesize_into(
             )
         write_answers(folder / AUGMENTED, result.augmented)
         write_jsonl(folder / "pairs.jsonl", result.pairs)
-        summary = result.summary | {"forget_sha256": _hash(records)}
+        summary = result.summary | {"forget_sha256": digest}
         write_json(folder / "summary.json", summary)
         (folder / _BLOCKS).unlink(missing_ok=True)
     return result
-
-
-def _hash(records: Sequence[Record]) -> str:
-    return content_hash(dumped(records))
 
 
 def _is_ours(names: Collection[str]) -> bool:
     return all(name in _OURS or name.startswith(JOURNAL) for name in names)
 
 
-def _check_same_records(folder: Path, records: Sequence[Record]) -> None:
+def _check_same_records(folder: Path, digest: str) -> None:
     """Refuse a folder of another forget set's synthesis."""
     file = folder / "summary.json"
-    if file.is_file() and read_json(file).get("forget_sha256") != _hash(records):
+    if file.is_file() and read_json(file).get("forget_sha256") != digest:
         raise UserError(
             f"output folder {folder} holds another forget set's synthesis.",
             "Choose another --output.",

@@ -193,11 +193,8 @@ class _Job:
         self.fluency = fluency
         self.too_long = too_long
         self.reserved = frozenset(map(normalized, reserved))
-        make = BACKENDS.named(config.backend)
-        self.backend = make(config, seed, journal)
-        # A language model stays loaded, and remembers nothing.
-        kept = config.backend in LLMS
-        self.anew = lambda: self.backend if kept else make(config, seed, journal)
+        self.make_backend = partial(BACKENDS.named(config.backend), config, seed, journal)
+        self.backend = self.make_backend()
         self.order = {record.id: i for i, record in enumerate(records)}
         self.requests = original_requests(records)
         self.shared = SharedSecrets(_hidden(self.requests))
@@ -205,7 +202,9 @@ class _Job:
     def begin(self, block: Sequence[Request]) -> Self:
         """Work for these records from now on, and drop what was at work for those before."""
         self.made = Block()
-        self.backend = self.anew()
+        # A language model stays loaded, and remembers nothing.
+        if self.config.backend not in LLMS:
+            self.backend = self.make_backend()
         # Found once more: those of all records would take the memory that blocks save.
         self.secrets: dict[str, Secrets] = {
             record.id: found for record, _, _, found in _hidden(block)

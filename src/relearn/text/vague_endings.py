@@ -133,8 +133,7 @@ def _kind(token: Token) -> str:
 
 def _says_who(article: Token) -> bool:
     """Return whether what the article begins says who a person is: "Li Wei is a …"."""
-    verb = article.head.head
-    actor = next((c for c in verb.children if c.dep_ in _SUBJECTS and c.i < article.i), None)
+    actor = _actor(article.head)
     return (
         article.head.dep_ == "attr"
         and actor is not None
