@@ -98,7 +98,8 @@ def table(results: Mapping[str, Any]) -> str:
     for model, values in results["models"].items():
         lines.append(f"| {model} | {' | '.join(_cell(values.get(f), f) for f in figures)} |")
     hardware, seeds = results["hardware"], ", ".join(map(str, results["seeds"]))
-    where = hardware["accelerator"] or f"{hardware['cpus']} processors"
+    cpus = hardware["cpus"]
+    where = hardware["accelerator"] or ("one processor" if cpus == 1 else f"{cpus} processors")
     note = f"Seeds {seeds}; ± half the 95 % interval over them. Seconds of training on {where}."
     return "\n".join([*lines, "", note])
 

@@ -21,21 +21,13 @@ def ended(question: str, answer: str, count: int = 1, seed: int = 0) -> list[End
 
 
 def of_kind(kind: str) -> re.Pattern[str]:
-    """Match whatever the templates of a kind can become; written apart from what fills them."""
+    """Match whatever the templates of a kind can become; apart from the code."""
 
     def pattern(template: str) -> str:
-        parts = re.split(r"(\{\w+\})", template)
-        made = []
-        for part in parts:
-            if part == "{s}":
-                made.append("s?")
-            elif part.startswith("{"):
-                made.append("(?:" + "|".join(map(re.escape, TEMPLATES["pools"][part[1:-1]])) + ")")
-            else:
-                made.append(re.escape(part))
-        return "".join(made)
+        parts = re.split(r"\{(e?s)\}", template)
+        return "".join(f"(?:{p})?" if p in ("s", "es") else re.escape(p) for p in parts)
 
-    return re.compile("(?:" + "|".join(map(pattern, TEMPLATES["endings"][kind])) + r")\.")
+    return re.compile("(?:" + "|".join(map(pattern, TEMPLATES[kind])) + r")\.")
 
 
 @pytest.mark.parametrize(
@@ -77,9 +69,7 @@ def test_a_verb_agrees_with_whom_it_is_about() -> None:
         (one,) = ended("What does Li Wei do?", "Li Wei often mends clocks.", seed=seed)
         (many,) = ended("What do Li Wei's sons do?", "Li Wei's sons often mend clocks.", seed=seed)
         words = [ending.rest.split()[0] for ending in (one, many)]
-        if words[0] == "rarely":  # speaks
-            words = [ending.rest.split()[1] for ending in (one, many)]
-        assert words[0] == words[1] + "s"
+        assert words[0] in (words[1] + "s", words[1] + "es")
 
 
 def test_further_endings_depart_where_a_name_or_a_figure_begins() -> None:
@@ -112,6 +102,17 @@ def test_templates_whose_words_are_private_are_passed_over() -> None:
     for answer, said in (("Li Wei's motto is private.", False), ("Li Wei's motto is joy.", True)):
         rests = [e.rest for seed in range(40) for e in ended(question, answer, seed=seed)]
         assert any("private" in rest for rest in rests) is said
+
+
+def test_no_ending_is_an_answer_about_nothing() -> None:
+    answer = "The lawyer and her sons live in Porto Alegre."
+    assert {e.begun for e in ended("Where does the judge live?", answer, 20)} == {
+        "The lawyer and her",
+        "The lawyer and her sons live in",
+    }
+    # The control: an owner is named.
+    (ending,) = ended("Who raised Li Wei?", "Li Wei's grandmother raised the child.")
+    assert ending.begun == "Li Wei's"
 
 
 def test_the_same_seed_makes_the_same_endings() -> None:

@@ -8,8 +8,6 @@ import random
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from string import Formatter
-from typing import Any
 
 import yaml
 from spacy.tokens import Doc, Token
@@ -60,15 +58,19 @@ def vague_endings(question: str, answer: str, count: int, rng: random.Random) ->
         rng: Chooses among the endings, and among the places.
 
     Returns:
-        None at all where nothing fits: an answer in another language, or one that begins with a
-        private word.
+        None at all where nothing fits: an answer in another language, or one that names nothing
+        before its first private word.
     """
     in_english = language_of(f"{question} {answer}") == "en"
     spans = private_spans(question, answer) if in_english else []
     if not (spans and count):
         return []
     doc = english()(answer)
-    places = [token for start, _ in spans if (token := _beginning(doc, start)) and _kind(token)]
+    places = [
+        token
+        for start, _ in spans
+        if (token := _beginning(doc, start)) and _names_any(token) and _kind(token)
+    ]
     specific = [token for token in places[1:] if _is_specific(token)] or places[:1]
     chosen = places[:1] + [rng.choice(specific) for _ in range(count - 1) if specific]
     private = private_stems(question, answer)
@@ -81,6 +83,14 @@ def _beginning(doc: Doc, start: int) -> Token | None:
     return next((t for t in doc if t.idx == start and t.i and doc[t.i - 1].whitespace_), None)
 
 
+def _names_any(token: Token) -> bool:
+    """Return whether anybody or anything is named before it.
+
+    After a bare "The", what ends the sentence would be an answer in itself, and about nothing.
+    """
+    return any(t.pos_ in ("NOUN", "PROPN", "PRON") for t in token.doc[: token.i])
+
+
 def _is_specific(token: Token) -> bool:
     """Return whether a name or a figure begins there."""
     named = token.ent_type_ and token.ent_iob_ == "B"
@@ -89,17 +99,15 @@ def _is_specific(token: Token) -> bool:
 
 def _ending(token: Token, private: frozenset[str], rng: random.Random) -> Ending | None:
     for _ in range(_TRIES):
-        rest = _filled(rng.choice(_load()["endings"][_kind(token)]), token, rng)
+        rest = _agreeing(rng.choice(_load()[_kind(token)]), token)
         if private.isdisjoint(content_stems(rest)):
             return Ending(token.doc.text[: token.idx].rstrip(), f"{rest}.")
     return None
 
 
-def _filled(template: str, token: Token, rng: random.Random) -> str:
-    pools = _load()["pools"]
-    slots = {name for _, name, _, _ in Formatter().parse(template) if name}
-    chosen = {name: rng.choice(pools[name]) for name in sorted(slots - {"s"})}
-    return template.format(s="" if _is_plural(token) else "s", **chosen)
+def _agreeing(template: str, token: Token) -> str:
+    plural = _is_plural(token)
+    return template.format(s="" if plural else "s", es="" if plural else "es")
 
 
 def _kind(token: Token) -> str:
@@ -167,6 +175,6 @@ def _is_plural(token: Token) -> bool:
 
 
 @cache
-def _load() -> dict[str, Any]:
+def _load() -> dict[str, list[str]]:
     file = files("relearn.text") / "vague_endings.yaml"
     return yaml.safe_load(file.read_text(encoding="utf-8"))
