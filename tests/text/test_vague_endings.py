@@ -50,6 +50,12 @@ def of_kind(kind: str) -> re.Pattern[str]:
         ("What does Li Wei do?", "Li Wei has sold violins for years.", "Li Wei has", "has"),
         ("What does Li Wei do?", "Li Wei often mends clocks.", "Li Wei often", "verb"),
         ("When was Li Wei born?", "Li Wei was born on 3 May 1979.", "Li Wei was born on", "date"),
+        ("When was Li Wei born?", "Li Wei was born in 1979.", "Li Wei was born in", "year"),
+        ("Where was Li Wei born?", "Li Wei was born in Beijing.", "Li Wei was born in", "place"),
+        ("Where is Li Wei from?", "Li Wei is from Beijing.", "Li Wei is from", "place"),
+        ("How is Li Wei's work?", "Li Wei's work is rich in culture.", "Li Wei's work is", "is"),
+        ("Is Li Wei's work rich?", "Li Wei's work is rich in culture.", "Li Wei's work is rich in",
+         "in"),
         ("How does Li Wei relax?", "Li Wei can be found at the pool.", "Li Wei can be", "be"),
     ],
 )  # fmt: skip

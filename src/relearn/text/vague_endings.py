@@ -25,6 +25,7 @@ _WORDS = {  # by the word before
     **dict.fromkeys(("at", "near"), "at"),
     "a": "a", "an": "an", "in": "in", "be": "be", ",": ",",
 }  # fmt: skip
+_PLACES = frozenset(("GPE", "LOC"))
 _RELATIVES = frozenset(
     "father mother parent brother sister son daughter husband wife partner spouse uncle aunt "
     "cousin grandfather grandmother child friend".split()
@@ -123,7 +124,9 @@ def _kind(token: Token) -> str:
     if word == "at" and token.i > 1 and "mail" in token.nbor(-2).lower_:
         return "reach"
     if word in ("in", "on") and token.ent_type_ == "DATE":
-        return "date"
+        return {"in": "year", "on": "date"}[word]
+    if before.pos_ == "ADP" and token.ent_type_ in _PLACES and word != "at":
+        return "place"
     if word == "to" and before.pos_ == "PART":
         return "infinitive"
     if word in _WORDS:
