@@ -74,6 +74,7 @@ def test_every_kind_of_oddity_is_found(files: list[str]) -> None:
     (overlap,) = content["overlaps"]
     assert overlap["same_question"] == []
     assert ["forget-00003", "retain-00002"] in overlap["same_answer"]
+    assert overlap["same_fact"] == [["forget-00003", "retain-00002"]]
     assert content["problems"] == []
     assert content["unanswered_by_rules"] == []
 
@@ -82,6 +83,8 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
     content = found(["demo:forget", "demo:retain", "--set", "synthesis.backend=transformers"])
     for of_set in content["sets"].values():
         assert not of_set["repeated"] + of_set["contradictory"] + of_set["nearly_repeated"]
+    # KnowUnDo asks to forget that Li Wei is from Beijing, and to keep that he was born there.
+    assert content["overlaps"][0].pop("same_fact")
     assert content["overlaps"] == [
         {"first": "forget", "second": "retain", "same_question": [], "nearly_same": [],
          "same_answer": []}

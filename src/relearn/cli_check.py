@@ -150,6 +150,7 @@ _OF_TWO_SETS = {
     "same question as": "same_question",
     "nearly the same as": "nearly_same",
     "same long answer as": "same_answer",
+    "tells a fact of": "same_fact",
 }
 
 

@@ -13,6 +13,7 @@ from relearn.base.errors import UserError
 from relearn.config import EVALUATED_ONLY, ModelConfig, RunConfig, SynthesisConfig
 from relearn.data.checks import IdPair, check_sets, repetitions, same_answers, same_questions
 from relearn.data.columns import RecordSet
+from relearn.data.kept_facts import kept_facts
 from relearn.data.near_duplicates import near_duplicates
 from relearn.data.records import Record, spread
 from relearn.data.rows import shown
@@ -37,6 +38,7 @@ NearPair = tuple[str, str, float]
 """Ids of two records that say nearly the same, and their similarity, 0 to 1."""
 
 _MOST_TRIED = 400  # a tenth of a second each
+_MOST_PARSED = 20_000  # two milliseconds each
 _TOKENIZED = 1000  # texts at once: what a tokenizer returns is far larger than its ids
 _MODELS_OF_RULES = ("minilm", "en_core_web_sm")
 
@@ -93,6 +95,7 @@ class Overlap:
         same_question: Records with the same question.
         nearly_same: Records that say nearly the same, if one is to be forgotten, the other not.
         same_answer: Records with the same long answer, likewise.
+        same_fact: Records to keep that tell what one of the forget set hides, see `kept_facts`.
     """
 
     first: str
@@ -100,6 +103,7 @@ class Overlap:
     same_question: list[IdPair]
     nearly_same: list[NearPair] = field(default_factory=list)
     same_answer: list[IdPair] = field(default_factory=list)
+    same_fact: list[IdPair] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -267,7 +271,17 @@ def _overlap(
         same,
         [pair for pair in near if pair[:2] not in asked],
         same_answers(sets[first], sets[second]),
+        _kept_facts(second, sets, notes) if first == "forget" else [],
     )
+
+
+def _kept_facts(name: str, sets: Mapping[str, Sequence[Record]], notes: list[str]) -> list[IdPair]:
+    if len(sets["forget"]) > _MOST_PARSED:
+        notes.append(f"{name}: too many forget records to look for facts that are to be kept, too")
+        return []
+    # What the retain set says is kept, whatever the forget set hides.
+    known = () if name == "retain" else sets.get("retain", ())
+    return kept_facts(sets["forget"], sets[name], known)
 
 
 def _problems(

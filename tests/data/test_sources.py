@@ -11,6 +11,7 @@ from relearn.config import EVALUATED_ONLY, RUN_SETS, DataConfig, ModelConfig, lo
 from relearn.data.checks import check_sets
 from relearn.data.formats import read_rows
 from relearn.data.hub_datasets import dataset_rows
+from relearn.data.kept_facts import kept_facts
 from relearn.data.records import Record
 from relearn.data.sources import DEMO_SETS, load_records, load_sets
 
@@ -39,7 +40,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_demo_sets_are_disjoint_and_of_the_stated_size() -> None:
     sets = {name: load_records(f"demo:{name}", set_name=name) for name in DEMO_SETS}
     assert [len(records) for records in sets.values()] == [
-        *(32, 32, 44, 52), *(400, 441, 110, 108), *(56, 56, 24, 24), 370,
+        *(32, 32, 44, 40), *(400, 441, 110, 108), *(56, 56, 24, 24), 370,
     ]  # fmt: skip
     assert sets["retain"][0].id == "retain-00001"
     for kind in ("", "knowundo_", "tofu_"):
@@ -52,14 +53,21 @@ def test_unknown_demo_set() -> None:
 
 
 def test_demo_is_cut_from_knowundo() -> None:
-    """Four questions of an author are to be forgotten, four to be kept, and all others unseen."""
+    """Four questions of an author are to be forgotten, four to be kept, and all others unseen.
+
+    But those that ask for what is to be forgotten.
+    """
     authors = ["evelyn smith", "Samuel Johnson", "Chloe Dubois", "Michael O'Connor", "Li Wei",
                "Amina Mohammed", "Carlos Rivera", "Sven Eriksson"]  # fmt: skip
     sources = {name: f"demo:knowundo_{name}" for name in OWN_SETS}
     cut, _ = load_sets(sources, DataConfig(only=authors), ModelConfig())
+    demo = {name: load_records(f"demo:{name}") for name in OWN_SETS}
     for name in ("forget", "retain"):
-        seen, unseen = (pairs(load_records(f"demo:{name}{more}")) for more in ("", "_unseen"))
-        assert sorted(seen + unseen) == sorted(pairs(cut[name]) + pairs(cut[f"{name}_unseen"]))
+        seen, unseen = (pairs(demo[f"{name}{more}"]) for more in ("", "_unseen"))
+        source = cut[name] + cut[f"{name}_unseen"]
+        asking = {id_ for _, id_ in kept_facts(demo["forget"], source, demo["retain"])}
+        left_out = pairs([r for r in source if name == "retain" and r.id in asking])
+        assert sorted(seen + unseen) == sorted({*pairs(source)} - ({*left_out} - {*seen}))
         assert not {*seen} & {*pairs(cut[f"{name}_unseen"])}
         told = [" ".join(pair).lower() for pair in seen]
         assert [sum(author.lower() in text for text in told) for author in authors] == [4] * 8

@@ -124,7 +124,7 @@ def test_result_does_not_depend_on_how_a_step_is_split(
 def test_history_names_the_terms(
     model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path
 ) -> None:
-    config = TrainingConfig(epochs=1, batch_size=4, lora=LoraConfig(rank=4))
+    config = TrainingConfig(objective="relearn", epochs=1, batch_size=4, lora=LoraConfig(rank=4))
     forget, retain = (examples(prompt_format, 4, word) for word in ("secret", "public"))
     train(model, prompt_format.tokenizer, forget, retain, config, tmp_path / "out", seed=0)
     (row,) = read_jsonl(tmp_path / "out" / "history.jsonl")
@@ -305,8 +305,8 @@ def test_an_adapter_goes_on_where_it_was_left_and_the_reference_is_the_model_wit
 ) -> None:
     forget, retain = (examples(prompt_format, 4, word) for word in ("secret", "public"))
     config = TrainingConfig(
-        epochs=8, learning_rate=1e-2, warmup_ratio=0, batch_size=4, gradient_accumulation=1,
-        lora=LoraConfig(rank=4, dropout=0.0),
+        objective="relearn", epochs=8, learning_rate=1e-2, warmup_ratio=0, batch_size=4,
+        gradient_accumulation=1, lora=LoraConfig(rank=4, dropout=0.0),
     )  # fmt: skip
 
     def history(name: str, adapter: Path | None = None) -> list[dict[str, float]]:

@@ -155,7 +155,9 @@ def test_packing_changes_no_loss(
 def test_evaluations_and_trackers(
     model: PreTrainedModel, prompt_format: PromptFormat, tmp_path: Path
 ) -> None:
-    _, history = trained(model, prompt_format, tmp_path / "out", evaluation_steps=1)
+    _, history = trained(
+        model, prompt_format, tmp_path / "out", objective="relearn", evaluation_steps=1
+    )
     evaluations = read_jsonl(tmp_path / "out" / "evaluations.jsonl")
     assert [row["step"] for row in evaluations] == [1, 2, 3]
     assert evaluations[-1]["eval_forget_ce"] < evaluations[0]["eval_forget_ce"]

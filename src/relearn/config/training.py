@@ -75,7 +75,7 @@ class TrainingConfig(Section):
     """
 
     method: Literal["lora", "qlora", "full"] = "lora"
-    objective: str = "relearn"
+    objective: str = "relearn_deep"
     objective_options: dict[str, Any] = {}
     wrapper: Literal["sure", "memflex"] | None = None
     wrapper_options: dict[str, Any] = {}
