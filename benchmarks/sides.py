@@ -168,6 +168,7 @@ def dynamic_padding(folder, tokenizer, forget, retain, batch_size, epochs):  # t
 
 def relearn(folder, tokenizer, forget, retain, batch_size, epochs):  # type: ignore[no-untyped-def]
     config = TrainingConfig(
+        objective="relearn",
         epochs=epochs,
         learning_rate=1e-4,
         scheduler="constant",

@@ -66,8 +66,8 @@ def test_an_experiment_with_one_seed_and_then_another(tiny_model: Path, tmp_path
     found = read_json(tmp_path / "docs" / "results" / "small.json")
     assert found == read_json(output / "results.json")
     assert found["seeds"] == [0, 1]
-    assert set(found["models"]) == {"target", "relearn", "ga", "base", "never_saw"}
-    of_relearn = found["models"]["relearn"]
+    assert set(found["models"]) == {"target", "relearn_deep", "ga", "base", "never_saw"}
+    of_relearn = found["models"]["relearn_deep"]
     assert {"ROUGE-L forget", "ROUGE-L retain", "private word", "seconds"} <= set(of_relearn)
     assert len(set(of_relearn["private word"]["values"])) == 2  # two seeds, two models
     # One target for all of them.
