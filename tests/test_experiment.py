@@ -72,7 +72,7 @@ def test_an_experiment_with_one_seed_and_then_another(tiny_model: Path, tmp_path
     assert len(set(of_relearn["private word"]["values"])) == 2  # two seeds, two models
     # One target for all of them.
     assert len(set(found["models"]["target"]["private word"]["values"])) == 1
-    assert "| relearn |" in (tmp_path / "docs" / "results.md").read_text()
+    assert "| relearn_deep |" in (tmp_path / "docs" / "results.md").read_text()
 
 
 @pytest.mark.parametrize(
