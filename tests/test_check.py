@@ -144,6 +144,22 @@ def test_questions_that_the_rules_do_not_serve(files: list[str], tmp_path: Path)
     assert served.exit_code == 0, served.output  # NPO needs no new answers
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "note"),
+    [
+        ("_MOST_PARSED", 5, "retain: too many forget records to look for facts"),
+        ("fetched_folder", lambda name: Path("/none"), "retain: not looked at for facts"),
+    ],
+)
+def test_facts_that_are_not_looked_for_are_told(
+    files: list[str], monkeypatch: pytest.MonkeyPatch, name: str, value: object, note: str
+) -> None:
+    monkeypatch.setattr("relearn.survey." + name, value)
+    content = found(files)
+    assert content["overlaps"][0]["same_fact"] == []
+    assert any(line.startswith(note) for line in content["notes"])
+
+
 def test_rules_that_find_no_answer_say_why() -> None:
     """An alternative can't be invented by rules: only the record that brings one is served."""
     records = [

@@ -40,7 +40,8 @@ NearPair = tuple[str, str, float]
 _MOST_TRIED = 400  # a tenth of a second each
 _MOST_PARSED = 20_000  # two milliseconds each
 _TOKENIZED = 1000  # texts at once: what a tokenizer returns is far larger than its ids
-_MODELS_OF_RULES = ("minilm", "en_core_web_sm")
+_PARSER = "en_core_web_sm"
+_MODELS_OF_RULES = ("minilm", _PARSER)
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,12 @@ def _overlap(
 def _kept_facts(name: str, sets: Mapping[str, Sequence[Record]], notes: list[str]) -> list[IdPair]:
     if len(sets["forget"]) > _MOST_PARSED:
         notes.append(f"{name}: too many forget records to look for facts that are to be kept, too")
+        return []
+    if not fetched_folder(_PARSER).is_dir():
+        notes.append(
+            f"{name}: not looked at for facts that are to be forgotten, too: "
+            "`relearn fetch` downloads what that needs"
+        )
         return []
     # What the retain set says is kept, whatever the forget set hides.
     known = () if name == "retain" else sets.get("retain", ())
