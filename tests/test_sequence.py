@@ -19,7 +19,8 @@ from relearn.run_folder import adapter_folder, target_folder
 
 SETTINGS = {
     "synthesis.variants": 1, "synthesis.generic_ratio": 0.2,
-    "training.epochs": 1, "training.learning_rate": 1e-3, "training.gradient_accumulation": 1,
+    "training.objective": "relearn", "training.epochs": 1, "training.learning_rate": 1e-3,
+    "training.gradient_accumulation": 1,
     "training.lora.rank": 4, "evaluation.max_new_tokens": 4, "audit.attacks": ["question"],
     "report.redact": True,
 }  # fmt: skip

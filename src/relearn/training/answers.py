@@ -81,11 +81,10 @@ def forget_rows(
         if objective.private_rows:
             others = _others(records, seed)
             rows += [
-                # A passage is not about one subject, which could be exchanged.
                 replace(
                     row,
                     private=True,
-                    other=None if isinstance(row.question, Opening) else other,
+                    other=other,
                     ended=frozenset(ending.begun for ending in ends[row.id]),
                 )
                 for row, other in zip(_private(records, augmented, seed), others, strict=True)
@@ -106,11 +105,12 @@ def forget_rows(
 
 def _others(records: Sequence[Record], seed: int) -> list[tuple[str, str] | None]:
     """Return each record about somebody else; None for a passage, which is about many."""
-    told = [(record.question, record.answer) for record in records]
+    # spaCy wants plain strings.
+    told = [(str(record.question), record.answer) for record in records]
     others = about_others(told, [record.subject for record in records], seed)
     return [
-        None if isinstance(question, Opening) else other
-        for (question, _), other in zip(told, others, strict=True)
+        None if isinstance(record.question, Opening) else other
+        for record, other in zip(records, others, strict=True)
     ]
 
 
