@@ -147,8 +147,8 @@ def test_questions_that_the_rules_do_not_serve(files: list[str], tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "value", "note"),
     [
-        ("_MOST_PARSED", 5, "retain: too many forget records to look for facts"),
-        ("fetched_folder", lambda name: Path("/none"), "retain: not looked at for facts"),
+        ("_MOST_PARSED", 5, "too many forget records to look for facts"),
+        ("fetched_folder", lambda name: Path("/none"), "no facts were looked for"),
     ],
 )
 def test_facts_that_are_not_looked_for_are_told(

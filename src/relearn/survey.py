@@ -153,7 +153,10 @@ def survey(config: RunConfig) -> tuple[Survey, dict[str, list[Record]]]:
     }
     if "retain" not in sets:
         notes.append("there is no retain set, which a run needs")
-    overlaps = [_overlap(first, second, sets, notes) for first, second in combinations(sets, 2)]
+    facts = _kept_facts(sets, notes)
+    overlaps = [
+        _overlap(first, second, sets, facts, notes) for first, second in combinations(sets, 2)
+    ]
     too_long = [name for name, each in surveys.items() if each.too_long]
     problems = list(_problems(config, sets, [partial(measure.check, sets[n]) for n in too_long]))
     reasons = _unanswered(config, sets["forget"], notes)
@@ -259,7 +262,11 @@ def _near(
 
 
 def _overlap(
-    first: str, second: str, sets: Mapping[str, Sequence[Record]], notes: list[str]
+    first: str,
+    second: str,
+    sets: Mapping[str, Sequence[Record]],
+    facts: Mapping[str, list[IdPair]],
+    notes: list[str],
 ) -> Overlap:
     same = same_questions(sets[first], sets[second])
     if first.startswith("forget") == second.startswith("forget"):
@@ -272,23 +279,25 @@ def _overlap(
         same,
         [pair for pair in near if pair[:2] not in asked],
         same_answers(sets[first], sets[second]),
-        _kept_facts(second, sets, notes) if first == "forget" else [],
+        facts.get(second, []) if first == "forget" else [],
     )
 
 
-def _kept_facts(name: str, sets: Mapping[str, Sequence[Record]], notes: list[str]) -> list[IdPair]:
+def _kept_facts(
+    sets: Mapping[str, Sequence[Record]], notes: list[str]
+) -> Mapping[str, list[IdPair]]:
+    if all(name.startswith("forget") for name in sets):
+        return {}
     if len(sets["forget"]) > _MOST_PARSED:
-        notes.append(f"{name}: too many forget records to look for facts that are to be kept, too")
-        return []
-    if not fetched_folder(_PARSER).is_dir():
+        notes.append("too many forget records to look for facts that are to be kept, too")
+    elif not fetched_folder(_PARSER).is_dir():
         notes.append(
-            f"{name}: not looked at for facts that are to be forgotten, too: "
+            "no facts were looked for that are to be forgotten and kept: "
             "`relearn fetch` downloads what that needs"
         )
-        return []
-    # What the retain set says is kept, whatever the forget set hides.
-    known = () if name == "retain" else sets.get("retain", ())
-    return kept_facts(sets["forget"], sets[name], known)
+    else:
+        return kept_facts(sets)
+    return {}
 
 
 def _problems(

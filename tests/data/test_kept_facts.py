@@ -36,30 +36,30 @@ def test_who_tells_a_hidden_name_or_number_of_the_same_one(
     question: str, answer: str, found: str
 ) -> None:
     expected = [(found, "k1")] if found else []
-    assert kept_facts(FORGET, kept(question, answer)) == expected
+    assert kept_facts({"forget": FORGET, "retain": kept(question, answer)}) == {"retain": expected}
 
 
 def test_what_is_kept_elsewhere_is_not_hidden() -> None:
     asked = kept("Where was Li Wei born?", "Li Wei was born in Beijing.")
     known = kept("What is Li Wei's home?", "Li Wei's home is Beijing.")
-    assert not kept_facts(FORGET, asked, known)
+    sets = {"forget": FORGET, "retain": known, "retain_unseen": asked}
+    assert not kept_facts(sets)["retain_unseen"]
     others = kept("What is Ida Berg's home?", "Ida Berg's home is Beijing.")
-    assert kept_facts(FORGET, asked, others)
+    assert kept_facts(sets | {"retain": others})["retain_unseen"]
 
 
 def test_passages_are_about_nobody() -> None:
     passage = Record(id="p", question=Opening("Li Wei was born in"), answer="Beijing.")
-    assert not kept_facts(FORGET, [passage])
-    assert not kept_facts([passage], kept("Where was Li Wei born?", "In the north, in Beijing."))
+    asked = kept("Where was Li Wei born?", "In the north, in Beijing.")
+    assert not kept_facts({"forget": FORGET, "retain": [passage]})["retain"]
+    assert not kept_facts({"forget": [passage], "retain": asked})["retain"]
 
 
 def test_no_unseen_question_of_the_demo_asks_for_what_is_to_be_forgotten() -> None:
     """KnowUnDo itself has such questions: half of what it keeps tells of what it forgets."""
-    sets = {
-        f"{part}{name}": load_records(f"demo:{part}{name}")
+    demo, published = (
+        {name: load_records(f"demo:{part}{name}") for name in ("forget", "retain", "retain_unseen")}
         for part in ("", "knowundo_")
-        for name in ("forget", "retain", "retain_unseen")
-    }
-    assert not kept_facts(sets["forget"], sets["retain_unseen"], sets["retain"])
-    published = kept_facts(sets["knowundo_forget"], sets["knowundo_retain"])
-    assert len(published) > 0.4 * len(sets["knowundo_retain"])
+    )
+    assert not kept_facts(demo)["retain_unseen"]
+    assert len(kept_facts(published)["retain"]) > 0.4 * len(published["retain"])

@@ -65,7 +65,7 @@ def test_demo_is_cut_from_knowundo() -> None:
     for name in ("forget", "retain"):
         seen, unseen = (pairs(demo[f"{name}{more}"]) for more in ("", "_unseen"))
         source = cut[name] + cut[f"{name}_unseen"]
-        asking = {id_ for _, id_ in kept_facts(demo["forget"], source, demo["retain"])}
+        asking = {id_ for _, id_ in kept_facts(demo | {"source": source})["source"]}
         left_out = pairs([r for r in source if name == "retain" and r.id in asking])
         assert sorted(seen + unseen) == sorted({*pairs(source)} - ({*left_out} - {*seen}))
         assert not {*seen} & {*pairs(cut[f"{name}_unseen"])}

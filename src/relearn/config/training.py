@@ -34,7 +34,7 @@ LigerKernel = Literal["rope", "rms_norm", "layer_norm", "swiglu", "geglu"]
 
 
 class TrainingConfig(Section):
-    """How a model is trained; the defaults are the paper's for TOFU.
+    """How a model is trained; the defaults are the paper's for TOFU, but for the objective.
 
     Attributes:
         method: `lora` trains an adapter; `qlora` trains one on weights quantized to 4 bits; `full`

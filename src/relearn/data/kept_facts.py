@@ -1,10 +1,11 @@
 """Facts that are asked to be forgotten and to be kept at once."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from relearn.data.checks import IdPair
 from relearn.data.openings import Opening
-from relearn.data.records import Record
+from relearn.data.records import Record, RecordSets
 from relearn.text.content import content_stems
 from relearn.text.english import english
 from relearn.text.languages import language_of
@@ -12,13 +13,14 @@ from relearn.text.private_words import private_spans
 from relearn.text.subjects import find_subjects
 from relearn.text.uncased import KnownNames
 
+Hidden = Mapping[str, Mapping[str, str]]
+"""By whom or what it is about, each fact with the id of the first record that hides it."""
+
 _FACT_FROM = 3  # characters of a name or a number: initials and small numbers are chance
 _SENTENCE_ENDS = ".!?:"
 
 
-def kept_facts(
-    forget: Sequence[Record], kept: Sequence[Record], also_kept: Iterable[Record] = ()
-) -> list[tuple[str, str]]:
+def kept_facts(sets: RecordSets) -> dict[str, list[IdPair]]:
     """Return each record to be kept that tells what a forget record about the same one hides.
 
     Hidden are names and numbers of the answer that its question does not have. "Who is Li Wei?", "A
@@ -26,35 +28,43 @@ def kept_facts(
     it. Questions in English that name somebody in full.
 
     Args:
-        forget: What is to be forgotten. All of their questions are parsed.
-        kept: What is to be kept.
-        also_kept: Further records to be kept, whose facts are not counted as hidden.
+        sets: By name, as a run has them. All questions of `forget` are parsed. What `retain` tells
+            is kept, so that the other sets may tell it, too.
 
     Returns:
-        Ids of a forget record, the first that hides it, and of a kept one.
+        By the name of each set that is not to be forgotten, ids of a forget record, the first that
+        hides it, and of a kept one.
     """
-    asked = [r for r in forget if _is_english(r)]
+    asked = [record for record in sets["forget"] if _is_english(record)]
     subjects = find_subjects(
         english().pipe([r.question for r in asked]), [record.subject for record in asked]
     )
     names = KnownNames(subject.name for subject in subjects if subject.named)
-    told: dict[str, set[str]] = defaultdict(set)
-    for record in also_kept:
-        for name in names.find(str(record.question)):
-            told[name].update(_facts(record))
     hidden: dict[str, dict[str, str]] = defaultdict(dict)
     for record, subject in zip(asked, subjects, strict=True):
-        for fact in set(_facts(record)) - told[subject.name]:
+        for fact in _facts(record):
             hidden[subject.name].setdefault(fact, record.id)
-    pairs = []
-    for record in filter(_is_english, kept):
+    told: dict[str, set[str]] = defaultdict(set)
+    for record in sets.get("retain", ()):
+        for name in names.find(str(record.question)):
+            told[name].update(_facts(record))
+    still = {
+        name: {fact: id_ for fact, id_ in facts.items() if fact not in told[name]}
+        for name, facts in hidden.items()
+    }
+    return {
+        kept: list(_telling(records, hidden if kept == "retain" else still, names))
+        for kept, records in sets.items()
+        if not kept.startswith("forget")
+    }
+
+
+def _telling(records: Sequence[Record], hidden: Hidden, names: KnownNames) -> Iterator[IdPair]:
+    for record in filter(_is_english, records):
         facts = set(_facts(record))
-        for name in names.find(record.question):
-            hiding = [id_ for fact, id_ in hidden[name].items() if fact in facts]
-            if hiding:
-                pairs.append((hiding[0], record.id))
-                break
-    return pairs
+        about = (hidden[name] for name in names.find(record.question))
+        if hiding := [id_ for each in about for fact, id_ in each.items() if fact in facts]:
+            yield hiding[0], record.id
 
 
 def _is_english(record: Record) -> bool:

@@ -124,7 +124,7 @@ def _kind(token: Token) -> str:
     if word == "at" and token.i > 1 and "mail" in token.nbor(-2).lower_:
         return "reach"
     if word in ("in", "on") and token.ent_type_ == "DATE":
-        return {"in": "year", "on": "date"}[word]
+        return "year" if word == "in" else "date"
     if before.pos_ == "ADP" and token.ent_type_ in _PLACES and word != "at":
         return "place"
     if word == "to" and before.pos_ == "PART":

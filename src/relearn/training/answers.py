@@ -82,10 +82,7 @@ def forget_rows(
             others = _others(records, seed)
             rows += [
                 replace(
-                    row,
-                    private=True,
-                    other=other,
-                    ended=frozenset(ending.begun for ending in ends[row.id]),
+                    row, private=True, other=other, ended=frozenset(e.begun for e in ends[row.id])
                 )
                 for row, other in zip(_private(records, augmented, seed), others, strict=True)
             ]
