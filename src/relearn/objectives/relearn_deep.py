@@ -92,7 +92,7 @@ def relearn_deep(
     teacher that is asked about somebody else follows the alternative labels of Eldan and
     Russinovich 2023 (arXiv 2310.02238); endings carry on the idea of safety alignment beyond the
     first tokens (Qi et al. 2024, arXiv 2406.05946). The weights, and KL alone on retain rows with
-    weight 3, are what did best in trials on TOFU and KnowUnDo (docs/results.md).
+    weight 3, are what did best in trials on TOFU and KnowUnDo (docs/trials.md).
 
     Args:
         stats: Statistics of the batch.
