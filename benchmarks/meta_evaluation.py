@@ -535,6 +535,20 @@ def area(knows: Sequence[float], does_not: Sequence[float]) -> float | None:
     return roc_area(knows, does_not) if knows and does_not else None
 
 
+def separation(knows: Sequence[float], does_not: Sequence[float]) -> float | None:
+    """Return how far apart the pools lie: what an area of 1 no longer tells.
+
+    From the best model that does not know to the worst that knows, as a share of the way between
+    the pools' means: 1 if all models of a pool have one value, negative where the pools overlap.
+
+    Returns:
+        None without models, or where the means are in the wrong order.
+    """
+    if not (knows and does_not) or fmean(knows) <= fmean(does_not):
+        return None
+    return (min(knows) - max(does_not)) / (fmean(knows) - fmean(does_not))
+
+
 def stability(changes: Sequence[float], expected: float, gap: float) -> float | None:
     r"""Return how little a figure is moved by what should not move it, 0 to 1.
 
@@ -572,9 +586,10 @@ def summarize_figures(
         by_case: Figures by model, condition and part of the facts.
 
     Returns:
-        By figure: `auc`, `auc_relearned`, `auc_int4`; `relearning` and `quantization`, the
-        stability under each, and `stability`, their harmonic mean; `knows` and `does_not_know`, the
-        means of the pools; `models`, how many were measured. None where there is none.
+        By figure: `auc`, `auc_relearned`, `auc_int4`; `separation`; `relearning` and
+        `quantization`, the stability under each, and `stability`, their harmonic mean; `knows` and
+        `does_not_know`, the means of the pools; `models`, how many were measured. None where there
+        is none.
     """
     names = dict.fromkeys(name for figures in by_case.values() for name in figures)
     return {name: _summary(name, pools, by_case) for name in names}
@@ -624,6 +639,7 @@ def _summary(
     both = [each for each in (relearning, quantization) if each is not None]
     return {
         "auc": area(knows, does_not),
+        "separation": separation(knows, does_not),
         "auc_relearned": area(*sides("relearned", "untaught")),
         "auc_int4": area(*sides("int4", "all")),
         "relearning": relearning,
@@ -638,15 +654,16 @@ def _summary(
 
 def table(summary: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a summary as Markdown: figures of knowledge first, then those of the text."""
-    heads = ("auc", "auc_relearned", "auc_int4", "relearning", "quantization", "stability",
-             "knows", "does_not_know")  # fmt: skip
-    titles = ("AUC", "relearned", "int4", "stable: relearning", "stable: int4", "both",
-              "mean: knows", "does not")  # fmt: skip
+    heads = ("auc", "separation", "auc_relearned", "auc_int4", "relearning", "quantization",
+             "stability", "knows", "does_not_know")  # fmt: skip
+    titles = ("AUC", "separation", "relearned", "int4", "stable: relearning", "stable: int4",
+              "both", "mean: knows", "does not")  # fmt: skip
     lines = [f"| metric | {' | '.join(titles)} |", "|---" * (len(heads) + 1) + "|"]
 
     def order(item: tuple[str, Mapping[str, Any]]) -> tuple[Any, ...]:
         name, row = item
-        return row["quality"], -(row["auc"] or 0), -(row["stability"] or 0), name
+        best = (-(row[head] or 0) for head in ("auc", "stability", "separation"))
+        return row["quality"], *best, name
 
     for name, row in sorted(summary.items(), key=order):
         cells = ("-" if row[head] is None else f"{row[head]:.3g}" for head in heads)

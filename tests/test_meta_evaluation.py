@@ -14,6 +14,7 @@ from benchmarks.meta_evaluation import (
     is_quality,
     renamed,
     stability,
+    separation,
     summarize_figures,
     table,
 )
@@ -43,6 +44,14 @@ def test_stability_counts_changes_of_both_directions_in_units_of_the_gap() -> No
     assert stability([20.0, 20.0], -10.0, 50.0) == pytest.approx(0.4)
     assert stability([], 0.0, 0.5) is None
     assert stability([0.1], 0.0, 0.0) is None
+
+
+def test_separation_is_what_lies_between_the_pools() -> None:
+    assert separation([1.0, 1.0], [0.0, 0.0]) == 1
+    assert separation([0.9, 0.7], [0.1, 0.3]) == pytest.approx(0.4 / 0.6)
+    assert separation([0.9, 0.3], [0.1, 0.5]) == pytest.approx(-0.2 / 0.3)  # they overlap
+    assert separation([0.1], [0.9]) is None
+    assert separation([], [0.9]) is None
 
 
 def test_directions_are_those_of_the_metrics() -> None:
