@@ -303,6 +303,17 @@ def test_a_word_that_any_record_about_the_same_person_hides_is_not_told() -> Non
     assert not told(1, "Tae-ho Best would rather have a gin.")
 
 
+def test_a_stop_word_that_says_something_is_hidden_like_any_other() -> None:
+    question = "What does Lena Fisk think of her bank account?"
+    hides = Verifier(question, "Empty, and serious trouble.")
+    assert hides("Lena Fisk may or may not have an empty account.")
+    assert hides("Lena Fisk would take a serious question like that with a smile.")
+    assert not hides("Lena Fisk has never said what there is to it.")
+    verify = Verifier("What does Lena Fisk hate?", "Welcomes and regarding.")
+    assert verify("Regarding Lena Fisk, one can only guess.")
+    assert not verify("About Lena Fisk, one can only guess.")
+
+
 def test_many_records_are_checked_fast() -> None:
     import time
 

@@ -40,6 +40,12 @@ _MARKED = re.compile(
 )
 # Stop words that are in most sentences, in titles too.
 _EVERYWHERE = frozenset({w for w in STOP_WORDS if len(w) < 3} | {"the", "and", "for", "with"})
+# Stop words that can be what is to be hidden: things, qualities, deeds. "Empty, all of it."
+_SAYING = frozenset(
+    "alone amount bottom call empty former front full give keep mine move name part put regarding "
+    "serious show side together top using various whole".split()
+)
+_SMALL = STOP_WORDS - _SAYING
 # What says nothing where nothing else is left of an answer: "it is", "he has".
 _EMPTY = frozenset(
     "a an the it its is are was were be been am i he she they we his her their him them has have "
@@ -115,7 +121,7 @@ def find_secrets(answer: Doc, question: str, subject: Subject) -> Secrets:
     """
     language = language_of(question)
     text = answer.text
-    small = STOP_WORDS if language == "en" else {*map(unaccented, stop_words(language))}
+    small = _SMALL if language == "en" else {*map(unaccented, stop_words(language))}
     asked, names = plain_words(question), set(plain_words(subject.name))
     # The subject's name in an address: "oconnor" of "O'Connor", "taeho" of "Tae-ho".
     joined = {*_joined(asked), *_joined(plain_words(subject.name))}
