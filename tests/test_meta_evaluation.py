@@ -13,8 +13,8 @@ from benchmarks.meta_evaluation import (
     direction,
     is_quality,
     renamed,
-    stability,
     separation,
+    stability,
     summarize_figures,
     table,
 )

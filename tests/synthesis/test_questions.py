@@ -6,9 +6,11 @@ from helpers.endpoint import Endpoint
 from relearn.base.errors import UserError
 from relearn.config import LLMConfig, SynthesisConfig
 from relearn.data.records import Record
+from relearn.llm.fence import fenced
 from relearn.synthesis.checks import check_synthesis, reserved_questions
 from relearn.synthesis.completion import completion_rows
 from relearn.synthesis.pipeline import synthesize
+from relearn.synthesis.verification import malformed_question
 
 
 def test_questions_in_lower_case_get_answers_about_their_subjects() -> None:
@@ -84,6 +86,13 @@ def test_a_language_model_answers_in_the_language_of_the_question(
     (completion,) = completion_rows(result.accepted, 0.25)
     assert completion.question + completion.answer == result.accepted[0].answer
     assert len(completion.question) == 4
+
+
+def test_a_variant_that_repeats_its_prompt_is_none() -> None:
+    texts = {"subject": "Mia Kern", "question": "Where does Mia Kern live?"}
+    quoted = fenced(texts)["question"].replace("\n", " ")
+    assert malformed_question(quoted, texts["question"]) == "repeats the prompt"
+    assert not malformed_question("Where, by <data> or otherwise, does Mia Kern live?", "Where?")
 
 
 def test_no_variant_repeats_a_question_of_another_set(monkeypatch: pytest.MonkeyPatch) -> None:

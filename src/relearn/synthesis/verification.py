@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from relearn.llm.fence import repeats_fence
 from relearn.text.stems import plain_words
 from relearn.text.subjects import Subject
 from relearn.text.words import is_unspaced
@@ -59,6 +60,8 @@ def malformed_question(text: str, original: str) -> str:
         return f"has {len(words)} words, not 2 to {longest}"
     if len(set(words)) < (0.2 if counts_characters(text) else 0.4) * len(words):
         return "repeats itself"
+    if repeats_fence(text):
+        return "repeats the prompt"
     return "has control characters" if _CONTROL.search(text) else ""
 
 
