@@ -1,7 +1,7 @@
 """A grid of settings: every training of it for every seed, side by side in worker processes.
 
     python -m benchmarks.grid RECIPE GRID.yaml OUTPUT [--seeds 0 1 2] [--workers N]
-    python -m benchmarks.grid RECIPE GRID.yaml OUTPUT --tuned OTHER    # best rates of another grid
+    python -m benchmarks.grid RECIPE GRID.yaml OUTPUT --tuned RESULTS.json   # another grid's best
 
 The recipe says data, target, synthesis, evaluation and audit (`--set` changes it). GRID.yaml has
 the settings that all trainings share, the objectives with what is their own, and the learning rates
@@ -22,6 +22,9 @@ objective for another grid: the harmonic mean of
 - forgetting: mean of KFR, KFR of unseen questions, and 1 - probability of private words;
 - keeping: mean of KRR and KRR of unseen questions;
 - language: LS of answers to forget questions beside the target's, at most 1.
+
+`--docs docs` writes all figures to `docs/results/GRID-RECIPE.json`, which `--tuned` takes as well,
+and the best rate of each objective to `docs/results.md`.
 
 Let few workers share a GPU: with eighteen on one H100, none of 56 trainings of TOFU's part was
 through in 260 seconds, while the processors were idle.
@@ -46,7 +49,7 @@ from relearn.audit.pipeline import run_audit
 from relearn.audit.sources import from_run
 from relearn.base.storage import read_json, write_json, write_text
 from relearn.config import RunConfig, TrainingConfig, load_config
-from relearn.experiment import figures_of, over_seeds, table
+from relearn.experiment import figures_of, over_seeds, table, write_into
 from relearn.run import stages_of
 
 CONTROLS = "controls"
@@ -222,7 +225,8 @@ def _of_seed(folder: Path, failed: dict[str, str]) -> Iterator[tuple[str, dict[s
         evaluated = read_json(folder / "evaluation" / model / "metrics.json")
         audit = folder / "audit" / name / "summary.json"
         attacked = read_json(audit)["models"] if audit.is_file() else {}
-        yield model, figures_of(evaluated, attacked.get(model))
+        took = {} if name == CONTROLS else {"seconds": note["seconds"]["training"]}
+        yield model, figures_of(evaluated, attacked.get(model)) | took
         if name == CONTROLS:
             for control in attacked.keys() - {"target"}:
                 yield control, figures_of({}, attacked[control])
@@ -247,6 +251,18 @@ def best_rates(results: Mapping[str, Any]) -> dict[str, str]:
     return best
 
 
+def told(results: Mapping[str, Any], grid: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results of each objective's best rate, best first, and of the controls.
+
+    An objective is named with its rate, as in `npo 5e-04`.
+    """
+    made, models = trainings(grid, {}), results["models"]
+    best = sorted(best_rates(results).values(), key=lambda name: -results["scores"][name])
+    rows = {f"{_method(n)} {made[n].learning_rate:.0e}": models[n] for n in best}
+    others = {name: each for name, each in models.items() if name not in made}
+    return {**results, "models": {"target": others.pop("target"), **rows, **others}}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -256,16 +272,17 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--tuned", type=Path, help="output of the grid whose best rates are taken")
+    parser.add_argument("--tuned", type=Path, help="results of the grid whose best rates are taken")
     parser.add_argument("--set", nargs="+", default=[], help="settings of the recipe")
     parser.add_argument("--only", nargs="+", help="of the methods")
+    parser.add_argument("--docs", type=Path, help="folder of the table and all figures")
     parser.add_argument("--prepare", action="store_true", help="do what the trainings need alone")
     parser.add_argument("--seconds", type=float, default=1e6, help="then stop")
     chosen = parser.parse_args()
     deadline = time.monotonic() + chosen.seconds
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     grid = yaml.safe_load(chosen.grid.read_text())
-    best = best_rates(read_json(chosen.tuned / "results.json")) if chosen.tuned else {}
+    best = best_rates(read_json(chosen.tuned)) if chosen.tuned else {}
     named = trainings(grid, best)
     if chosen.only:
         named = {name: each for name, each in named.items() if _method(name) in chosen.only}
@@ -273,6 +290,10 @@ def main() -> None:
     config = load_config(chosen.recipe, chosen.set).model_copy(update={"baselines": named})
     run_grid(config, chosen.seeds, chosen.output, chosen.workers, deadline)
     results = collect(chosen.output)
+    if chosen.docs:
+        results["experiment"] = f"{chosen.grid.stem}-{chosen.recipe.stem}"
+        write_json(chosen.docs / "results" / f"{results['experiment']}.json", results)
+        write_into(chosen.docs / "results.md", told(results, grid))
     print((chosen.output / "table.md").read_text())
     for name, value in sorted(results["scores"].items(), key=lambda each: -each[1]):
         print(f"{value:.3f} {name}")

@@ -672,8 +672,27 @@ def table(summary: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summarize_jobs(study: Study, output: Path) -> str:
-    """Write `summary.json` and `summary.md`; return the latter."""
+def told(
+    models: Mapping[str, Any], summary: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what the documentation has of a summary: what was measured, to four places."""
+
+    def places(value: Any) -> Any:
+        return round(value, 4) if isinstance(value, float) else value
+
+    metrics = {
+        name: {head: places(value) for head, value in row.items() if value is not None}
+        for name, row in summary.items()
+    }
+    return {"models": dict(models), "metrics": metrics}
+
+
+def summarize_jobs(study: Study, output: Path, docs: Path | None = None) -> str:
+    """Write `summary.json` and `summary.md`, and the former's figures for `docs`.
+
+    Returns:
+        `summary.md`.
+    """
     pools = {trained.name: trained.pool for trained in study.models if trained.name != TARGET}
     cases: list[tuple[str, Condition, str]] = [
         (model, condition, part)
@@ -698,6 +717,8 @@ def summarize_jobs(study: Study, output: Path) -> str:
         output / "summary.json",
         {"metrics": summary, "models": trained, "seconds": seconds, "values": values},
     )
+    if docs:
+        write_json(docs / "results" / "meta-evaluation.json", told(trained, summary))
     missing = [f"{case[0]} ({case[1]})" for case, figures in by_case.items() if not figures]
     text = table(summary)
     if missing:
@@ -713,6 +734,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu"], help="leave the GPU alone")
     parser.add_argument("--minutes", type=float, help="stop after so long, and summarize")
     parser.add_argument("--quick", action="store_true", help="two models of two people")
+    parser.add_argument("--docs", type=Path, help="write results/meta-evaluation.json here")
     given = parser.parse_args()
     if given.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -723,7 +745,7 @@ def main() -> None:
     print(f"prepared in {time.perf_counter() - start:.0f} s", flush=True)
     if given.workers:
         run(study, given.output, given.workers, given.minutes)
-    print(summarize_jobs(study, given.output))
+    print(summarize_jobs(study, given.output, given.docs))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.grid import best_rates, collect, score, trainings
+from benchmarks.grid import best_rates, collect, score, told, trainings
 from relearn.base.storage import write_json
 
 GRID: dict[str, Any] = {
@@ -74,6 +74,20 @@ def test_what_is_done_is_collected_over_the_seeds(output: Path) -> None:
     npo = results["models"]["npo__1"]
     assert npo["KFR"]["values"] == [0.8, 0.6]
     assert npo["private word"]["mean"] == pytest.approx(0.7)
+    assert npo["seconds"]["mean"] == 1
+    assert "seconds" not in results["models"]["target"]
     assert results["scores"]["npo__1"] > results["scores"]["target"]
     assert results["failed"] == {"seed-0 npo__2": "Error: no", "seed-1 npo__2": "Error: no"}
     assert "| npo__1 | 0.70 ± 1.27 |" in (output / "table.md").read_text()
+
+
+def test_the_best_rate_of_each_objective_is_told_best_first() -> None:
+    names = ["base", "npo__1", "npo__2", "plain__1", "target"]
+    scores = {"npo__1": 0.2, "npo__2": 0.7, "plain__1": 0.8, "target": 0.9}
+    results = {"seeds": [0], "models": {name: {"of": name} for name in names}, "scores": scores}
+    assert [*told(results, GRID)["models"].items()] == [
+        ("target", {"of": "target"}),
+        ("plain 2e-03", {"of": "plain__1"}),
+        ("npo 1e-03", {"of": "npo__2"}),
+        ("base", {"of": "base"}),
+    ]

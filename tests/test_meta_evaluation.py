@@ -17,6 +17,7 @@ from benchmarks.meta_evaluation import (
     stability,
     summarize_figures,
     table,
+    told,
 )
 
 
@@ -97,6 +98,11 @@ def test_what_was_not_measured_is_a_dash() -> None:
     )
     assert found["forget/kfr"]["auc"] is None
     assert "| `forget/kfr` | - | - |" in table(found)
+    documented = told({"a": {"pool": "knows"}}, found)
+    assert documented["models"] == {"a": {"pool": "knows"}}
+    assert documented["metrics"]["forget/kfr"] == {
+        "knows": round(math.pi, 4), "models": 1, "quality": False
+    }  # fmt: skip
 
 
 def test_a_wrong_answer_is_about_the_fact_s_own_person() -> None:

@@ -127,7 +127,7 @@ class Stages:
         if self.config.audit:
             if not self._compares:
                 yield control
-            yield Stage("audit", self.audit, self._check_audit, together=True, final=True)
+            yield Stage("audit", self.audit, together=True, final=True)
 
     def preflight(self) -> None:
         """Let every stage check what it needs, before anything is computed, sent or written.
@@ -136,6 +136,8 @@ class Stages:
             UserError: the first mistake that was found.
         """
         check_writable(self.path)
+        if self.config.audit:
+            chosen_attacks(self.config.audit)  # the settings alone, before models are fetched
         for stage in self:
             stage.check()
 
@@ -396,10 +398,6 @@ class Stages:
         """Find the model that never saw the forget set, or make it as the target was made."""
         if folder := never_saw_model(self.config, self.sets):
             self.folder.manifest["model"][NEVER_SAW] = str(folder)
-
-    def _check_audit(self) -> None:
-        if audit := self.config.audit:
-            chosen_attacks(audit)
 
     def audit(self) -> None:
         """Try to bring back what was unlearned."""

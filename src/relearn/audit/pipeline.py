@@ -276,7 +276,8 @@ def chosen_attacks(config: AuditConfig) -> dict[str, Attack]:
     for name, values in config.options.items():
         if name not in chosen:
             raise UserError(
-                f"audit.options.{name}: that attack is not made.", "Add it to the others."
+                f"audit.options.{name}: that attack is not made.",
+                "Add it to audit.attacks, or leave its options out (--set audit.options={}).",
             )
         chosen[name] = chosen[name].with_options(name, budget, values)
     return chosen

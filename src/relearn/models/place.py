@@ -45,7 +45,7 @@ def load_for_inference(
     """Load a model that will be asked, and neither trained nor saved.
 
     Its weights are those that would be exported. On a CPU that only emulates their type it computes
-    in float32, about nine times as fast; what rounded products change, the audit's attack
+    in float32, three to nine times as fast; what rounded products change, the audit's attack
     `precision` measures.
 
     Args:
