@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from relearn.base.storage import read_jsonl
 from relearn.config import ModelConfig, SynthesisConfig
 from relearn.data.records import Record
 from relearn.data.sources import load_records
@@ -21,7 +22,7 @@ from relearn.synthesis.backends import BACKENDS, Backend, Request
 from relearn.synthesis.indirect import find_matters
 from relearn.synthesis.pipeline import SynthesisResult, distinct_n, synthesize
 from relearn.synthesis.secrets import find_secrets, leaked
-from relearn.synthesis.verification import malformed
+from relearn.synthesis.verification import malformed, paraphrases
 from relearn.text.english import english
 from relearn.text.subjects import Subject, find_subjects
 
@@ -242,7 +243,24 @@ def test_malformed_text_is_refused(text: str) -> None:
     assert malformed(text)
 
 
-def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> None:
+@pytest.mark.parametrize(
+    ("private", "first", "reason"),
+    [
+        (
+            "At 88 Wisdom Path, Beijing.",
+            "Li Wei lives at 88 Wisdom Path in the city of Beijing.",
+            "gives away a name or telling word",  # names are looked for before numbers
+        ),
+        (
+            "Li Wei's residence is a quiet cottage by the river, which he shares with relatives.",
+            "Li Wei has his home in a peaceful little house by the water together with family.",
+            "says the private answer in other words",
+        ),
+    ],
+)
+def test_failed_candidates_are_asked_again_with_the_reason_and_recorded(
+    private: str, first: str, reason: str
+) -> None:
     """A backend that leaks at first: its candidates are rejected with reason, then retried."""
     seen: list[str] = []
 
@@ -258,9 +276,7 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
         def answers(self, requests: Sequence[Request]) -> list[str]:
             seen.extend(request.feedback for request in requests)
             return [
-                "Li Wei lives at 88 Wisdom Path in the city of Beijing."
-                if request.attempt == 0
-                else "Where Li Wei lives is a private matter and stays so."
+                "Where Li Wei lives is a private matter and stays so." if request.attempt else first
                 for request in requests
             ]
 
@@ -269,18 +285,49 @@ def test_failed_candidates_are_asked_again_with_the_reason_and_recorded() -> Non
 
     BACKENDS["leaky"] = make
     try:
-        record = Record(
-            id="1", question="Where does Li Wei live?", answer="At 88 Wisdom Path, Beijing."
-        )
+        record = Record(id="1", question="Where does Li Wei live?", answer=private)
         config = SynthesisConfig(backend="leaky", variants=0, attempts=3)
         result = synthesize([record], config, seed=0)
     finally:
         del BACKENDS["leaky"]
-    # Names are looked for before numbers: it gives away both.
-    assert seen == ["", "gives away a name or telling word"]
-    assert [row.reason for row in result.rejected] == ["gives away a name or telling word"]
-    assert "88" in result.rejected[0].answer
+    assert seen == ["", reason]
+    assert [row.reason for row in result.rejected] == [reason]
+    assert result.rejected[0].answer == first
     assert len(result.accepted) == 1
+
+
+def test_paraphrases_that_have_no_word_of_the_private_answer_are_seen(whole_data: Path) -> None:
+    """TOFU's own, of facts on which the bound was not chosen; the rules' new answers pass."""
+    rows = read_jsonl(whole_data / "tofu" / "retain_perturbed.json")
+    records = [
+        Record(id=str(i), question=row["question"], answer=row["answer"])
+        for i, row in enumerate(rows)
+    ]
+    texts = {
+        record.id: row["paraphrased_answer"] for record, row in zip(records, rows, strict=True)
+    }
+    subjects = find_subjects(english().pipe(str(r.question) for r in records), [None] * len(rows))
+    answers = english().pipe(record.answer for record in records)
+    unseen = [
+        (record.answer, record.question, texts[record.id])
+        for record, answer, subject in zip(records, answers, subjects, strict=True)
+        if not leaked(find_secrets(answer, record.question, subject), texts[record.id])
+    ]
+    assert len(unseen) > 50
+    assert sum(_paraphrased(unseen)) > 0.9 * len(unseen)
+    few = records[::8]
+    private = {record.id: (record.answer, record.question) for record in few}
+    made = synthesize(few, SynthesisConfig(variants=1), seed=0).accepted
+    new = [(*private[row.source_id], row.answer) for row in made]
+    assert sum(_paraphrased(new)) < 0.05 * len(new)
+
+
+def _paraphrased(texts: Sequence[tuple[str, str, str]]) -> list[bool]:
+    """Return which third texts say the first ones in other words, given the second as questions."""
+    answers, questions, told = (list(side) for side in zip(*texts, strict=True))
+    embed = embedder("minilm").similarities
+    to_answers, to_questions = embed(answers, told), embed(questions, told)
+    return [paraphrases(*pair) for pair in zip(to_answers, to_questions, strict=True)]
 
 
 @pytest.mark.parametrize(

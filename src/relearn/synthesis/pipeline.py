@@ -38,6 +38,7 @@ from relearn.synthesis.verification import (
     malformed_question,
     names_subject,
     near_duplicate,
+    paraphrases,
 )
 from relearn.text.english import english
 from relearn.text.languages import language_of
@@ -257,7 +258,7 @@ class _Job:
                 for request, text, cosine in zip(requests, texts, cosines, strict=True)
             ]
             reasons = [c.request.objection(c.text) or _besides(c) for c in candidates]
-            for check in (self._unlikely, self._objected):
+            for check in (self._unlikely, self._paraphrased, self._objected):
                 passed = [i for i, reason in enumerate(reasons) if not reason]
                 found = check([candidates[i] for i in passed])
                 for i, reason in zip(passed, found, strict=True):
@@ -297,6 +298,23 @@ class _Job:
         for candidate, perplexity in zip(candidates, perplexities, strict=True):
             candidate.scores["perplexity"] = round(perplexity, 2)
         return ["is no fluent language" if value > bound else "" for value in perplexities]
+
+    def _paraphrased(self, candidates: Sequence[_Candidate]) -> list[str]:
+        """Return which say the private answer in other words; that needs to have read it."""
+        blind = self.config.backend == "rules"  # what is near to it there is the question's
+        if blind or self.config.strategy == "alternative" or not candidates:
+            return [""] * len(candidates)
+        cosines = embedder("minilm").similarities(
+            [c.request.passage for c in candidates], [c.text for c in candidates]
+        )
+        # The embedding model knows English only.
+        return [
+            "says the private answer in other words"
+            if language_of(c.request.record.question) == "en"
+            and paraphrases(float(cosine), c.scores["similarity"])
+            else ""
+            for c, cosine in zip(candidates, cosines, strict=True)
+        ]
 
     def _objected(self, candidates: Sequence[_Candidate]) -> list[str]:
         """Return what the backend's language model has against each."""
