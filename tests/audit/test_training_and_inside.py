@@ -218,8 +218,9 @@ def test_packed_rows_give_free_tokens_the_same_gradient(
 def test_a_soft_prompt_gets_words_of_other_facts_out_of_a_model_that_has_them(
     prompted: Path, pair: Pair
 ) -> None:
+    """At one of the steps, at none for a model without; at which differs from CPU to CPU."""
     models = attacked(prompted), pair[1]
-    made = [soft_prompt(m, FACTS, vectors=20, steps=(8, 24)) for m in models]
+    made = [soft_prompt(m, FACTS, vectors=20, steps=range(4, 28, 4)) for m in models]
     assert {a.id for a in made[0]} == {"1", "3"}
     most = [max(a.coverage or 0.0 for a in each) for each in made]
     assert most[0] > 0
