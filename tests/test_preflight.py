@@ -103,6 +103,15 @@ def test_what_is_wrong_is_named(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_attack_is_looked_for_before_the_model(tmp_path: Path) -> None:
+    """To fetch a model may take minutes."""
+    audit = {"attacks": ["question"], "options": {"prefix": {"kept": [1]}}}
+    config = configured(tmp_path / "no-such-model", {"audit": audit})
+    with pytest.raises(UserError, match=r"options\.prefix: that attack is not made") as found:
+        preflight(config, SETS, tmp_path / "run")
+    assert "audit.options={}" in str(found.value)
+
+
 def test_every_schedule_that_is_listed_trains(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(UserError) as refused:
         preflight(configured(tiny_model, {"training.scheduler": "no"}), SETS, tmp_path)
