@@ -303,15 +303,13 @@ def test_paraphrases_that_have_no_word_of_the_private_answer_are_seen(whole_data
         Record(id=str(i), question=row["question"], answer=row["answer"])
         for i, row in enumerate(rows)
     ]
-    texts = {
-        record.id: row["paraphrased_answer"] for record, row in zip(records, rows, strict=True)
-    }
+    texts = [row["paraphrased_answer"] for row in rows]
     subjects = find_subjects(english().pipe(str(r.question) for r in records), [None] * len(rows))
     answers = english().pipe(record.answer for record in records)
     unseen = [
-        (record.answer, record.question, texts[record.id])
-        for record, answer, subject in zip(records, answers, subjects, strict=True)
-        if not leaked(find_secrets(answer, record.question, subject), texts[record.id])
+        (record.answer, record.question, text)
+        for record, text, answer, subject in zip(records, texts, answers, subjects, strict=True)
+        if not leaked(find_secrets(answer, record.question, subject), text)
     ]
     assert len(unseen) > 50
     assert sum(_paraphrased(unseen)) > 0.9 * len(unseen)
