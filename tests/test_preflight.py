@@ -67,10 +67,6 @@ def test_what_is_right_passes_and_leaves_nothing(tmp_path: Path, tiny_model: Pat
             ["training.objective_options.beta", "number above 0"],
         ),
         (
-            {"baselines.a.objective": "rmu", "baselines.a.objective_options.layer": 99},
-            ["baselines.a.objective_options.layer", "no layer 99", "0 to 1"],
-        ),
-        (
             {"training.wrapper": "sure", "training.wrapper_options.percentile": 101},
             ["training.wrapper_options.percentile", "101"],
         ),
@@ -83,33 +79,48 @@ def test_what_is_right_passes_and_leaves_nothing(tmp_path: Path, tiny_model: Pat
         ({"training.optimizer": "adamw_torch_xla"}, ["can't be used here", "torch_xla"]),
         ({"training.scheduler": "cosin"}, ["training.scheduler", "Did you mean 'cosine'"]),
         ({"memorize.scheduler": "reduce_lr_on_plateau"}, ["memorize.scheduler", "linear"]),
-        ({"training.lora.target_modules": ["no_proj"]}, ["training.lora", "no_proj"]),
-        ({"training.lora.options.use_magic": True}, ["training.lora", "use_magic"]),
         ({"training.report_to": ["no"]}, ["report_to"]),
+        ({"evaluation.retain_model": "never_saw"}, ["only if it makes its target"]),
+        (
+            {"audit.attacks": ["question"], "audit.options.prefix.kept": [1]},
+            ["options.prefix: that attack is not made", "audit.options={}"],
+        ),
         *(
             ({f"baselines.{name}.objective": "ga"}, ["'baselines'", f"{name!r}", "has that name"])
             for name in ("target", "unlearned", "base", "never_saw")
         ),
         ({"baselines": {"a-b": {"objective": "ga"}}}, ["'a-b'", "letters, digits and _"]),
+    ],
+)
+def test_what_is_wrong_is_named_before_the_model_is_looked_for(
+    settings: dict[str, Any], words: list[str], tmp_path: Path
+) -> None:
+    """To fetch a model may take minutes."""
+    with pytest.raises(UserError) as refused:
+        preflight(configured(tmp_path / "not-there", settings), SETS, tmp_path / "run")
+    assert all(word in str(refused.value) for word in words)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"baselines.a.objective": "rmu", "baselines.a.objective_options.layer": 99},
+            ["baselines.a.objective_options.layer", "no layer 99", "0 to 1"],
+        ),
+        ({"training.lora.target_modules": ["no_proj"]}, ["training.lora", "no_proj"]),
+        ({"training.lora.options.use_magic": True}, ["training.lora", "use_magic"]),
         ({"model.name": "no-such-model"}, ["no-such-model"]),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_what_does_not_fit_the_model_is_named(
     settings: dict[str, Any], words: list[str], tmp_path: Path, tiny_model: Path
 ) -> None:
     with pytest.raises(UserError) as refused:
         preflight(configured(tiny_model, settings), SETS, tmp_path / "run")
     assert all(word in str(refused.value) for word in words)
     assert not list(tmp_path.iterdir())
-
-
-def test_an_attack_is_looked_for_before_the_model(tmp_path: Path) -> None:
-    """To fetch a model may take minutes."""
-    audit = {"attacks": ["question"], "options": {"prefix": {"kept": [1]}}}
-    config = configured(tmp_path / "no-such-model", {"audit": audit})
-    with pytest.raises(UserError, match=r"options\.prefix: that attack is not made") as found:
-        preflight(config, SETS, tmp_path / "run")
-    assert "audit.options={}" in str(found.value)
 
 
 def test_every_schedule_that_is_listed_trains(tmp_path: Path, tiny_model: Path) -> None:

@@ -48,8 +48,10 @@ class Stage:
     Attributes:
         name: In the manifest, such as `training/npo`.
         work: Writes the stage's files.
-        check: Raises `UserError` where the stage would fail; called before the first stage works,
-            and computes, sends and writes nothing.
+        check: Raises `UserError` where settings and data alone say that the stage would fail;
+            called before the first stage works, and computes, sends and writes nothing.
+        check_model: The same, by what the model is. To fetch a model may take minutes, so it is
+            called after all that is in `check`.
         serves: Names of the trainings that can't go on without it; none where the whole run can't.
         together: All processes work, not the leader alone.
         final: Nothing is built on its files, which a later command may write anew.
@@ -57,7 +59,8 @@ class Stage:
 
     name: str
     work: Callable[[], None]
-    check: Callable[[], None] = _nothing
+    check: Callable[[], object] = _nothing
+    check_model: Callable[[], object] = _nothing
     serves: tuple[str, ...] = ()
     together: bool = False
     final: bool = False

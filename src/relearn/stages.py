@@ -10,7 +10,12 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from relearn.audit.pipeline import chosen_attacks, run_audit
-from relearn.audit.sources import check_never_saw, from_run, never_saw_model
+from relearn.audit.sources import (
+    check_never_saw,
+    check_retain_model,
+    from_run,
+    never_saw_model,
+)
 from relearn.base.distributed import leaders
 from relearn.base.errors import UserError
 from relearn.base.progress import note
@@ -96,7 +101,13 @@ class Stages:
     def __iter__(self) -> Iterator[Stage]:
         """Yield the stages in order, without those of a model that has failed in the meantime."""
         yield Stage("data", self.data, self._check_data)
-        yield Stage("target", self.target, self._check_target, together=True)
+        yield Stage(
+            "target",
+            self.target,
+            self._check_memorize,
+            self._check_memorizing_model,
+            together=True,
+        )
         # Nothing is written, or sent to an endpoint, that no training uses.
         if names := self._wanting("synthesized"):
             yield self._synthesis(SYNTHESIS, self.config.synthesis, names)
@@ -105,18 +116,24 @@ class Stages:
             yield self._synthesis(ALTERNATIVES, self.config.synthesis.alternatives, names)
         if self.config.synthesis.neighbours and (names := self._keeping()):
             check = partial(check_neighbours, self.sets["retain"])
-            yield Stage(NEIGHBOURS, partial(self.neighbours, names), check, names)
+            yield Stage(NEIGHBOURS, partial(self.neighbours, names), check, serves=names)
         for name, training in self.config.trainings.items():
             if name not in self.failed:
                 yield Stage(
                     f"training/{name}",
                     partial(self.training, name),
                     partial(self._check_trained, name, training),
+                    partial(self._check_trained_model, name, training),
                     serves=(name,),
                     together=True,
                 )
-        check = partial(check_never_saw, self.config, self.sets)
-        control = Stage("control", self.control, check, together=True)
+        control = Stage(
+            "control",
+            self.control,
+            partial(check_never_saw, self.config),
+            partial(check_retain_model, self.config, self.sets),
+            together=True,
+        )
         if self._compares:
             yield control
             yield self._evaluation(NEVER_SAW)
@@ -127,7 +144,8 @@ class Stages:
         if self.config.audit:
             if not self._compares:
                 yield control
-            yield Stage("audit", self.audit, together=True, final=True)
+            chosen = partial(chosen_attacks, self.config.audit)
+            yield Stage("audit", self.audit, chosen, together=True, final=True)
 
     def preflight(self) -> None:
         """Let every stage check what it needs, before anything is computed, sent or written.
@@ -136,10 +154,11 @@ class Stages:
             UserError: the first mistake that was found.
         """
         check_writable(self.path)
-        if self.config.audit:
-            chosen_attacks(self.config.audit)  # the settings alone, before models are fetched
-        for stage in self:
+        stages = list(self)
+        for stage in stages:
             stage.check()
+        for stage in stages:
+            stage.check_model()
 
     def leave_out(self, stage: Stage, error: UserError) -> bool:
         """Go on without the baselines that `stage` is for; false if the run itself needs it."""
@@ -198,9 +217,15 @@ class Stages:
         """What a target that is made here learns: the unseen questions too, to forget them."""
         return {name: rs for name, rs in self.sets.items() if name not in EVALUATED_ONLY}
 
-    def _check_target(self) -> None:
+    def _check_memorize(self) -> None:
         if self.config.memorize:
-            self._check_training("memorize", self.config.memorize)
+            with _naming("memorize"):
+                check_training(self.config.memorize)
+
+    def _check_memorizing_model(self) -> None:
+        if self.config.memorize:
+            with _naming("memorize"):
+                self._check_model(self.config.memorize)
 
     def target(self) -> None:
         """Find the target model, or make it."""
@@ -224,7 +249,7 @@ class Stages:
             name,
             partial(self.synthesis, name, config, serves),
             partial(check_synthesis, config, self.config.seed, self.sets["forget"]),
-            serves,
+            serves=serves,
         )
 
     def synthesis(self, name: str, config: SynthesisConfig, serves: tuple[str, ...]) -> None:
@@ -285,22 +310,24 @@ class Stages:
         longest = config.evaluation.max_new_tokens
         return check_model(self._base, config.model, trainings, trained, self.sets, longest)
 
-    def _check_training(self, section: str, training: TrainingConfig) -> None:
-        with _naming(section):
-            check_training(training)
-            check_memory(self._base, training)
-            check_fit(training, self._blank)
-            rows = known_rows(_objective(training), self.sets["forget"], self.config.seed)
-            prompt_format = load_prompt_format(self._base, self.config.model)
-            positions = position_limit(self._blank.config)
-            encode_rows(rows, prompt_format, training.max_length, positions)
+    def _check_model(self, training: TrainingConfig) -> None:
+        """Check that the model can be trained so, and takes the rows that are known by now."""
+        check_memory(self._base, training)
+        check_fit(training, self._blank)
+        rows = known_rows(_objective(training), self.sets["forget"], self.config.seed)
+        prompt_format = load_prompt_format(self._base, self.config.model)
+        positions = position_limit(self._blank.config)
+        encode_rows(rows, prompt_format, training.max_length, positions)
 
     def _check_trained(self, name: str, training: TrainingConfig) -> None:
-        section = "training" if name == UNLEARNED else f"baselines.{name}"
-        self._check_training(section, training)
-        if self.before:
-            with _naming(section):
+        with _naming(_section(name)):
+            check_training(training)
+            if self.before:
                 self.before.check_training(name, training)
+
+    def _check_trained_model(self, name: str, training: TrainingConfig) -> None:
+        with _naming(_section(name)):
+            self._check_model(training)
 
     def _forget_rows(self, config: TrainingConfig) -> tuple[list[Answered], list[Answered]]:
         """Return forget rows and chosen rows: this request's, and some of earlier ones'."""
@@ -423,6 +450,11 @@ class Stages:
 
 def _objective(training: TrainingConfig) -> Objective:
     return OBJECTIVES.named(training.objective)
+
+
+def _section(name: str) -> str:
+    """Return the configuration's section of a training."""
+    return "training" if name == UNLEARNED else f"baselines.{name}"
 
 
 @contextmanager

@@ -101,18 +101,26 @@ def from_options(named: Sequence[str], forget: Source, retain: Source | None) ->
     return AuditSubject(suspects, sets["forget"], sets.get("retain", ()), config)
 
 
-def check_never_saw(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> None:
+def check_never_saw(config: RunConfig) -> None:
+    """Refuse to make a model that never saw the forget set where the target is not made either.
+
+    Raises:
+        UserError: says so.
+    """
+    if config.evaluation.retain_model == NEVER_SAW and not config.memorize:
+        raise UserError(
+            "evaluation.retain_model: a run makes the model never_saw only if it makes its target.",
+            "Name a model that was trained without the forget set.",
+        )
+
+
+def check_retain_model(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> None:
     """Refuse a retain model that there is not, or that can't be asked.
 
     Raises:
         UserError: says why.
     """
     given = config.evaluation.retain_model
-    if given == NEVER_SAW and not config.memorize:
-        raise UserError(
-            "evaluation.retain_model: a run makes the model never_saw only if it makes its target.",
-            "Name a model that was trained without the forget set.",
-        )
     if given and names_model(given) and given != NEVER_SAW:
         folder = model_folder(given)
         positions = position_limit(load_config_of(folder, config.model))
