@@ -290,7 +290,7 @@ def main() -> None:
     config = load_config(chosen.recipe, chosen.set).model_copy(update={"baselines": named})
     run_grid(config, chosen.seeds, chosen.output, chosen.workers, deadline)
     results = collect(chosen.output)
-    if chosen.docs:
+    if chosen.docs and results["scores"]:  # otherwise the time was over before the first model
         results["experiment"] = f"{chosen.grid.stem}-{chosen.recipe.stem}"
         write_json(chosen.docs / "results" / f"{results['experiment']}.json", results)
         write_into(chosen.docs / "results.md", told(results, grid))
