@@ -45,18 +45,20 @@ def test_what_makes_too_long_a_row_is_rejected_with_the_reason(
     records: list[Record], result: SynthesisResult
 ) -> None:
     """Questions and answers alike; others are written in their place, as far as there are any."""
-    longest = 160
+    longest, some = 160, records[:12]
 
     def too_long(question: str, answer: str, more: int) -> str:
         return "is too long" if len(question) + len(answer) + more > longest else ""
 
     config = SynthesisConfig(variants=4, generic_ratio=0)
-    shorter = synthesize(records, config, seed=0, too_long=too_long)
-    assert any(len(row.question + row.answer) > longest for row in result.accepted)
+    shorter = synthesize(some, config, seed=0, too_long=too_long)
+    ids = {record.id for record in some}
+    written = [row for row in result.accepted if row.source_id in ids]
+    assert any(len(row.question + row.answer) > longest for row in written)
     assert all(len(row.question + row.answer) <= longest for row in shorter.augmented)
     assert shorter.summary["reasons"]["is too long"] > 0
     answered = {row.source_id for row in shorter.accepted}
-    assert len(answered) > len(records) / 2
+    assert len(answered) > len(some) / 2
 
 
 def test_each_record_gets_its_question_and_each_kind_of_variant(
@@ -179,9 +181,9 @@ def test_real_sets_of_400(real: tuple[list[Record], SynthesisResult]) -> None:
     answers = [row.answer for row in result.accepted]
     assert distinct_n(answers, 2) >= 0.25
     assert distinct_n([" ".join(words(answer)) for answer in answers], 2) >= 0.25
-    model = embedder("minilm")
-    own = model.similarities(questions, answers).mean()
-    shuffled = model.similarities(questions, list(np.roll(answers, 777))).mean()
+    own = np.mean([row.similarity for row in result.accepted])
+    others = list(np.roll(answers, 777))[::4]
+    shuffled = embedder("minilm").similarities(questions[::4], others).mean()
     assert own >= 0.45
     assert own > shuffled + 0.1
 

@@ -24,6 +24,6 @@ def too_long(folder: Path, config: ModelConfig, max_length: int) -> TooLong:
 
     def reason(question: str, answer: str, more: int) -> str:
         length = len(prompt_format.encode(question, answer, end=True)) + more
-        return f"makes a row of {length} tokens, not up to {limit:.0f}" if length > limit else ""
+        return f"makes a row of more than {limit:.0f} tokens" if length > limit else ""
 
     return reason

@@ -252,24 +252,33 @@ class _Job:
         """Write a verified answer to each question; return all that was made for the records."""
 
         def verify(requests: Sequence[Request], texts: Sequence[str]) -> list[str]:
-            cosines = embedder("minilm").similarities([r.question for r in requests], texts)
-            candidates = [
-                _Candidate(request, text, {"similarity": round(float(cosine), 4)})
-                for request, text, cosine in zip(requests, texts, cosines, strict=True)
+            reasons = [
+                request.objection(text) or request.too_long(text)
+                for request, text in zip(requests, texts, strict=True)
             ]
-            reasons = [c.request.objection(c.text) or _besides(c) for c in candidates]
-            for check in (self._unlikely, self._paraphrased, self._objected):
-                passed = [i for i, reason in enumerate(reasons) if not reason]
+            asked = [i for i, reason in enumerate(reasons) if not reason]
+            cosines = embedder("minilm").similarities(
+                [requests[i].question for i in asked], [texts[i] for i in asked]
+            )
+            candidates = {
+                i: _Candidate(requests[i], texts[i], {"similarity": round(float(cosine), 4)})
+                for i, cosine in zip(asked, cosines, strict=True)
+            }
+            for check in (_besides, self._unlikely, self._paraphrased, self._objected):
+                passed = [i for i in candidates if not reasons[i]]
                 found = check([candidates[i] for i in passed])
                 for i, reason in zip(passed, found, strict=True):
                     reasons[i] = reason
-            return [
-                reason or self._accept(candidate)
-                for reason, candidate in zip(reasons, candidates, strict=True)
-            ]
+            for i, candidate in candidates.items():
+                reasons[i] = reasons[i] or self._accept(candidate)
+            return reasons
 
         wanted = [
-            replace(request, objection=partial(self._objection, request))
+            replace(
+                request,
+                objection=partial(self._objection, request),
+                too_long=partial(self._too_long, request),
+            )
             for request in self.passages(questions)
         ]
         self._rounds(wanted, self.backend.answers, verify, "answer")
@@ -285,7 +294,10 @@ class _Job:
             reason = restated(request.statement, text)
         if not reason and speaks_of_itself(text):
             reason = "speaks of the task"
-        return reason or self.too_long(request.question, text, 0)
+        return reason
+
+    def _too_long(self, request: Request, text: str) -> str:
+        return self.too_long(request.question, text, 0)
 
     def _unlikely(self, candidates: Sequence[_Candidate]) -> list[str]:
         """Return what the base model has against each; the perplexity joins the scores."""
@@ -393,8 +405,12 @@ def _hidden(requests: Sequence[Request]) -> Iterator[tuple[Record, Doc, Subject,
         yield record, answer, subject, find_secrets(answer, record.question, subject)
 
 
-def _besides(candidate: _Candidate) -> str:
-    """Return whether an answer misses its subject or its question."""
+def _besides(candidates: Sequence[_Candidate]) -> list[str]:
+    """Return which answers miss their subject or their question."""
+    return [_missed(candidate) for candidate in candidates]
+
+
+def _missed(candidate: _Candidate) -> str:
     request = candidate.request
     # Then it can neither name anybody nor have the question's words; nor is anybody asked for by a
     # passage, which may be about many.

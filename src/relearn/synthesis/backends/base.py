@@ -31,6 +31,8 @@ class Request:
         statement: What the record's question itself states, which no answer may repeat.
         objection: Tells what verification will have against an answer's words; "" for nothing. A
             backend that has many answers at hand can choose by it.
+        too_long: Tells what is wrong with the length of the row that an answer makes; "" for
+            nothing.
     """
 
     record: Record
@@ -45,6 +47,7 @@ class Request:
     feedback: str = ""
     statement: Statement = STATES_NOTHING
     objection: Callable[[str], str] = field(default=lambda text: "", compare=False)
+    too_long: Callable[[str], str] = field(default=lambda text: "", compare=False)
 
     @property
     def of_passage(self) -> bool:

@@ -213,11 +213,17 @@ class Rules:
         # Where the least alike have all been given, others get their turn.
         patience = request.attempt if "duplicate" in request.feedback else 0
         chosen, least = "", sys.maxsize
+        length = sys.maxsize  # of the shortest draft that is too long beside the question
         # Looked at one by one: most are never reached.
         for text in filter(self._is_fresh, sorted(drawn, key=self._repetition)):
+            if len(text) >= length:
+                continue
             shared = max(0, len(telling_parts(text) & asked.private) - patience)
             if shared < least and not request.objection(text):
-                chosen, least = text, shared
+                if request.too_long(text):
+                    length = len(text)
+                else:
+                    chosen, least = text, shared
             if not least:
                 break
         chosen = chosen or first
