@@ -123,7 +123,7 @@ class Stages:
                     f"training/{name}",
                     partial(self.training, name),
                     partial(self._check_trained, name, training),
-                    partial(self._check_trained_model, name, training),
+                    partial(self._check_model, _section(name), training),
                     serves=(name,),
                     together=True,
                 )
@@ -224,8 +224,7 @@ class Stages:
 
     def _check_memorizing_model(self) -> None:
         if self.config.memorize:
-            with _naming("memorize"):
-                self._check_model(self.config.memorize)
+            self._check_model("memorize", self.config.memorize)
 
     def target(self) -> None:
         """Find the target model, or make it."""
@@ -310,24 +309,21 @@ class Stages:
         longest = config.evaluation.max_new_tokens
         return check_model(self._base, config.model, trainings, trained, self.sets, longest)
 
-    def _check_model(self, training: TrainingConfig) -> None:
+    def _check_model(self, section: str, training: TrainingConfig) -> None:
         """Check that the model can be trained so, and takes the rows that are known by now."""
-        check_memory(self._base, training)
-        check_fit(training, self._blank)
-        rows = known_rows(_objective(training), self.sets["forget"], self.config.seed)
-        prompt_format = load_prompt_format(self._base, self.config.model)
-        positions = position_limit(self._blank.config)
-        encode_rows(rows, prompt_format, training.max_length, positions)
+        with _naming(section):
+            check_memory(self._base, training)
+            check_fit(training, self._blank)
+            rows = known_rows(_objective(training), self.sets["forget"], self.config.seed)
+            prompt_format = load_prompt_format(self._base, self.config.model)
+            positions = position_limit(self._blank.config)
+            encode_rows(rows, prompt_format, training.max_length, positions)
 
     def _check_trained(self, name: str, training: TrainingConfig) -> None:
         with _naming(_section(name)):
             check_training(training)
             if self.before:
                 self.before.check_training(name, training)
-
-    def _check_trained_model(self, name: str, training: TrainingConfig) -> None:
-        with _naming(_section(name)):
-            self._check_model(training)
 
     def _forget_rows(self, config: TrainingConfig) -> tuple[list[Answered], list[Answered]]:
         """Return forget rows and chosen rows: this request's, and some of earlier ones'."""
