@@ -59,15 +59,22 @@ ENOUGH = 5
 
 
 def trainings(grid: Mapping[str, Any], best: Mapping[str, str]) -> dict[str, TrainingConfig]:
-    """Return the grid's trainings, such as `npo__1`; only those of `best`, if there are any."""
+    """Return the grid's trainings, such as `npo__1`; only those of `best`, if there are any.
+
+    They come rate by rate: a grid that is stopped early has tried something of every objective.
+    """
+    numbered = [
+        (number, method, own, rate)
+        for method, own in grid["objectives"].items()
+        for number, rate in enumerate(own.get("rates", grid["rates"]), 1)
+    ]
     found = {
         f"{method}__{number}": TrainingConfig.model_validate(
             grid["shared"]
             | {k: v for k, v in own.items() if k != "rates"}
             | {"learning_rate": rate}
         )
-        for method, own in grid["objectives"].items()
-        for number, rate in enumerate(own.get("rates", grid["rates"]), 1)
+        for number, method, own, rate in sorted(numbered, key=lambda each: each[0])
     }
     if not best:
         return found

@@ -28,13 +28,14 @@ def test_every_objective_has_every_rate() -> None:
         "plain__1": ("relearn", 3, 2e-3),
     }
     assert {t.batch_size for t in named.values()} == {8}
+    assert [*named] == ["npo__1", "plain__1", "npo__2"]  # rate by rate
 
 
 def test_the_best_alone_are_trained() -> None:
     results = {"scores": {"npo__1": 0.2, "npo__2": 0.7, "plain__1": 0.0, "target": 0.9}}
     best = best_rates(results)
     assert best == {"npo": "npo__2", "plain": "plain__1"}
-    assert [*trainings(GRID, best)] == ["npo__2", "plain__1"]
+    assert [*trainings(GRID, best)] == ["plain__1", "npo__2"]
 
 
 def test_the_score_is_low_where_one_of_three_is() -> None:
