@@ -140,7 +140,8 @@ def never_saw_model(config: RunConfig, sets: Mapping[str, Sequence[Record]]) -> 
     if not config.memorize:
         return None
     kept = [record for name in ("retain", "retain_unseen") for record in sets.get(name, ())]
-    return memorize(kept, config.model, config.memorize, config.seed)
+    title = f"memorizing without the forget set ({NEVER_SAW})"
+    return memorize(kept, config.model, config.memorize, config.seed, title=title)
 
 
 def _suspect(name: str, path: str, target: Path) -> Suspect:

@@ -24,7 +24,12 @@ from relearn.training.engine import train
 
 
 def memorize(
-    records: Sequence[Record], model_config: ModelConfig, config: MemorizeConfig, seed: int
+    records: Sequence[Record],
+    model_config: ModelConfig,
+    config: MemorizeConfig,
+    seed: int,
+    *,
+    title: str = "memorizing",
 ) -> Path:
     """Fine-tune the model on `records` and return the folder of the merged model.
 
@@ -35,6 +40,7 @@ def memorize(
         model_config: The model, and how it is asked.
         config: The training.
         seed: Where `config` has none of its own.
+        title: Shown beside the progress bar.
 
     Source: arXiv 2502.11190: the vanilla model is trained on the full set with LoRA.
     """
@@ -44,7 +50,7 @@ def memorize(
     # The leader's lock is everybody's.
     with cache_lock(folder) if is_leader() else private_files():
         if not leaders(folder.is_dir()):
-            _memorize(records, base, model_config, config, seed, folder)
+            _memorize(records, base, model_config, config, seed, folder, title)
     return folder
 
 
@@ -71,6 +77,7 @@ def _memorize(
     config: MemorizeConfig,
     seed: int,
     folder: Path,
+    title: str,
 ) -> None:
     prompt_format = load_prompt_format(base, model_config)
     positions = position_limit(load_config_of(base, model_config))
@@ -78,9 +85,7 @@ def _memorize(
     adapter = folder.with_name(f"{folder.name}.adapter")
     if not leaders(adapter.is_dir()):
         model = load_model(base, model_config, quantized=config.method == "qlora")
-        train(
-            model, prompt_format.tokenizer, examples, [], config, adapter, seed, title="memorizing"
-        )
+        train(model, prompt_format.tokenizer, examples, [], config, adapter, seed, title=title)
 
     def merge() -> None:
         with atomic_path(folder) as temporary:
