@@ -171,7 +171,7 @@ def test_one_of_two_processes_is_lost_in_training(place: Place, rank: str) -> No
     launch = [
         sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m",
-        "relearn.cli",
+        "relearn",
     ]  # fmt: skip
 
     def start(output: str) -> subprocess.Popen[str]:

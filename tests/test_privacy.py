@@ -89,7 +89,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Run
         (cache / "embedded").symlink_to(shared / "embedded")
         log = (place / "log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", "relearn.cli", *arguments], cwd=place, umask=0,
+            [sys.executable, "-m", "relearn", *arguments], cwd=place, umask=0,
             env=os.environ | environment, stdout=log, stderr=log,
         )  # fmt: skip
         seen: set[str] = set()
@@ -212,7 +212,7 @@ def test_keys_and_records_are_only_where_they_belong(workplace: Run) -> None:
     assert holders(workplace.folder, workplace.cache, words=(KEY,)) == {}
     assert found_in(workplace.output.encode(), (KEY, *SECRETS)) == set()
     lines = "\n".join(workplace.command_lines)
-    assert "relearn.cli run" in lines
+    assert "-m relearn run" in lines
     assert found_in(lines.encode(), (KEY, *SECRETS)) == set()
     holding = holders(workplace.folder)
     for name in (

@@ -390,7 +390,3 @@ def _end(error: UserError) -> NoReturn:
         Text(f"error: {error}"), style="red", soft_wrap=True, highlight=False
     )
     sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

@@ -86,7 +86,7 @@ def test_a_mistake_is_raised_once_in_one_process(tmp_path: Path, where: str) -> 
 
 def test_a_command_for_one_process_is_refused_in_several(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "relearn.cli", "list", "objectives"],
+        [sys.executable, "-m", "relearn", "list", "objectives"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
         env=os.environ | {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
     )  # fmt: skip

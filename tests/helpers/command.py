@@ -104,7 +104,7 @@ def installed(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command from a fresh interpreter, as a user does, to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "relearn.cli", *arguments], cwd=cwd,
+        [sys.executable, "-m", "relearn", *arguments], cwd=cwd,
         env=os.environ | (environment or {}), capture_output=True, text=True, check=False,
         timeout=600,
     )  # fmt: skip

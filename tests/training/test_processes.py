@@ -24,7 +24,7 @@ LAUNCH = [
 
 
 def relearn(folder: Path, *arguments: str, launch: list[str] | None = None) -> None:
-    module = [*(launch or []), "relearn.cli"]
+    module = [*(launch or []), "relearn"]
     done = subprocess.run(
         [sys.executable, "-m", *module, *arguments],
         cwd=folder, capture_output=True, text=True, check=False, timeout=500,
