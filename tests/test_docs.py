@@ -120,8 +120,8 @@ def commands(page: Path) -> Iterator[list[str]]:
         script = re.sub(r"<<'END'\n.*?^END$", "", block, flags=re.M | re.S).replace("\\\n", " ")
         for line in script.splitlines():
             words = shlex.split(line, comments=True)
-            if "relearn.cli" in words:
-                words = ["relearn", *words[words.index("relearn.cli") + 1 :]]
+            if "-m relearn " in line:  # by a launcher
+                words = words[words.index("relearn") :]
             # One with an ellipsis is no whole command.
             if words[:1] == ["relearn"] and "…" not in words:
                 yield words[1:]
