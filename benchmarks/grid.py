@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tuned", type=Path, help="results of the grid whose best rates are taken")
     parser.add_argument("--set", nargs="+", default=[], help="settings of the recipe")
-    parser.add_argument("--only", nargs="+", help="of the methods")
+    parser.add_argument("--only", nargs="+", help="of the methods (npo) and trainings (npo__3)")
     parser.add_argument("--docs", type=Path, help="folder of the table and all figures")
     parser.add_argument("--prepare", action="store_true", help="do what the trainings need alone")
     parser.add_argument("--seconds", type=float, default=1e6, help="then stop")
@@ -292,7 +292,7 @@ def main() -> None:
     best = best_rates(read_json(chosen.tuned)) if chosen.tuned else {}
     named = trainings(grid, best)
     if chosen.only:
-        named = {name: each for name, each in named.items() if _method(name) in chosen.only}
+        named = {n: each for n, each in named.items() if {n, _method(n)} & {*chosen.only}}
     named = {} if chosen.prepare else named
     config = load_config(chosen.recipe, chosen.set).model_copy(update={"baselines": named})
     run_grid(config, chosen.seeds, chosen.output, chosen.workers, deadline)
