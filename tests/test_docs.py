@@ -82,7 +82,7 @@ def test_the_readme_and_llms_txt_list_every_page() -> None:
 
 
 def test_links_of_the_site() -> None:
-    text = "[a](docs/python.md#unlearn) [b](src/relearn/cli.py) [c](CONTRIBUTING.md) [d](https://e)"
+    text = "[a](docs/python.md#unlearn) [b](src/relearn/run.py) [c](CONTRIBUTING.md) [d](https://e)"
     there = "[a](python.md#unlearn) b [c](contributing.md) [d](https://e)"
     assert for_site(text, "index.md") == there
     text = "[a](../audit.md) [b](../../SECURITY.md) [c](#here) [d](one-gpu.md)"

@@ -66,7 +66,7 @@ def test_the_page_shows_these_files_and_each_is_short() -> None:
 
 
 def test_an_objective(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relearn.cli_common.console.width", 200)
+    monkeypatch.setattr("relearn.cli.common.console.width", 200)
     listed = relearn("--extension", example("lowest_ascent"), "list", "objectives")
     assert "share = 0.5: number above 0 and at most 1. Share of the forget tokens" in listed
     stats = TokenStatistics(

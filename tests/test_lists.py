@@ -8,8 +8,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from relearn.cli import app
-from relearn.cli_common import Table
-from relearn.cli_list import LISTS
+from relearn.cli.common import Table
+from relearn.cli.lists import LISTS
 from relearn.evaluation.harnesses import INSPECT_TASKS, LM_EVAL_TASKS
 
 

@@ -104,7 +104,7 @@ def _said(found: re.Match[str]) -> str:
 
 def _list(kind: str) -> str:
     """Return what `relearn list KIND` prints, as a table."""
-    from relearn.cli_list import LISTS
+    from relearn.cli.lists import LISTS
 
     headings, *rows = LISTS[kind]()
     lines = [headings, ["---"] * len(headings), *([f"`{row[0]}`", *row[1:]] for row in rows)]

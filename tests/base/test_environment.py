@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import relearn
-from relearn import cli_env
 from relearn.base.environment import by_extra, settings
 from relearn.base.extras import DISTRIBUTION
 from relearn.cli import app
+from relearn.cli import env as env_command
 
 
 def test_versions_are_sorted_by_extra() -> None:
@@ -41,7 +41,7 @@ def test_variables_are_named_without_their_values() -> None:
 def test_a_bug_report_has_versions_and_nothing_private(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setattr(
-        cli_env, "packages", lambda: {"": {"torch": version("torch")}, "vllm": {"vllm": None}}
+        env_command, "packages", lambda: {"": {"torch": version("torch")}, "vllm": {"vllm": None}}
     )
     shown = CliRunner().invoke(app, ["env"])
     assert shown.exit_code == 0

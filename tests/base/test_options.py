@@ -61,7 +61,7 @@ def test_unknown_option_suggests_the_known() -> None:
 
 
 def test_options_are_listed_with_default_and_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relearn.cli_common.console.width", 200)
+    monkeypatch.setattr("relearn.cli.common.console.width", 200)
     listed = CliRunner().invoke(app, ["list", "objectives"]).output
     assert "beta = 0.1: number above 0. Inverse temperature." in listed
     assert "layer = None: whole number at least 0. Decoder layer, from 0; None means 7" in listed

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from relearn.cli import app
-from relearn.cli_list import metrics
+from relearn.cli.lists import metrics
 from relearn.evaluation.metrics import METRICS, RECALLED, EvaluatedRow, Metric, metric
 from relearn.evaluation.metrics.base import Figure
 from relearn.evaluation.scoring import score
@@ -34,7 +34,7 @@ def test_the_page_has_no_other_metrics() -> None:
 
 
 def test_the_command_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relearn.cli_common.console.width", 400)
+    monkeypatch.setattr("relearn.cli.common.console.width", 400)
     listed = CliRunner().invoke(app, ["list", "metrics"]).output
     (line,) = [line for line in listed.splitlines() if " rougeL_recall " in line]
     for part in ("in the same order", "0 to 1", "lower / higher", "Lin 2004"):

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from helpers.sample_run import write_sample_run
 from relearn.base.storage import read_json, write_json
-from relearn.cli_outcome import print_outcome
+from relearn.cli.outcome import print_outcome
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relearn.base.errors import UserError
-from relearn.cli import fetch
+from relearn.cli.fetch import fetch
 from relearn.models import loading
 from relearn.models.loading import model_folder
 from relearn.store import embedded, gguf, hub

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from relearn.cli_common import RunPath, console
+from relearn.cli.common import RunPath, console
 
 if TYPE_CHECKING:
     from relearn.forget_run import Plan

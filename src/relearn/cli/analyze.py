@@ -9,7 +9,7 @@ from rich.text import Text
 
 from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
-from relearn.cli_common import console
+from relearn.cli.common import console
 
 
 def analyze(

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from relearn.base.errors import UserError
-from relearn.cli_common import Table, console
+from relearn.cli.common import Table, console
 from relearn.config import benchmark_names, describe_settings, load_benchmark
 
 _KINDS = (

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from relearn.base.distributed import by_leader
 from relearn.base.errors import UserError
-from relearn.cli_common import Table, console
+from relearn.cli.common import Table, console
 from relearn.config import Budget
 
 CROSSED = 3  # exit code where a threshold is crossed

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from relearn.base.errors import listed
 from relearn.base.visible import visible
-from relearn.cli_common import Config, ModelName, Overrides, Table, console, settings_of
+from relearn.cli.common import Config, ModelName, Overrides, Table, console, settings_of
 
 if TYPE_CHECKING:
     from relearn.data.records import Record

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from relearn.cli_common import Output, RunPath, TrainedName, console
+from relearn.cli.common import Output, RunPath, TrainedName, console
 
 
 def merge(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from relearn.cli_common import BackendModel, BaseUrl, Config, Overrides, Table, console, settings_of
+from relearn.cli.common import BackendModel, BaseUrl, Config, Overrides, Table, console, settings_of
 
 app = typer.Typer(help="Ask a judge about any text.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from relearn.base.errors import UserError
-from relearn.cli_common import Output, Overrides, Table, console, settings_of
+from relearn.cli.common import Output, Overrides, Table, console, settings_of
 
 
 def reproduce(

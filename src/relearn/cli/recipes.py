@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from relearn.cli_common import Table, console
+from relearn.cli.common import Table, console
 from relearn.config import copy_recipe, recipe_summaries, recipes
 
 app = typer.Typer(help="List the recipes, or copy one to change it.")

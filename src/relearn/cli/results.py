@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from relearn.cli_common import Table, console
+from relearn.cli.common import Table, console
 
 
 def results(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from relearn.cli_common import (
+from relearn.cli.common import (
     AllowUnanswered,
     BackendModel,
     BaseUrl,
