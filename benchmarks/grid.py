@@ -35,7 +35,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -79,6 +79,21 @@ def trainings(grid: Mapping[str, Any], best: Mapping[str, str]) -> dict[str, Tra
     if not best:
         return found
     return {name: t for name, t in found.items() if best.get(_method(name)) == name}
+
+
+def among(named: Iterable[str], only: Sequence[str]) -> list[str]:
+    """Return those of the trainings that `only` has, or has the method of; all if it is empty.
+
+    Raises:
+        SystemExit: `only` has what is not there.
+    """
+    names = [*named]
+    known = {*names, *map(_method, names)}
+    if missing := [each for each in only if each not in known]:
+        raise SystemExit(
+            f"--only: the grid has no {missing[0]}. It has {', '.join(sorted(known))}."
+        )
+    return [name for name in names if not only or {name, _method(name)} & {*only}]
 
 
 def _method(name: str) -> str:
@@ -134,7 +149,12 @@ def attack(folder: Path, config: RunConfig, name: str) -> dict[str, Any]:
 
 
 def run_grid(
-    config: RunConfig, seeds: Sequence[int], output: Path, workers: int, deadline: float
+    config: RunConfig,
+    seeds: Sequence[int],
+    names: Sequence[str],
+    output: Path,
+    workers: int,
+    deadline: float,
 ) -> None:
     """Do every job that is not done yet; a note of each is in `seed-N/jobs`.
 
@@ -143,6 +163,7 @@ def run_grid(
     Args:
         config: The recipe's, with all trainings as baselines.
         seeds: Of the runs.
+        names: Of the trainings to do now; the run folders are for all of them.
         output: Folder of the runs.
         workers: Processes.
         deadline: By the clock `time.monotonic`; jobs that have not begun by then are left.
@@ -153,7 +174,7 @@ def run_grid(
         for done in [pool.submit(prepare, *each) for each in runs.items()]:
             done.result()
         _all_done(pool, [(f, c, CONTROLS) for f, c in runs.items()], deadline)
-        jobs = [(f, c, name) for f, c in runs.items() for name in config.baselines]
+        jobs = [(f, c, name) for f, c in runs.items() for name in names]
         _all_done(pool, jobs, deadline)
     finally:
         pool.shutdown(wait=time.monotonic() < deadline, cancel_futures=True)
@@ -291,11 +312,9 @@ def main() -> None:
     grid = yaml.safe_load(chosen.grid.read_text())
     best = best_rates(read_json(chosen.tuned)) if chosen.tuned else {}
     named = trainings(grid, best)
-    if chosen.only:
-        named = {n: each for n, each in named.items() if {n, _method(n)} & {*chosen.only}}
-    named = {} if chosen.prepare else named
+    names = [] if chosen.prepare else among(named, chosen.only or [])
     config = load_config(chosen.recipe, chosen.set).model_copy(update={"baselines": named})
-    run_grid(config, chosen.seeds, chosen.output, chosen.workers, deadline)
+    run_grid(config, chosen.seeds, names, chosen.output, chosen.workers, deadline)
     results = collect(chosen.output)
     if chosen.docs and results["scores"]:  # otherwise the time was over before the first model
         results["experiment"] = f"{chosen.grid.stem}-{chosen.recipe.stem}"

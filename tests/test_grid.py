@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.grid import best_rates, collect, score, told, trainings
+from benchmarks.grid import among, best_rates, collect, score, told, trainings
 from relearn.base.storage import write_json
 
 GRID: dict[str, Any] = {
@@ -36,6 +36,15 @@ def test_the_best_alone_are_trained() -> None:
     best = best_rates(results)
     assert best == {"npo": "npo__2", "plain": "plain__1"}
     assert [*trainings(GRID, best)] == ["plain__1", "npo__2"]
+
+
+def test_single_trainings_and_methods_can_be_asked_for() -> None:
+    named = trainings(GRID, {})
+    assert among(named, []) == [*named]
+    assert among(named, ["npo"]) == ["npo__1", "npo__2"]
+    assert among(named, ["npo__2", "plain"]) == ["plain__1", "npo__2"]
+    with pytest.raises(SystemExit, match=r"no npo__3\. It has npo, npo__1, "):
+        among(named, ["npo", "npo__3"])
 
 
 def test_the_score_is_low_where_one_of_three_is() -> None:
