@@ -282,11 +282,11 @@ def best_rates(results: Mapping[str, Any]) -> dict[str, str]:
 def told(results: Mapping[str, Any], grid: Mapping[str, Any]) -> dict[str, Any]:
     """Return the results of each objective's best rate, best first, and of the controls.
 
-    An objective is named with its rate, as in `npo 5e-04`.
+    An objective is named with its rate, as in `npo 0.0005`.
     """
     made, models = trainings(grid, {}), results["models"]
     best = sorted(best_rates(results).values(), key=lambda name: -results["scores"][name])
-    rows = {f"{_method(n)} {made[n].learning_rate:.0e}": models[n] for n in best}
+    rows = {f"{_method(n)} {made[n].learning_rate:g}": models[n] for n in best}
     others = {name: each for name, each in models.items() if name not in made}
     return {**results, "models": {"target": others.pop("target"), **rows, **others}}
 

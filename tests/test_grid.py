@@ -10,7 +10,7 @@ from relearn.base.storage import write_json
 
 GRID: dict[str, Any] = {
     "shared": {"epochs": 9, "batch_size": 8},
-    "rates": [1e-4, 1e-3],
+    "rates": [1e-4, 1.3e-3],
     "objectives": {
         "npo": {"objective": "npo"},
         "plain": {"objective": "relearn", "epochs": 3, "rates": [2e-3]},
@@ -24,7 +24,7 @@ def test_every_objective_has_every_rate() -> None:
     found = {n: (t.objective, t.epochs, t.learning_rate) for n, t in named.items()}
     assert found == {
         "npo__1": ("npo", 9, 1e-4),
-        "npo__2": ("npo", 9, 1e-3),
+        "npo__2": ("npo", 9, 1.3e-3),
         "plain__1": ("relearn", 3, 2e-3),
     }
     assert {t.batch_size for t in named.values()} == {8}
@@ -97,7 +97,7 @@ def test_the_best_rate_of_each_objective_is_told_best_first() -> None:
     results = {"seeds": [0], "models": {name: {"of": name} for name in names}, "scores": scores}
     assert [*told(results, GRID)["models"].items()] == [
         ("target", {"of": "target"}),
-        ("plain 2e-03", {"of": "plain__1"}),
-        ("npo 1e-03", {"of": "npo__2"}),
+        ("plain 0.002", {"of": "plain__1"}),
+        ("npo 0.0013", {"of": "npo__2"}),
         ("base", {"of": "base"}),
     ]
