@@ -1,5 +1,6 @@
 """What the commands share: options, the terminal, and how a command ends."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,6 +101,19 @@ def finished(run: Path) -> Path:
 
     check_finished(run)
     return run
+
+
+def print_notes(names: Iterable[str], evaluation: Path) -> None:
+    """Print which perplexity the figures `names` are, and which metrics have no value, and why."""
+    from relearn.evaluation.scoring import read_not_computed
+
+    shown = {name.rpartition("/")[2] for name in names}
+    if shown & {"perplexity", "ls"}:
+        console.print("perplexity, ls: asked in the prompt format (chat template)", style="dim")
+    if shown & {"plain_perplexity", "plain_ls"}:
+        console.print("plain_perplexity, plain_ls: as plain text (the paper's code)", style="dim")
+    for line in read_not_computed(evaluation):
+        console.print(Text(line))
 
 
 def end_with(unanswered: list[str], allowed: bool) -> None:

@@ -14,6 +14,7 @@ from relearn.cli.common import (
     Overrides,
     Table,
     console,
+    print_notes,
     settings_of,
 )
 
@@ -61,7 +62,6 @@ def evaluate(
     }
     settings = settings_of(config, named, overrides)
     from relearn.base.storage import read_json
-    from relearn.cli.outcome import print_notes
     from relearn.evaluation.command import run_evaluation
 
     run_evaluation(
@@ -78,4 +78,4 @@ def evaluate(
     for name, value in metrics.items():
         table.add_row(name, str(value) if name.endswith("_unmeasured") else f"{value:.4f}")
     console.print(table)
-    print_notes(metrics, output, console)
+    print_notes(metrics, output)

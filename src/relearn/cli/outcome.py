@@ -1,6 +1,5 @@
-"""What a run or an evaluation prints at its end; the files have all of it."""
+"""What a run prints at its end: the verdict, then the main figures; the files have all of them."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from relearn.base.visible import visible
-from relearn.evaluation.scoring import read_not_computed
 from relearn.report.outcome import outcome
 from relearn.report.results import read_results
 from relearn.report.verdict import judge
@@ -35,20 +33,3 @@ def print_outcome(run: Path, console: Console) -> None:
     console.print(table)
     if more := len(results.models) - len(found.models):
         console.print(f"{more} more models are in the report", style="dim")
-
-
-def print_notes(names: Iterable[str], evaluation: Path, console: Console) -> None:
-    """Print which perplexity the figures are, and which metrics have no value, and why.
-
-    Args:
-        names: Of the figures.
-        evaluation: Folder of their results.
-        console: Where to print.
-    """
-    shown = {name.rpartition("/")[2] for name in names}
-    if shown & {"perplexity", "ls"}:
-        console.print("perplexity, ls: asked in the prompt format (chat template)", style="dim")
-    if shown & {"plain_perplexity", "plain_ls"}:
-        console.print("plain_perplexity, plain_ls: as plain text (the paper's code)", style="dim")
-    for line in read_not_computed(evaluation):
-        console.print(Text(line))

@@ -13,6 +13,7 @@ from relearn.cli.common import (
     Overrides,
     console,
     end_with,
+    print_notes,
     settings_of,
 )
 
@@ -43,11 +44,11 @@ def run(
         "after": after,
     }
     settings = settings_of(config, named, overrides)
-    from relearn.cli.outcome import print_notes, print_outcome
+    from relearn.cli.outcome import print_outcome
     from relearn.run import run as run_all
 
     summary = run_all(settings, output)
     print_outcome(output, console)
-    print_notes(summary["unlearned"], output / "evaluation" / "unlearned", console)
+    print_notes(summary["unlearned"], output / "evaluation" / "unlearned")
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
     end_with(summary["unanswered"].get("unlearned", []), allow_unanswered)
